@@ -1,0 +1,95 @@
+//! What can go wrong on a device.
+
+/// An error of a device, its buffers or its kernels.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The device asked for is not there.
+    #[error("[device] no device named `{asked}`; available: {available}{hint}")]
+    UnknownDevice {
+        /// The name asked for.
+        asked: String,
+        /// What there is, comma separated.
+        available: String,
+        /// What to do instead, with its separator, or nothing.
+        hint: String,
+    },
+    /// The driver refused to give a device.
+    #[error("[device] `{device}` could not be opened: {reason}")]
+    Open {
+        /// The adapter's name.
+        device: String,
+        /// The driver's words.
+        reason: String,
+    },
+    /// Memory ran out, on the device or against its budget.
+    #[error(
+        "[memory] {requested} bytes do not fit on `{device}`: {in_use} bytes in use, {limit} allowed; use a smaller \
+         batch, drop tensors, or raise the budget. Largest live buffers: {largest}"
+    )]
+    OutOfMemory {
+        /// The device's name.
+        device: String,
+        /// Bytes asked for.
+        requested: u64,
+        /// Bytes in use when asked.
+        in_use: u64,
+        /// The budget or the device's limit.
+        limit: u64,
+        /// The ten largest live buffers in bytes.
+        largest: String,
+    },
+    /// A size is above a limit of the device.
+    #[error("[{what}] {value} is above the limit {limit} of `{device}`; {hint}")]
+    Limit {
+        /// What was too large.
+        what: &'static str,
+        /// Its size.
+        value: u64,
+        /// The most there may be.
+        limit: u64,
+        /// The device's name.
+        device: String,
+        /// The way out.
+        hint: &'static str,
+    },
+    /// A product of sizes does not fit.
+    #[error("[size] {what} overflows: {detail}; use smaller dimensions")]
+    SizeOverflow {
+        /// What was computed.
+        what: &'static str,
+        /// The factors.
+        detail: String,
+    },
+    /// An index read from data was out of range.
+    #[error("[{op}] index {value} at position {position} is out of range, expected 0 ≤ index < {bound}{at}")]
+    IndexOutOfRange {
+        /// The operation that read it.
+        op: String,
+        /// The first bad value.
+        value: i64,
+        /// Its flat position in the index tensor.
+        position: u64,
+        /// The number of valid indices.
+        bound: u64,
+        /// The user's file and line, with its separator, or nothing.
+        at: String,
+    },
+    /// The device is gone; everything on it is lost.
+    #[error("[device] `{device}` was lost: {reason}; open it again and restore from a checkpoint")]
+    Lost {
+        /// The device's name.
+        device: String,
+        /// The driver's words.
+        reason: String,
+    },
+    /// A buffer of another device, or of the wrong size, was passed.
+    #[error("[buffer] {0}")]
+    Buffer(String),
+    /// A kernel broke the contract: a bug in Kiln.
+    #[error("[kernel] {0}; this is a bug in Kiln, please report it")]
+    Kernel(String),
+}
+
+/// The result of a device operation.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,1 @@
+//! Elementary functions: the same polynomials as `shaders/src/math.wgsl`.
