@@ -172,6 +172,11 @@ impl Device {
         names
     }
 
+    /// A text that tells devices of this process apart, as `==` does.
+    pub fn identity(&self) -> String {
+        format!("{}@{:p}", self.label, Arc::as_ptr(&self.executor))
+    }
+
     /// Name, kind, backend and limits.
     pub fn info(&self) -> &DeviceInfo {
         self.executor.info()

@@ -1,1 +1,89 @@
-//! Placeholder during bootstrap.
+//! Tensors, tracing, automatic differentiation, fusion and memory plans.
+//!
+//! A [`Tensor`] is a lazy expression. Reading it, or calling a [`Function`], sends the expression down the pipeline
+//! that the modules follow in order:
+//!
+//! ```text
+//! tensor, ops, variable   what users hold and call
+//! trace, build            expressions and effects → graph
+//! op, graph, grad         the primitives, the arena, the gradients
+//! interpret               the naive meaning of every primitive: the oracle
+//! fuse, lower, plan       graph → groups → kernels → a program with planned memory
+//! evaluate, function      programs compiled once, replayed
+//! ```
+//!
+//! The crate never calls wgpu, never names a layer, and has no pass that changes a finished graph. Every buffer is
+//! dense and row-major; views exist only as nodes.
+//!
+//! ```
+//! use kiln_graph::{Tensor, gradients};
+//! let x = Tensor::from_slice(&[0.0f32, 1.0, 2.0]);
+//! let y = (x.square() + 1.0).log().sum(());
+//! let dx = gradients(&y, &[x])?.remove(0);
+//! assert_eq!(dx.to_vec::<f32>()?, [0.0, 1.0, 0.8]);
+//! # Ok::<(), kiln_graph::Error>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod build;
+mod error;
+mod evaluate;
+mod function;
+mod fuse;
+mod grad;
+pub mod graph;
+pub mod interpret;
+mod lower;
+pub mod op;
+mod ops;
+mod plan;
+mod print;
+mod shape;
+mod tensor;
+mod trace;
+mod variable;
+
+pub use error::{At, Error, Result};
+pub use function::Function;
+pub use grad::{gradients, gradients_with};
+pub use kiln_device::{DType, Device, DeviceInfo, DeviceKind, ReduceOp, ScatterOp};
+pub use ops::{Operand, Padding, promote, random_key};
+pub use plan::{KernelReport, Report};
+pub use shape::{Axes, Shape, broadcast};
+pub use tensor::{Element, Tensor};
+pub use variable::Variable;
+
+use std::cell::RefCell;
+
+thread_local! {
+    static DEVICE: RefCell<Option<Device>> = const { RefCell::new(None) };
+}
+
+/// The device where new variables and expressions without a device go: that of [`with_device`], else
+/// [`Device::auto`].
+///
+/// # Errors
+/// Where `KILN_DEVICE` names a device that is not there.
+pub fn default_device() -> Result<Device> {
+    match DEVICE.with_borrow(Clone::clone) {
+        Some(device) => Ok(device),
+        None => Ok(Device::auto()?),
+    }
+}
+
+/// Runs `body` with another default device on this thread.
+pub fn with_device<R>(device: &Device, body: impl FnOnce() -> R) -> R {
+    struct Restore(Option<Device>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            DEVICE.set(self.0.take());
+        }
+    }
+    let _restore = Restore(DEVICE.replace(Some(device.clone())));
+    body()
+}
+
+/// Sets the default device of this thread.
+pub fn set_default_device(device: &Device) {
+    DEVICE.set(Some(device.clone()));
+}

@@ -200,14 +200,31 @@ impl Op {
             Op::Bitcast => "bitcast",
             Op::Random => "random",
             Op::CheckIndex { .. } => "check_index",
-            Op::Reduce { op: ReduceOp::Sum, .. } => "reduce_sum",
-            Op::Reduce { op: ReduceOp::Prod, .. } => "reduce_prod",
-            Op::Reduce { op: ReduceOp::Max, .. } => "reduce_max",
-            Op::Reduce { op: ReduceOp::Min, .. } => "reduce_min",
+            Op::Reduce {
+                op: ReduceOp::Sum, ..
+            } => "reduce_sum",
+            Op::Reduce {
+                op: ReduceOp::Prod, ..
+            } => "reduce_prod",
+            Op::Reduce {
+                op: ReduceOp::Max, ..
+            } => "reduce_max",
+            Op::Reduce {
+                op: ReduceOp::Min, ..
+            } => "reduce_min",
             Op::MatMul => "matmul",
-            Op::Conv { kind: ConvKind::Forward, .. } => "conv",
-            Op::Conv { kind: ConvKind::InputGradient, .. } => "conv_input_gradient",
-            Op::Conv { kind: ConvKind::KernelGradient, .. } => "conv_kernel_gradient",
+            Op::Conv {
+                kind: ConvKind::Forward,
+                ..
+            } => "conv",
+            Op::Conv {
+                kind: ConvKind::InputGradient,
+                ..
+            } => "conv_input_gradient",
+            Op::Conv {
+                kind: ConvKind::KernelGradient,
+                ..
+            } => "conv_kernel_gradient",
             Op::Reshape => "reshape",
             Op::Transpose { .. } => "transpose",
             Op::Broadcast { .. } => "broadcast",
@@ -237,42 +254,73 @@ impl Op {
             Op::Binary(_) | Op::Compare(_) | Op::MatMul | Op::Conv { .. } | Op::Gather => Some(2),
             Op::Select | Op::Scatter { .. } => Some(3),
             Op::Concat { .. } => None,
-            Op::Unary(_) | Op::Cast | Op::Bitcast | Op::Random | Op::CheckIndex { .. } | Op::Reduce { .. } => Some(1),
-            Op::Reshape | Op::Transpose { .. } | Op::Broadcast { .. } | Op::Slice { .. } | Op::Pad { .. } => Some(1),
+            Op::Unary(_)
+            | Op::Cast
+            | Op::Bitcast
+            | Op::Random
+            | Op::CheckIndex { .. }
+            | Op::Reduce { .. } => Some(1),
+            Op::Reshape | Op::Transpose { .. } | Op::Broadcast { .. } | Op::Slice { .. } | Op::Pad { .. } => {
+                Some(1)
+            }
             Op::Window { .. } | Op::Unwindow { .. } | Op::ArgSort { .. } | Op::Scan { .. } => Some(1),
             Op::StopGradient | Op::Barrier => Some(1),
         };
-        want(expected.is_none_or(|n| n == arity), &format!("{name} takes another number of inputs than {arity}"))?;
+        want(
+            expected.is_none_or(|n| n == arity),
+            &format!("{name} takes another number of inputs than {arity}"),
+        )?;
         match self {
             Op::Input(_) => Ok(()),
             Op::Constant(value) => want(value.scalar() == dtype.scalar(), "constant of another type"),
             Op::Iota { axis } => want(*axis < shape.len() && dtype == DType::I32, "iota axis or type"),
-            Op::Unary(op) => {
-                want(same(0) && op.result(inputs[0].1.scalar()) == Some(dtype.scalar()), "operand of unary operation")
-            }
+            Op::Unary(op) => want(
+                same(0) && op.result(inputs[0].1.scalar()) == Some(dtype.scalar()),
+                "operand of unary operation",
+            ),
             Op::Binary(op) => want(
-                same(0) && same(1) && inputs[0].1 == dtype && inputs[1].1 == dtype && op.accepts(dtype.scalar()),
+                same(0)
+                    && same(1)
+                    && inputs[0].1 == dtype
+                    && inputs[1].1 == dtype
+                    && op.accepts(dtype.scalar()),
                 "operands of binary operation",
             ),
-            Op::Compare(_) => {
-                want(same(0) && same(1) && inputs[0].1 == inputs[1].1 && dtype == DType::Bool, "operands of comparison")
-            }
+            Op::Compare(_) => want(
+                same(0) && same(1) && inputs[0].1 == inputs[1].1 && dtype == DType::Bool,
+                "operands of comparison",
+            ),
             Op::Select => want(
-                same(0) && same(1) && same(2) && inputs[0].1 == DType::Bool && inputs[1].1 == dtype && inputs[2].1 == dtype,
+                same(0)
+                    && same(1)
+                    && same(2)
+                    && inputs[0].1 == DType::Bool
+                    && inputs[1].1 == dtype
+                    && inputs[2].1 == dtype,
                 "operands of select",
             ),
             Op::Cast => want(same(0), "shape of cast"),
             Op::Bitcast => {
                 let bits = |d: DType| matches!(d, DType::F32 | DType::I32 | DType::U32);
-                want(same(0) && bits(inputs[0].1) && bits(dtype), "bitcast between 32-bit types only")
+                want(
+                    same(0) && bits(inputs[0].1) && bits(dtype),
+                    "bitcast between 32-bit types only",
+                )
             }
-            Op::Random => want(inputs[0].0 == [2] && inputs[0].1 == DType::U32 && dtype == DType::U32, "random key"),
-            Op::CheckIndex { bound, .. } => {
-                want(same(0) && inputs[0].1 == DType::I32 && dtype == DType::I32 && *bound > 0, "checked index")
-            }
+            Op::Random => want(
+                inputs[0].0 == [2] && inputs[0].1 == DType::U32 && dtype == DType::U32,
+                "random key",
+            ),
+            Op::CheckIndex { bound, .. } => want(
+                same(0) && inputs[0].1 == DType::I32 && dtype == DType::I32 && *bound > 0,
+                "checked index",
+            ),
             Op::Reduce { axes, .. } => {
                 let kept = without(inputs[0].0, axes);
-                want(kept.as_deref() == Some(shape) && inputs[0].1 == dtype, "shape of reduction")
+                want(
+                    kept.as_deref() == Some(shape) && inputs[0].1 == dtype,
+                    "shape of reduction",
+                )
             }
             Op::MatMul => {
                 let ((a, ta), (b, tb)) = (inputs[0], inputs[1]);
@@ -284,7 +332,10 @@ impl Op {
                     && b[..rank - 2] == shape[..rank - 2]
                     && a[rank - 1] == b[rank - 2]
                     && shape[rank - 2..] == [a[rank - 2], b[rank - 1]];
-                want(ok && ta == tb && ta == dtype && dtype != DType::Bool, "operands of matmul")
+                want(
+                    ok && ta == tb && ta == dtype && dtype != DType::Bool,
+                    "operands of matmul",
+                )
             }
             Op::Conv { kind, geometry } => {
                 let (x, w, y) = match kind {
@@ -292,20 +343,33 @@ impl Op {
                     ConvKind::InputGradient => (shape, inputs[1].0, inputs[0].0),
                     ConvKind::KernelGradient => (inputs[0].0, shape, inputs[1].0),
                 };
-                want(geometry.matches(x, w, y) && inputs.iter().all(|i| i.1 == dtype), "operands of convolution")
+                want(
+                    geometry.matches(x, w, y) && inputs.iter().all(|i| i.1 == dtype),
+                    "operands of convolution",
+                )
             }
             Op::Reshape => {
                 let count = |s: &[usize]| s.iter().product::<usize>();
-                want(count(inputs[0].0) == count(shape) && inputs[0].1 == dtype, "element count of reshape")
+                want(
+                    count(inputs[0].0) == count(shape) && inputs[0].1 == dtype,
+                    "element count of reshape",
+                )
             }
             Op::Transpose { permutation } => {
-                let permuted: Option<Shape> = permutation.iter().map(|p| inputs[0].0.get(*p).copied()).collect();
-                want(permuted.as_deref() == Some(shape) && inputs[0].1 == dtype, "permutation")
+                let permuted: Option<Shape> =
+                    permutation.iter().map(|p| inputs[0].0.get(*p).copied()).collect();
+                want(
+                    permuted.as_deref() == Some(shape) && inputs[0].1 == dtype,
+                    "permutation",
+                )
             }
             Op::Broadcast { axes } => {
                 let ok = axes.len() == inputs[0].0.len()
                     && axes.windows(2).all(|w| w[0] < w[1])
-                    && axes.iter().zip(inputs[0].0).all(|(a, d)| shape.get(*a) == Some(d));
+                    && axes
+                        .iter()
+                        .zip(inputs[0].0)
+                        .all(|(a, d)| shape.get(*a) == Some(d));
                 want(ok && inputs[0].1 == dtype, "axes of broadcast")
             }
             Op::Slice { start, step } => {
@@ -316,9 +380,17 @@ impl Op {
                 };
                 let rank = shape.len();
                 let ok = start.len() == rank && step.len() == rank && inputs[0].0.len() == rank;
-                want(ok && (0..rank).all(inside) && inputs[0].1 == dtype, "range of slice")
+                want(
+                    ok && (0..rank).all(inside) && inputs[0].1 == dtype,
+                    "range of slice",
+                )
             }
-            Op::Pad { low, high, interior, value } => {
+            Op::Pad {
+                low,
+                high,
+                interior,
+                value,
+            } => {
                 let rank = shape.len();
                 let ok = [low.len(), high.len(), interior.len(), inputs[0].0.len()] == [rank; 4];
                 let extent = |i: usize| {
@@ -326,9 +398,17 @@ impl Op {
                     low[i] + high[i] + d + interior[i] * d.saturating_sub(1)
                 };
                 let fits = ok && (0..rank).all(|i| extent(i) == shape[i]);
-                want(fits && value.scalar() == dtype.scalar() && inputs[0].1 == dtype, "extent of pad")
+                want(
+                    fits && value.scalar() == dtype.scalar() && inputs[0].1 == dtype,
+                    "extent of pad",
+                )
             }
-            Op::Window { axis, size, stride, dilation } => {
+            Op::Window {
+                axis,
+                size,
+                stride,
+                dilation,
+            } => {
                 let mut out = inputs[0].0.to_vec();
                 let windows = match out.get(*axis) {
                     Some(length) => window_count(*length, *size, *stride, *dilation),
@@ -337,19 +417,29 @@ impl Op {
                 out.splice(axis..=axis, [windows, *size]);
                 want(out == shape && inputs[0].1 == dtype, "extent of window")
             }
-            Op::Unwindow { axis, length, stride, dilation } => {
+            Op::Unwindow {
+                axis,
+                length,
+                stride,
+                dilation,
+            } => {
                 let (input, mut out) = (inputs[0].0, inputs[0].0.to_vec());
                 if axis + 1 >= input.len() {
                     return Err("axis of unwindow".into());
                 }
                 out[*axis] = *length;
                 let last = (input[*axis].max(1) - 1) * stride + (input[axis + 1].max(1) - 1) * dilation;
-                want(out == shape && (last < *length || input.contains(&0)) && inputs[0].1 == dtype, "extent of unwindow")
+                want(
+                    out == shape && (last < *length || input.contains(&0)) && inputs[0].1 == dtype,
+                    "extent of unwindow",
+                )
             }
             Op::Concat { axis } => {
                 let rest = |s: &[usize]| without(s, &[*axis]);
                 let ok = arity > 0
-                    && inputs.iter().all(|(s, d)| rest(s).is_some() && rest(s) == rest(shape) && *d == dtype)
+                    && inputs
+                        .iter()
+                        .all(|(s, d)| rest(s).is_some() && rest(s) == rest(shape) && *d == dtype)
                     && inputs.iter().map(|(s, _)| s[*axis]).sum::<usize>() == shape[*axis];
                 want(ok, "shapes of concat")
             }
@@ -360,11 +450,25 @@ impl Op {
             }
             Op::Scatter { .. } => {
                 let ((x, tx), (i, ti), (u, tu)) = (inputs[0], inputs[1], inputs[2]);
-                let ok = !x.is_empty() && x == shape && i.len() == 1 && u.len() == x.len() && u[0] == i[0] && u[1..] == x[1..];
-                want(ok && tx == dtype && tu == dtype && ti == DType::I32, "operands of scatter")
+                let ok = !x.is_empty()
+                    && x == shape
+                    && i.len() == 1
+                    && u.len() == x.len()
+                    && u[0] == i[0]
+                    && u[1..] == x[1..];
+                want(
+                    ok && tx == dtype && tu == dtype && ti == DType::I32,
+                    "operands of scatter",
+                )
             }
-            Op::ArgSort { .. } => want(same(0) && !shape.is_empty() && dtype == DType::I32, "operand of argsort"),
-            Op::Scan { axis, .. } => want(same(0) && *axis < shape.len() && inputs[0].1 == dtype, "axis of scan"),
+            Op::ArgSort { .. } => want(
+                same(0) && !shape.is_empty() && dtype == DType::I32,
+                "operand of argsort",
+            ),
+            Op::Scan { axis, .. } => want(
+                same(0) && *axis < shape.len() && inputs[0].1 == dtype,
+                "axis of scan",
+            ),
             Op::StopGradient | Op::Barrier => want(same(0) && inputs[0].1 == dtype, "shape of a mark"),
         }
     }
@@ -389,7 +493,11 @@ impl ConvGeometry {
 /// Number of windows on an axis.
 pub fn window_count(length: usize, size: usize, stride: usize, dilation: usize) -> usize {
     let window = size.max(1).saturating_sub(1) * dilation + 1;
-    if length < window { 0 } else { (length - window) / stride.max(1) + 1 }
+    if length < window {
+        0
+    } else {
+        (length - window) / stride.max(1) + 1
+    }
 }
 
 /// `shape` without some axes (ascending); `None` where one is out of range.
@@ -397,5 +505,12 @@ pub fn without(shape: &[usize], axes: &[usize]) -> Option<Shape> {
     if axes.iter().any(|a| *a >= shape.len()) {
         return None;
     }
-    Some(shape.iter().enumerate().filter(|(i, _)| !axes.contains(i)).map(|(_, d)| *d).collect())
+    Some(
+        shape
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| !axes.contains(i))
+            .map(|(_, d)| *d)
+            .collect(),
+    )
 }

@@ -52,7 +52,9 @@ pub enum Axes {
 impl Axes {
     /// The axes in ascending order, or what is wrong with them.
     pub fn resolve(&self, rank: usize) -> Result<Vec<usize>, String> {
-        let Axes::Of(named) = self else { return Ok((0..rank).collect()) };
+        let Axes::Of(named) = self else {
+            return Ok((0..rank).collect());
+        };
         let mut axes = Vec::with_capacity(named.len());
         for axis in named {
             let resolved = resolve_axis(*axis, rank)

@@ -1,0 +1,219 @@
+//! From tensors to a graph: walks the expressions once and finds out what is bound to every leaf.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use kiln_device::{Buffer, Device};
+
+use crate::error::{At, Error, Result};
+use crate::graph::{Assign, Graph, Leaf, NodeId};
+use crate::op::Op;
+use crate::tensor::{Kind, Tensor};
+use crate::trace::{Recorded, TraceId};
+use crate::variable::{self, Reading, Slab};
+
+/// What is bound to a leaf of a graph at run time.
+#[derive(Clone, Debug)]
+pub(crate) enum Bound {
+    /// The n-th argument of the function.
+    Argument(usize),
+    /// A slab of state.
+    State(Arc<Slab>),
+    /// A slab's contents at the moment a tensor read it.
+    Reading(Arc<variable::Leaf>),
+    /// A tensor that is computed already, or of host elements.
+    Value(Tensor),
+}
+
+impl Bound {
+    /// The device it lives on, where it lives on one.
+    pub(crate) fn device(&self) -> Option<Device> {
+        match self {
+            Bound::Argument(_) => None,
+            Bound::State(slab) => Some(slab.stored.device.clone()),
+            Bound::Reading(leaf) => Some(leaf.slab.stored.device.clone()),
+            Bound::Value(tensor) => tensor.node.value.get().map(|s| s.device.clone()),
+        }
+    }
+
+    /// The buffer to bind; arguments are the caller's.
+    pub(crate) fn buffer(&self, device: &Device) -> Result<Buffer> {
+        match self {
+            Bound::Argument(_) => Err(Error::Internal("an argument has no buffer of its own".into())),
+            Bound::State(slab) => Ok(slab.stored.buffer.clone()),
+            Bound::Reading(leaf) => Ok(leaf.buffer()),
+            Bound::Value(tensor) => crate::evaluate::leaf_on(tensor, device).map(|s| s.buffer),
+        }
+    }
+}
+
+/// A graph and what its leaves stand for.
+pub(crate) struct Built {
+    pub(crate) graph: Graph,
+    pub(crate) bound: Vec<Bound>,
+}
+
+struct Builder {
+    graph: Graph,
+    bound: Vec<Bound>,
+    trace: Option<TraceId>,
+    done: HashMap<u64, NodeId>,
+    states: HashMap<u64, NodeId>,
+    readings: HashMap<usize, NodeId>,
+}
+
+/// Builds the graph of `outputs` and of what a trace has recorded. `arguments` are the placeholders, leaf 0 and on.
+pub(crate) fn build(
+    trace: Option<TraceId>,
+    arguments: &[Tensor],
+    outputs: &[Tensor],
+    recorded: &Recorded,
+) -> Result<Built> {
+    let mut builder = Builder {
+        graph: Graph::default(),
+        bound: vec![],
+        trace,
+        done: HashMap::new(),
+        states: HashMap::new(),
+        readings: HashMap::new(),
+    };
+    for (n, argument) in arguments.iter().enumerate() {
+        let leaf = Leaf {
+            shape: argument.shape().to_vec(),
+            dtype: argument.dtype(),
+            state: false,
+        };
+        let id = builder.leaf(leaf, Bound::Argument(n), argument.node.at);
+        builder.done.insert(argument.node.id, id);
+    }
+    for tensor in outputs {
+        let id = builder.visit(tensor)?;
+        builder.graph.outputs.push(id);
+    }
+    for (variable, tensor) in &recorded.assigns {
+        let value = builder.visit(tensor)?;
+        let (slab, offset) = variable.place();
+        let node = builder.state(&slab, tensor.node.at);
+        let Op::Input(leaf) = builder.graph.node(node).op else {
+            return Err(Error::Internal("a state is not a leaf".into()));
+        };
+        builder.graph.assigns.push(Assign { leaf, offset, value });
+    }
+    builder.graph.verify()?;
+    Ok(Built {
+        graph: builder.graph,
+        bound: builder.bound,
+    })
+}
+
+impl Builder {
+    fn leaf(&mut self, leaf: Leaf, bound: Bound, at: At) -> NodeId {
+        self.bound.push(bound);
+        self.graph.leaf(leaf, at)
+    }
+
+    fn state(&mut self, slab: &Arc<Slab>, at: At) -> NodeId {
+        if let Some(id) = self.states.get(&slab.id) {
+            return *id;
+        }
+        let leaf = Leaf {
+            shape: vec![slab.count],
+            dtype: slab.dtype,
+            state: true,
+        };
+        let id = self.leaf(leaf, Bound::State(slab.clone()), at);
+        self.states.insert(slab.id, id);
+        id
+    }
+
+    /// Depth first without recursion: expressions may be deep.
+    fn visit(&mut self, root: &Tensor) -> Result<NodeId> {
+        let mut stack = vec![root.clone()];
+        while let Some(tensor) = stack.last().cloned() {
+            if self.done.contains_key(&tensor.node.id) {
+                stack.pop();
+                continue;
+            }
+            let computed = tensor.node.value.get().is_some();
+            let missing: Vec<Tensor> = match &tensor.node.kind {
+                Kind::Op(_) | Kind::Custom(_) if !computed => tensor
+                    .node
+                    .inputs
+                    .iter()
+                    .filter(|t| !self.done.contains_key(&t.node.id))
+                    .cloned()
+                    .collect(),
+                _ => vec![],
+            };
+            if !missing.is_empty() {
+                stack.extend(missing.into_iter().rev());
+                continue;
+            }
+            let id = self.place(&tensor, computed)?;
+            self.done.insert(tensor.node.id, id);
+            stack.pop();
+        }
+        Ok(self.done[&root.node.id])
+    }
+
+    fn place(&mut self, tensor: &Tensor, computed: bool) -> Result<NodeId> {
+        let node = &tensor.node;
+        let leaf = || Leaf {
+            shape: node.shape.clone(),
+            dtype: node.dtype,
+            state: false,
+        };
+        match &node.kind {
+            _ if computed => Ok(self.leaf(leaf(), Bound::Value(tensor.clone()), node.at)),
+            Kind::Host(_) | Kind::Stored => Ok(self.leaf(leaf(), Bound::Value(tensor.clone()), node.at)),
+            Kind::Op(op) => {
+                let inputs = node.inputs.iter().map(|t| self.done[&t.node.id]).collect();
+                Ok(self.graph.add(op.clone(), inputs, node.shape.clone(), node.dtype, node.at))
+            }
+            Kind::Custom(_) => Ok(self.done[&node.inputs[0].node.id]),
+            Kind::Variable(reading) => Ok(self.variable(tensor, reading)),
+            Kind::Placeholder { trace, .. } if Some(*trace) == self.trace => {
+                Err(Error::Internal("a placeholder is not among the arguments".into()))
+            }
+            Kind::Placeholder { .. } => Err(Error::Trace {
+                message: "a tensor of a function's trace is used outside of it: it stands for an argument that has no \
+                          value here. Return it from the function and use the result of the call"
+                    .into(),
+                at: node.at,
+            }),
+            Kind::Failed(error) => Err(error.clone()),
+        }
+    }
+
+    fn variable(&mut self, tensor: &Tensor, reading: &Reading) -> NodeId {
+        let at = tensor.node.at;
+        let slab = &reading.leaf.slab;
+        let whole = if reading.trace.is_some() && reading.trace == self.trace {
+            self.state(slab, at)
+        } else {
+            let key = Arc::as_ptr(&reading.leaf) as usize;
+            match self.readings.get(&key) {
+                Some(id) => *id,
+                None => {
+                    let leaf = Leaf {
+                        shape: vec![slab.count],
+                        dtype: slab.dtype,
+                        state: false,
+                    };
+                    let id = self.leaf(leaf, Bound::Reading(reading.leaf.clone()), at);
+                    self.readings.insert(key, id);
+                    id
+                }
+            }
+        };
+        let slice = Op::Slice {
+            start: vec![reading.offset],
+            step: vec![1],
+        };
+        let part = self
+            .graph
+            .add(slice, vec![whole], vec![tensor.len()], slab.dtype, at);
+        self.graph
+            .add(Op::Reshape, vec![part], tensor.shape().to_vec(), slab.dtype, at)
+    }
+}

@@ -1,0 +1,272 @@
+//! `Function`: a Rust closure traced once per signature, compiled as one program, and replayed.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kiln_device::{Buffer, DType, Device};
+
+use crate::build::{Bound, Built, build};
+use crate::error::Result;
+use crate::evaluate::{Compiled, before_write, device_of, leaf_on};
+use crate::plan::Report;
+use crate::shape::Shape;
+use crate::tensor::{Kind, Stored, Tensor, here};
+use crate::trace;
+use crate::variable::{layout_epoch, writing};
+
+type Body = dyn Fn(&[Tensor]) -> Result<Vec<Tensor>> + Send + Sync;
+
+/// Shapes and dtypes of the arguments.
+type Signature = Vec<(Shape, DType)>;
+
+/// A compiled trace.
+struct Concrete {
+    compiled: Compiled,
+    bound: Vec<Bound>,
+    outputs: Vec<(Shape, DType)>,
+    /// Variables have not been packed since the trace where this is still the layout's epoch.
+    epoch: u64,
+    device: Device,
+}
+
+/// A closure over tensors that is traced once for every signature of its arguments, compiled, and replayed.
+///
+/// Variables read inside are state: every call sees their present values. Assignments inside take effect together at
+/// the end of the call. Tensors captured from outside are constants of the trace.
+///
+/// ```
+/// use kiln_graph::{Function, Tensor, Variable};
+/// let total = Variable::new(&Tensor::scalar(0.0f32))?;
+/// let add = {
+///     let total = total.clone();
+///     Function::new("add", move |x| {
+///         let sum = x[0].sum(());
+///         total.assign_add(&sum)?;
+///         Ok(vec![sum])
+///     })
+/// };
+/// add.call(&[Tensor::from_slice(&[1.0f32, 2.0])])?;
+/// add.call(&[Tensor::from_slice(&[3.0f32, 4.0])])?;
+/// assert_eq!(total.read().item::<f32>()?, 10.0);
+/// assert_eq!(add.trace_count(), 1);
+/// # Ok::<(), kiln_graph::Error>(())
+/// ```
+pub struct Function {
+    name: String,
+    body: Box<Body>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    concrete: HashMap<Signature, Arc<Concrete>>,
+    traces: Vec<String>,
+}
+
+impl Function {
+    /// A function of a closure; nothing is traced yet.
+    pub fn new(
+        name: impl Into<String>,
+        body: impl Fn(&[Tensor]) -> Result<Vec<Tensor>> + Send + Sync + 'static,
+    ) -> Function {
+        Function {
+            name: name.into(),
+            body: Box::new(body),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How often the closure has been traced.
+    pub fn trace_count(&self) -> usize {
+        self.state().traces.len()
+    }
+
+    /// One line for every trace: the signature, and why it was traced.
+    pub fn trace_report(&self) -> Vec<String> {
+        self.state().traces.clone()
+    }
+
+    /// Runs it: traces and compiles at the first call of a signature, replays after.
+    ///
+    /// Results are on the device and may still be being computed.
+    ///
+    /// # Errors
+    /// The closure's own, the first that a tensor carries, and those of compiling and running.
+    #[track_caller]
+    pub fn call(&self, arguments: &[Tensor]) -> Result<Vec<Tensor>> {
+        let at = here();
+        let concrete = self.concrete(arguments)?;
+        let leaves = concrete.leaves(arguments)?;
+        let _writing = writing();
+        before_write(concrete.compiled.graph(), &concrete.bound)?;
+        let outputs = concrete.compiled.run(&leaves)?;
+        let tensor = |((shape, dtype), buffer): (&(Shape, DType), Buffer)| {
+            let stored = Stored {
+                device: concrete.device.clone(),
+                buffer,
+            };
+            Tensor::from_stored(shape.clone(), *dtype, stored, at)
+        };
+        Ok(concrete.outputs.iter().zip(outputs).map(tensor).collect())
+    }
+
+    /// Traces and compiles for these arguments without running; the closure is not traced again where it was.
+    ///
+    /// # Errors
+    /// As [`Function::call`].
+    #[track_caller]
+    pub fn prepare(&self, arguments: &[Tensor]) -> Result<()> {
+        self.concrete(arguments).map(drop)
+    }
+
+    /// What the compiled program for these arguments does: kernels, memory, and what was not fused and why.
+    ///
+    /// # Errors
+    /// As [`Function::call`].
+    #[track_caller]
+    pub fn explain(&self, arguments: &[Tensor]) -> Result<Report> {
+        Ok(self.concrete(arguments)?.compiled.report.clone())
+    }
+
+    /// [`Function::explain`] with the time of every kernel, measured in one call, which takes effect.
+    ///
+    /// # Errors
+    /// As [`Function::call`].
+    #[track_caller]
+    pub fn profile(&self, arguments: &[Tensor]) -> Result<Report> {
+        let concrete = self.concrete(arguments)?;
+        let leaves = concrete.leaves(arguments)?;
+        let _writing = writing();
+        before_write(concrete.compiled.graph(), &concrete.bound)?;
+        let outputs = concrete.compiled.outputs()?;
+        let times = concrete
+            .compiled
+            .executable()
+            .profile(&concrete.compiled.bind(&leaves, &outputs))?;
+        Ok(concrete.compiled.report.clone().timed(times))
+    }
+
+    /// The text of every kernel of the compiled program, as its executor has it.
+    ///
+    /// # Errors
+    /// As [`Function::call`].
+    #[track_caller]
+    pub fn kernel_sources(&self, arguments: &[Tensor]) -> Result<Vec<String>> {
+        Ok(self.concrete(arguments)?.compiled.executable().sources())
+    }
+
+    fn concrete(&self, arguments: &[Tensor]) -> Result<Arc<Concrete>> {
+        let at = here();
+        trace::forbid_reading(at)?;
+        for argument in arguments {
+            argument.check()?;
+        }
+        let signature: Signature = arguments
+            .iter()
+            .map(|t| (t.shape().to_vec(), t.dtype()))
+            .collect();
+        let found = self.state().concrete.get(&signature).cloned();
+        let moved = found.as_ref().is_some_and(|c| c.is_stale());
+        if let Some(concrete) = found.filter(|_| !moved) {
+            return Ok(concrete);
+        }
+        let why = self.reason(&signature, moved);
+        let made = Arc::new(self.trace(arguments)?);
+        let mut state = self.state();
+        state.traces.push(why);
+        state.concrete.insert(signature, made.clone());
+        Ok(made)
+    }
+
+    fn reason(&self, signature: &Signature, moved: bool) -> String {
+        let state = self.state();
+        let mut text = format!("{}(", self.name);
+        for (i, (shape, dtype)) in signature.iter().enumerate() {
+            let _ = write!(text, "{}{dtype} {shape:?}", if i > 0 { ", " } else { "" });
+        }
+        text.push_str("): ");
+        if moved {
+            text.push_str("variables were packed into another slab since");
+        } else if state.concrete.is_empty() {
+            text.push_str("first call");
+        } else {
+            let nearest = state
+                .concrete
+                .keys()
+                .min_by_key(|known| difference(known, signature).len());
+            let what = nearest
+                .map(|known| difference(known, signature).join(", "))
+                .unwrap_or_default();
+            let _ = write!(text, "new signature, {what}");
+        }
+        text
+    }
+
+    fn trace(&self, arguments: &[Tensor]) -> Result<Concrete> {
+        let ((placeholders, id, outputs), recorded) = trace::record(|id| {
+            let placeholder = |(index, t): (usize, &Tensor)| {
+                let kind = Kind::Placeholder { trace: id, index };
+                Tensor::new(kind, vec![], t.shape().to_vec(), t.dtype(), t.node.at)
+            };
+            let placeholders: Vec<Tensor> = arguments.iter().enumerate().map(placeholder).collect();
+            let outputs = (self.body)(&placeholders);
+            (placeholders, id, outputs)
+        });
+        let outputs = outputs?;
+        let epoch = layout_epoch();
+        let Built { graph, bound } = build(Some(id), &placeholders, &outputs, &recorded)?;
+        let device = device_of(&bound, arguments, None)?;
+        Ok(Concrete {
+            compiled: Compiled::new(graph, &device)?,
+            bound,
+            outputs: outputs.iter().map(|t| (t.shape().to_vec(), t.dtype())).collect(),
+            epoch,
+            device,
+        })
+    }
+}
+
+/// What differs between two signatures, argument by argument.
+fn difference(known: &Signature, new: &Signature) -> Vec<String> {
+    if known.len() != new.len() {
+        return vec![format!("{} arguments instead of {}", new.len(), known.len())];
+    }
+    let differs = |(i, (a, b)): (usize, (&(Shape, DType), &(Shape, DType)))| {
+        (a != b).then(|| format!("argument {i} was {} {:?}, is {} {:?}", a.1, a.0, b.1, b.0))
+    };
+    known.iter().zip(new).enumerate().filter_map(differs).collect()
+}
+
+impl Concrete {
+    /// True where variables may have moved to another slab: packing happens before training, not in a steady loop.
+    fn is_stale(&self) -> bool {
+        self.epoch != layout_epoch() && self.bound.iter().any(|b| matches!(b, Bound::State(_)))
+    }
+
+    fn leaves(&self, arguments: &[Tensor]) -> Result<Vec<Buffer>> {
+        let buffer = |bound: &Bound| match bound {
+            Bound::Argument(n) => match &arguments[*n].node.kind {
+                Kind::Host(_) | Kind::Stored => leaf_on(&arguments[*n], &self.device).map(|s| s.buffer),
+                _ => crate::evaluate::stored_on(&arguments[*n], &self.device).map(|s| s.buffer),
+            },
+            other => other.buffer(&self.device),
+        };
+        self.bound.iter().map(buffer).collect()
+    }
+}
+
+impl std::fmt::Debug for Function {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Function({}, {} traces)", self.name, self.trace_count())
+    }
+}

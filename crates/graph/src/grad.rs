@@ -1,0 +1,588 @@
+//! Reverse-mode differentiation: adds the nodes of the gradients to the same expression.
+//!
+//! One exhaustive rule per primitive, written as mathematics: given `g`, the gradient of the loss with respect to the
+//! node `y` with inputs `x`, the gradients with respect to the inputs. Rules use tensor operations only, so gradients
+//! can be differentiated again.
+
+use std::collections::{HashMap, HashSet};
+
+use kiln_device::{BinaryOp, DType, ReduceOp, ScatterOp, UnaryOp, Value};
+
+use crate::error::{At, Error, Result};
+use crate::op::{ConvKind, Op};
+use crate::tensor::{Kind, Tensor, here};
+
+/// A gradient of the user's: from (gradient of y, y, inputs) to the gradient of each input.
+pub(crate) struct CustomRule {
+    rule: Box<dyn Fn(&Tensor, &Tensor, &[Tensor]) -> Vec<Option<Tensor>> + Send + Sync>,
+}
+
+impl Tensor {
+    /// `value`, with a gradient of your own: `rule(g, y, inputs)` gives the gradient with respect to each input, given
+    /// that with respect to the value (`None` for no gradient). Nothing flows to what the value is computed from.
+    ///
+    /// ```
+    /// use kiln_graph::{Tensor, gradients};
+    /// let x = Tensor::from_slice(&[0.3f32, 0.8]);
+    /// // Rounds in the forward pass, lets the gradient through.
+    /// let y = Tensor::custom_gradient(&x.round(), &[x.clone()], |g, _, _| vec![Some(g.clone())]);
+    /// let dx = &gradients(&y.sum(()), &[x])?[0];
+    /// assert_eq!(dx.to_vec::<f32>()?, [1.0, 1.0]);
+    /// # Ok::<(), kiln_graph::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn custom_gradient(
+        value: &Tensor,
+        inputs: &[Tensor],
+        rule: impl Fn(&Tensor, &Tensor, &[Tensor]) -> Vec<Option<Tensor>> + Send + Sync + 'static,
+    ) -> Tensor {
+        if let Some(failed) = std::iter::once(value).chain(inputs).find(|t| t.error().is_some()) {
+            return failed.clone();
+        }
+        let all = std::iter::once(value).chain(inputs).cloned().collect();
+        let kind = Kind::Custom(std::sync::Arc::new(CustomRule { rule: Box::new(rule) }));
+        Tensor::new(kind, all, value.shape().to_vec(), value.dtype(), here())
+    }
+}
+
+/// Gradients of a scalar with respect to tensors it is computed from; zeros where it does not depend on one.
+///
+/// ```
+/// use kiln_graph::{Tensor, gradients};
+/// let x = Tensor::from_slice(&[1.0f32, 2.0]);
+/// let loss = x.square().sum(());
+/// assert_eq!(gradients(&loss, &[x])?[0].to_vec::<f32>()?, [2.0, 4.0]);
+/// # Ok::<(), kiln_graph::Error>(())
+/// ```
+///
+/// # Errors
+/// Where the loss is not a float scalar, a tensor is not of a float type, or either carries an error.
+#[track_caller]
+pub fn gradients(loss: &Tensor, with_respect_to: &[Tensor]) -> Result<Vec<Tensor>> {
+    let at = here();
+    loss.check()?;
+    if loss.len() != 1 || !loss.dtype().is_float() {
+        let message = format!(
+            "expected a float scalar, received shape {:?} {}; reduce it with sum or mean, or use gradients_with",
+            loss.shape(),
+            loss.dtype()
+        );
+        return Err(Error::Operation {
+            op: "gradients",
+            message,
+            at,
+        });
+    }
+    gradients_with(loss, &loss.ones_like(), with_respect_to)
+}
+
+/// Gradients of `Σ y · cotangent` with respect to tensors: the vector–Jacobian product.
+///
+/// # Errors
+/// Where shapes of `y` and cotangent differ, a type is no float, or a tensor carries an error.
+#[track_caller]
+pub fn gradients_with(y: &Tensor, cotangent: &Tensor, with_respect_to: &[Tensor]) -> Result<Vec<Tensor>> {
+    let at = here();
+    y.check()?;
+    cotangent.check()?;
+    if y.shape() != cotangent.shape() {
+        let message = format!(
+            "cotangent {:?} must have the shape of y {:?}",
+            cotangent.shape(),
+            y.shape()
+        );
+        return Err(Error::Operation {
+            op: "gradients",
+            message,
+            at,
+        });
+    }
+    for target in with_respect_to {
+        target.check()?;
+        if !target.dtype().is_float() {
+            let message = format!(
+                "expected float tensors to differentiate for, received {}",
+                target.dtype()
+            );
+            return Err(Error::Operation {
+                op: "gradients",
+                message,
+                at,
+            });
+        }
+    }
+    let order = between(y, with_respect_to);
+    let mut known: HashMap<u64, Tensor> = HashMap::from([(y.node.id, cotangent.clone())]);
+    let targets: HashSet<u64> = with_respect_to.iter().map(|t| t.node.id).collect();
+    let on_path: HashSet<u64> = order.iter().map(|t| t.node.id).collect();
+    for tensor in order.iter().rev() {
+        let kept = targets.contains(&tensor.node.id);
+        let Some(g) = (if kept {
+            known.get(&tensor.node.id).cloned()
+        } else {
+            known.remove(&tensor.node.id)
+        }) else {
+            continue;
+        };
+        for (input, gradient) in tensor.node.inputs.iter().zip(rule(tensor, &g)) {
+            let Some(gradient) = gradient.filter(|_| on_path.contains(&input.node.id)) else {
+                continue;
+            };
+            gradient.check()?;
+            let id = input.node.id;
+            let sum = match known.remove(&id) {
+                Some(other) => other.add_at(&gradient, tensor.node.at),
+                None => gradient,
+            };
+            known.insert(id, sum);
+        }
+    }
+    Ok(with_respect_to
+        .iter()
+        .map(|t| known.get(&t.node.id).cloned().unwrap_or_else(|| t.zeros_like()))
+        .collect())
+}
+
+/// The nodes on a path from a target to `y`, inputs before outputs.
+fn between(y: &Tensor, targets: &[Tensor]) -> Vec<Tensor> {
+    let targets: HashSet<u64> = targets.iter().map(|t| t.node.id).collect();
+    let mut on_path: HashMap<u64, bool> = HashMap::new();
+    let mut order = vec![];
+    let mut stack = vec![(y.clone(), false)];
+    while let Some((tensor, entered)) = stack.pop() {
+        let id = tensor.node.id;
+        if entered {
+            let through = tensor
+                .node
+                .inputs
+                .iter()
+                .any(|t| on_path.get(&t.node.id) == Some(&true));
+            let reached = targets.contains(&id) || through;
+            on_path.insert(id, reached);
+            if reached {
+                order.push(tensor);
+            }
+        } else if !on_path.contains_key(&id) {
+            on_path.insert(id, false);
+            stack.push((tensor.clone(), true));
+            stack.extend(tensor.node.inputs.iter().map(|t| (t.clone(), false)));
+        }
+    }
+    order
+}
+
+/// The gradients with respect to a node's inputs.
+fn rule(y: &Tensor, g: &Tensor) -> Vec<Option<Tensor>> {
+    let (x, at) = (&y.node.inputs[..], y.node.at);
+    let op = match &y.node.kind {
+        Kind::Op(op) => op,
+        Kind::Custom(custom) => {
+            let mut gradients = vec![None];
+            gradients.extend((custom.rule)(g, y, &x[1..]));
+            return gradients;
+        }
+        Kind::Host(_) | Kind::Stored | Kind::Placeholder { .. } | Kind::Variable(_) | Kind::Failed(_) => {
+            return vec![];
+        }
+    };
+    let one = |gradient: Tensor| vec![Some(gradient)];
+    match op {
+        Op::Input(_) | Op::Constant(_) | Op::Iota { .. } => vec![],
+        Op::Unary(op) => vec![unary(*op, &x[0], y, g)],
+        Op::Binary(op) => binary(*op, &x[0], &x[1], y, g).into(),
+        Op::Compare(_) | Op::Random | Op::CheckIndex { .. } | Op::ArgSort { .. } | Op::Bitcast => {
+            vec![None; x.len()]
+        }
+        Op::Select => {
+            let zero = g.zeros_like();
+            vec![
+                None,
+                Some(Tensor::select(&x[0], g, &zero)),
+                Some(Tensor::select(&x[0], &zero, g)),
+            ]
+        }
+        Op::Cast => {
+            let floats = x[0].dtype().is_float() && y.dtype().is_float();
+            vec![floats.then(|| g.cast(x[0].dtype()))]
+        }
+        Op::Reduce { op, axes } => one(reduce(*op, axes, &x[0], y, g, at)),
+        Op::MatMul => vec![
+            Some(product(g, &swapped(&x[1]), at)),
+            Some(product(&swapped(&x[0]), g, at)),
+        ],
+        Op::Conv { kind, geometry } => {
+            let conv = |kind: ConvKind, a: &Tensor, b: &Tensor, like: &Tensor| {
+                let op = Op::Conv {
+                    kind,
+                    geometry: geometry.clone(),
+                };
+                Some(Tensor::op(
+                    op,
+                    vec![a.clone(), b.clone()],
+                    like.shape().to_vec(),
+                    y.dtype(),
+                    at,
+                ))
+            };
+            use ConvKind::{Forward, InputGradient, KernelGradient};
+            match kind {
+                Forward => vec![
+                    conv(InputGradient, g, &x[1], &x[0]),
+                    conv(KernelGradient, &x[0], g, &x[1]),
+                ],
+                InputGradient => vec![
+                    conv(Forward, g, &x[1], &x[0]),
+                    conv(KernelGradient, g, &x[0], &x[1]),
+                ],
+                KernelGradient => vec![
+                    conv(InputGradient, &x[1], g, &x[0]),
+                    conv(Forward, &x[0], g, &x[1]),
+                ],
+            }
+        }
+        Op::Reshape => one(g.reshape_at(x[0].shape().to_vec(), at)),
+        Op::Transpose { permutation } => {
+            let mut inverse = vec![0i64; permutation.len()];
+            for (i, p) in permutation.iter().enumerate() {
+                inverse[*p] = i as i64;
+            }
+            one(g.transpose(&inverse))
+        }
+        Op::Broadcast { axes } => {
+            let repeated: Vec<i64> = (0..y.rank())
+                .filter(|i| !axes.contains(i))
+                .map(|i| i as i64)
+                .collect();
+            one(g.sum(repeated))
+        }
+        Op::Slice { start, step } => one(slice(start, step, &x[0], g, at)),
+        Op::Pad { low, interior, .. } => {
+            let step = interior.iter().map(|i| *i as i64 + 1).collect();
+            let op = Op::Slice {
+                start: low.clone(),
+                step,
+            };
+            one(Tensor::op(
+                op,
+                vec![g.clone()],
+                x[0].shape().to_vec(),
+                y.dtype(),
+                at,
+            ))
+        }
+        Op::Window {
+            axis,
+            stride,
+            dilation,
+            ..
+        } => {
+            let length = x[0].shape()[*axis];
+            one(unwindowed(g, *axis, length, *stride, *dilation, at).sum([*axis as i64 + 1]))
+        }
+        Op::Unwindow {
+            axis,
+            stride,
+            dilation,
+            ..
+        } => {
+            // input[o, w] stands at output[o·stride + w·dilation, w]: the diagonal of the windows of g.
+            let size = x[0].shape()[axis + 1];
+            let windows = g.window(*axis, size, *stride, *dilation);
+            let diagonal =
+                Tensor::iota(windows.shape(), axis + 1).equal(Tensor::iota(windows.shape(), axis + 2));
+            one(Tensor::select(&diagonal, &windows, 0.0).sum([*axis as i64 + 2]))
+        }
+        Op::Concat { axis } => {
+            let mut start = 0i64;
+            x.iter()
+                .map(|input| {
+                    let stop = start + input.shape()[*axis] as i64;
+                    let part = g.slice_axis(*axis as i64, start, stop);
+                    start = stop;
+                    Some(part)
+                })
+                .collect()
+        }
+        Op::Gather => {
+            let sum = ScatterOp::Fold(ReduceOp::Sum);
+            vec![Some(x[0].zeros_like().scatter_rows(&x[1], g, sum, at)), None]
+        }
+        Op::Scatter { op } => scatter(*op, x, y, g, at),
+        Op::Scan { op, axis, reverse } => one(scan(*op, *axis, *reverse, &x[0], y, g, at)),
+        Op::StopGradient => vec![None],
+        Op::Barrier => one(g.clone()),
+    }
+}
+
+fn unary(op: UnaryOp, x: &Tensor, y: &Tensor, g: &Tensor) -> Option<Tensor> {
+    if !y.dtype().is_float() {
+        return None;
+    }
+    Some(match op {
+        UnaryOp::Neg => -g,
+        UnaryOp::Abs => g * x.sign(),
+        UnaryOp::Exp => g * y,
+        UnaryOp::Expm1 => g * (y + 1.0),
+        UnaryOp::Log => g / x,
+        UnaryOp::Log1p => g / (x + 1.0),
+        UnaryOp::Sqrt => g * 0.5 / y,
+        UnaryOp::Rsqrt => g * -0.5 * y * y * y,
+        UnaryOp::Sin => g * x.cos(),
+        UnaryOp::Cos => -(g * x.sin()),
+        UnaryOp::Tanh => g * (1.0 - y * y),
+        UnaryOp::Atan => g / (1.0 + x * x),
+        UnaryOp::Erf => g * (-(x * x)).exp() * std::f32::consts::FRAC_2_SQRT_PI,
+        UnaryOp::Sigmoid => g * y * (1.0 - y),
+        UnaryOp::Sign | UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round | UnaryOp::Trunc => return None,
+        UnaryOp::Not | UnaryOp::IsNan => return None,
+    })
+}
+
+fn binary(op: BinaryOp, a: &Tensor, b: &Tensor, y: &Tensor, g: &Tensor) -> [Option<Tensor>; 2] {
+    if !y.dtype().is_float() {
+        return [None, None];
+    }
+    // Where both are the extreme value, each gets half.
+    let extreme = |x: &Tensor| g * Tensor::select(&a.equal(b), 0.5, x.equal(y).cast(g.dtype()));
+    match op {
+        BinaryOp::Add => [Some(g.clone()), Some(g.clone())],
+        BinaryOp::Sub => [Some(g.clone()), Some(-g)],
+        BinaryOp::Mul => [Some(g * b), Some(g * a)],
+        BinaryOp::Div => [Some(g / b), Some(-(g * y) / b)],
+        BinaryOp::Rem => [Some(g.clone()), Some(-(g * a.floor_divide(b)))],
+        BinaryOp::Pow => {
+            // d/da = b·a^(b−1), 0 for b = 0; d/db = y·log a, 0 where a = 0.
+            let by_base = Tensor::select(&b.equal(0.0), 0.0, b * a.pow(b - 1.0));
+            let log = Tensor::select(&a.greater(0.0), a, 1.0).log();
+            let log = Tensor::select(&a.less(0.0), f32::NAN, log);
+            [Some(g * by_base), Some(g * y * log)]
+        }
+        BinaryOp::Max | BinaryOp::Min => [Some(extreme(a)), Some(extreme(b))],
+        BinaryOp::Atan2 => {
+            let norm = a * a + b * b;
+            [Some(g * b / &norm), Some(-(g * a) / norm)]
+        }
+        BinaryOp::And | BinaryOp::Or | BinaryOp::Xor | BinaryOp::Shl | BinaryOp::Shr => [None, None],
+    }
+}
+
+fn reduce(op: ReduceOp, axes: &[usize], x: &Tensor, y: &Tensor, g: &Tensor, at: At) -> Tensor {
+    let axes: Vec<i64> = axes.iter().map(|a| *a as i64).collect();
+    let spread = |t: &Tensor| t.keep_dims(x, axes.clone()).broadcast_at(x.shape(), at);
+    match op {
+        ReduceOp::Sum => spread(g),
+        ReduceOp::Max | ReduceOp::Min => {
+            // Ties share.
+            let hit = x.equal(spread(y)).cast(g.dtype());
+            let count = hit.sum(axes.clone());
+            hit * spread(&(g / count))
+        }
+        ReduceOp::Prod => {
+            // The product of all others: of those before times those after, along the axes as one.
+            let (rest, others) = product_of_others(x, &axes);
+            spread(g) * restore(&others, x, &rest)
+        }
+    }
+}
+
+/// The axes moved last and flattened, and the order they then stood in.
+fn gathered(x: &Tensor, axes: &[i64]) -> (Tensor, Vec<i64>) {
+    let order: Vec<i64> = (0..x.rank() as i64)
+        .filter(|i| !axes.contains(i))
+        .chain(axes.iter().copied())
+        .collect();
+    let moved = x.transpose(&order);
+    (moved.flatten_from(x.rank() - axes.len()), order)
+}
+
+fn product_of_others(x: &Tensor, axes: &[i64]) -> (Vec<i64>, Tensor) {
+    let (flat, order) = gathered(x, axes);
+    let length = flat.shape()[flat.rank() - 1];
+    let mut edge = flat.shape().to_vec();
+    *edge.last_mut().unwrap_or(&mut 0) = 1.min(length);
+    let ones = Tensor::full(&edge, 1.0, x.dtype());
+    let keep = length.saturating_sub(1) as i64;
+    let before = Tensor::concat(&[ones.clone(), flat.slice_axis(-1, 0, keep)], -1).cumprod(-1);
+    let reversed = flat.flip([-1]);
+    let after = Tensor::concat(&[ones, reversed.slice_axis(-1, 0, keep)], -1)
+        .cumprod(-1)
+        .flip([-1]);
+    (order, before * after)
+}
+
+/// Undoes [`gathered`].
+fn restore(flat: &Tensor, x: &Tensor, order: &[i64]) -> Tensor {
+    let moved: Vec<i64> = order.iter().map(|i| x.shape()[*i as usize] as i64).collect();
+    let mut inverse = vec![0i64; order.len()];
+    for (i, p) in order.iter().enumerate() {
+        inverse[*p as usize] = i as i64;
+    }
+    flat.reshape(&moved).transpose(&inverse)
+}
+
+fn swapped(x: &Tensor) -> Tensor {
+    x.swap_axes(-1, -2)
+}
+
+fn product(a: &Tensor, b: &Tensor, at: At) -> Tensor {
+    if let Some(failed) = [a, b].into_iter().find(|t| t.error().is_some()) {
+        return failed.clone();
+    }
+    let rank = a.rank();
+    let shape = [&a.shape()[..rank - 1], &[b.shape()[rank - 1]]].concat();
+    Tensor::op(Op::MatMul, vec![a.clone(), b.clone()], shape, a.dtype(), at)
+}
+
+/// The gradient of a slice: its elements at their places, zeros elsewhere.
+fn slice(start: &[usize], step: &[i64], x: &Tensor, g: &Tensor, at: At) -> Tensor {
+    let reversed: Vec<i64> = (0..step.len())
+        .filter(|i| step[*i] < 0)
+        .map(|i| i as i64)
+        .collect();
+    let forward = if reversed.is_empty() {
+        g.clone()
+    } else {
+        g.flip(reversed)
+    };
+    if g.is_empty() {
+        return x.zeros_like();
+    }
+    let mut low = start.to_vec();
+    let mut high = vec![0; start.len()];
+    for i in 0..start.len() {
+        let reach = (g.shape()[i] - 1) * step[i].unsigned_abs() as usize;
+        low[i] = if step[i] < 0 { start[i] - reach } else { start[i] };
+        high[i] = x.shape()[i] - low[i] - reach - 1;
+    }
+    let interior = step.iter().map(|s| s.unsigned_abs() as usize - 1).collect();
+    let op = Op::Pad {
+        low,
+        high,
+        interior,
+        value: Value::zero(g.dtype().scalar()),
+    };
+    Tensor::op(op, vec![forward], x.shape().to_vec(), g.dtype(), at)
+}
+
+fn unwindowed(g: &Tensor, axis: usize, length: usize, stride: usize, dilation: usize, at: At) -> Tensor {
+    let mut shape = g.shape().to_vec();
+    shape[axis] = length;
+    Tensor::op(
+        Op::Unwindow {
+            axis,
+            length,
+            stride,
+            dilation,
+        },
+        vec![g.clone()],
+        shape,
+        g.dtype(),
+        at,
+    )
+}
+
+fn scatter(op: ScatterOp, x: &[Tensor], y: &Tensor, g: &Tensor, at: At) -> Vec<Option<Tensor>> {
+    let (operand, indices, updates) = (&x[0], &x[1], &x[2]);
+    let rows = |t: &Tensor| {
+        Tensor::op(
+            Op::Gather,
+            vec![t.clone(), indices.clone()],
+            updates.shape().to_vec(),
+            y.dtype(),
+            at,
+        )
+    };
+    let spread = |t: &Tensor| {
+        let lead = [&[t.len()][..], &vec![1; updates.rank() - 1]].concat();
+        t.reshape_at(lead, at).broadcast_at(updates.shape(), at)
+    };
+    match op {
+        ScatterOp::Fold(ReduceOp::Sum) => vec![Some(g.clone()), None, Some(rows(g))],
+        ScatterOp::Set => {
+            // The last update of a row wins: an update counts where it is the one its row remembers.
+            let order = Tensor::range(indices.len());
+            let none = Tensor::full(&[operand.shape()[0]], -1.0, DType::I32);
+            let winner = none.scatter_rows(indices, &order, ScatterOp::Set, at);
+            let won = Tensor::op(
+                Op::Gather,
+                vec![winner.clone(), indices.clone()],
+                order.shape().to_vec(),
+                DType::I32,
+                at,
+            )
+            .equal(&order);
+            let lead = [&[winner.len()][..], &vec![1; operand.rank() - 1]].concat();
+            let untouched = winner
+                .equal(-1)
+                .reshape_at(lead, at)
+                .broadcast_at(operand.shape(), at);
+            vec![
+                Some(Tensor::select(&untouched, g, 0.0)),
+                None,
+                Some(Tensor::select(&spread(&won), rows(g), 0.0)),
+            ]
+        }
+        ScatterOp::Fold(ReduceOp::Max | ReduceOp::Min) => {
+            // Ties share, as in the reduction.
+            let operand_hit = operand.equal(y).cast(g.dtype());
+            let update_hit = updates.equal(rows(y)).cast(g.dtype());
+            let count = operand_hit.scatter_rows(indices, &update_hit, ScatterOp::Fold(ReduceOp::Sum), at);
+            let share = g / count;
+            vec![Some(operand_hit * &share), None, Some(update_hit * rows(&share))]
+        }
+        ScatterOp::Fold(ReduceOp::Prod) => {
+            // y / x, which has no meaning where x is 0: NaN there rather than a wrong number.
+            vec![Some(g * y / operand), None, Some(rows(&(g * y)) / updates)]
+        }
+    }
+}
+
+fn scan(op: ReduceOp, axis: usize, reverse: bool, x: &Tensor, y: &Tensor, g: &Tensor, at: At) -> Tensor {
+    let sum = |t: &Tensor, reverse: bool| {
+        let op = Op::Scan {
+            op: ReduceOp::Sum,
+            axis,
+            reverse,
+        };
+        Tensor::op(op, vec![t.clone()], x.shape().to_vec(), x.dtype(), at)
+    };
+    match op {
+        ReduceOp::Sum => sum(g, !reverse),
+        // Σ over later products that hold x, each divided by x; NaN where x is 0 rather than a wrong number.
+        ReduceOp::Prod => sum(&(g * y), !reverse) / x,
+        ReduceOp::Max | ReduceOp::Min => running_extreme(axis, reverse, x, y, g, at),
+    }
+}
+
+/// The gradient of a running maximum goes to the element that holds it: the last one up to here that equals it.
+fn running_extreme(axis: usize, reverse: bool, x: &Tensor, y: &Tensor, g: &Tensor, at: At) -> Tensor {
+    let last = x.rank() as i64 - 1;
+    let put = |t: &Tensor| {
+        let t = t.swap_axes(axis as i64, last);
+        if reverse { t.flip([last]) } else { t }
+    };
+    let (x, y, g) = (put(x), put(y), put(g));
+    let length = x.shape()[x.rank() - 1];
+    let position = Tensor::iota(x.shape(), x.rank() - 1);
+    let here = Tensor::select(&x.equal(&y), &position, -1);
+    let op = Op::Scan {
+        op: ReduceOp::Max,
+        axis: x.rank() - 1,
+        reverse: false,
+    };
+    let source = Tensor::op(op, vec![here], x.shape().to_vec(), DType::I32, at);
+    // Flat scatter: row · length + source.
+    let count = x.len();
+    let row = (Tensor::range(count).floor_divide(length.max(1) as i32)) * length as i32;
+    let flat = row + source.reshape_at(vec![count], at).maximum(0);
+    let zeros = Tensor::full(&[count], 0.0, g.dtype());
+    let sum = zeros.scatter_rows(
+        &flat,
+        &g.reshape_at(vec![count], at),
+        ScatterOp::Fold(ReduceOp::Sum),
+        at,
+    );
+    let shaped = sum.reshape_at(x.shape().to_vec(), at);
+    let unflipped = if reverse { shaped.flip([last]) } else { shaped };
+    unflipped.swap_axes(axis as i64, last)
+}

@@ -1,0 +1,200 @@
+//! Elements chosen by index tensors, and sorting.
+
+use kiln_device::{DType, ReduceOp, ScatterOp};
+
+use crate::error::At;
+use crate::op::Op;
+use crate::shape::resolve_axis;
+use crate::tensor::{Tensor, here};
+
+impl Tensor {
+    /// `int32` indices that the run reports where one is outside `0..bound`; `op` names who asked.
+    pub(crate) fn checked_index(&self, bound: usize, op: &'static str, at: At) -> Tensor {
+        if self.error().is_some() {
+            return self.clone();
+        }
+        if !self.dtype().is_integer() {
+            return Tensor::failed(
+                op,
+                format!("expected integer indices, received {}", self.dtype()),
+                at,
+            );
+        }
+        if bound == 0 {
+            let none = if self.is_empty() {
+                return self.cast_at(DType::I32, at);
+            } else {
+                "there is nothing to index"
+            };
+            return Tensor::failed(op, none.into(), at);
+        }
+        let index = self.cast_at(DType::I32, at);
+        Tensor::op(
+            Op::CheckIndex { bound, op },
+            vec![index],
+            self.shape().to_vec(),
+            DType::I32,
+            at,
+        )
+    }
+
+    /// Integer labels as `int32`, reported by the run (as of operation `op`) where one is outside `0..classes`.
+    #[track_caller]
+    pub fn check_labels(&self, classes: usize, op: &'static str) -> Tensor {
+        self.checked_index(classes, op, here())
+    }
+
+    /// Slices along an axis: `[.., v, ..]` at indices `[n..]` gives `[.., n.., ..]`. Out-of-range indices are an error of
+    /// the run.
+    ///
+    /// ```
+    /// use kiln_graph::Tensor;
+    /// let table = Tensor::from_vec(&[1.0f32, 2.0, 3.0, 4.0], &[2, 2]);
+    /// let rows = table.take(&Tensor::from_slice(&[1, 0]), 0);
+    /// assert_eq!(rows.to_vec::<f32>()?, [3.0, 4.0, 1.0, 2.0]);
+    /// assert!(table.take(&Tensor::from_slice(&[2]), 0).to_vec::<f32>().is_err());
+    /// # Ok::<(), kiln_graph::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn take(&self, indices: &Tensor, axis: i64) -> Tensor {
+        let at = here();
+        if self.error().is_some() {
+            return self.clone();
+        }
+        let Some(axis) = resolve_axis(axis, self.rank()) else {
+            return Tensor::failed(
+                "take",
+                format!("axis {axis} is out of range for shape {:?}", self.shape()),
+                at,
+            );
+        };
+        let indices = indices.checked_index(self.shape()[axis], "take", at);
+        let first: Vec<i64> = std::iter::once(axis)
+            .chain((0..self.rank()).filter(|i| *i != axis))
+            .map(|i| i as i64)
+            .collect();
+        let taken = self.transpose(&first).gather_rows(&indices, at);
+        let (n, rank) = (indices.rank() as i64, taken.rank() as i64);
+        // The index axes stand first; they go where the axis was.
+        let axis = axis as i64;
+        let order: Vec<i64> = (n..n + axis).chain(0..n).chain(n + axis..rank).collect();
+        taken.transpose(&order)
+    }
+
+    /// `[v, d..]` at checked indices `[n..]`: `[n.., d..]`.
+    fn gather_rows(&self, indices: &Tensor, at: At) -> Tensor {
+        if let Some(failed) = [self, indices].into_iter().find(|t| t.error().is_some()) {
+            return failed.clone();
+        }
+        let shape = [indices.shape(), &self.shape()[1..]].concat();
+        Tensor::op(
+            Op::Gather,
+            vec![self.clone(), indices.clone()],
+            shape,
+            self.dtype(),
+            at,
+        )
+    }
+
+    /// One element along the axis for every index: `output[.., i, ..] = self[.., indices[.., i, ..], ..]`.
+    /// The indices have the tensor's shape except along the axis.
+    #[track_caller]
+    pub fn take_along_axis(&self, indices: &Tensor, axis: i64) -> Tensor {
+        let at = here();
+        if let Some(failed) = [self, indices].into_iter().find(|t| t.error().is_some()) {
+            return failed.clone();
+        }
+        let (rank, extents) = (self.rank(), self.shape());
+        let fits = |axis: usize| {
+            indices.rank() == rank && (0..rank).all(|i| i == axis || indices.shape()[i] == extents[i])
+        };
+        let Some(axis) = resolve_axis(axis, rank).filter(|a| fits(*a)) else {
+            let message = format!(
+                "expected indices of shape {extents:?} except along axis {axis}, received {:?}",
+                indices.shape()
+            );
+            return Tensor::failed("take_along_axis", message, at);
+        };
+        let index = indices.checked_index(extents[axis], "take_along_axis", at);
+        let strides = crate::shape::strides(extents);
+        let mut flat = index * strides[axis] as i32;
+        for i in (0..rank).filter(|i| *i != axis) {
+            flat = flat + Tensor::iota(indices.shape(), i) * strides[i] as i32;
+        }
+        self.reshape_at(vec![self.len()], at).gather_rows(&flat, at)
+    }
+
+    /// The tensor `[v, d..]` with updates `[n.., d..]` folded into the rows that indices `[n..]` name, in order.
+    #[track_caller]
+    pub fn scatter(&self, indices: &Tensor, updates: &Tensor, op: ScatterOp) -> Tensor {
+        let at = here();
+        if let Some(failed) = [self, indices, updates].into_iter().find(|t| t.error().is_some()) {
+            return failed.clone();
+        }
+        let expected = [indices.shape(), self.shape().get(1..).unwrap_or_default()].concat();
+        if self.rank() == 0 || updates.shape() != expected || updates.dtype() != self.dtype() {
+            let message = format!(
+                "expected updates of shape {expected:?} {}, received {:?} {}",
+                self.dtype(),
+                updates.shape(),
+                updates.dtype()
+            );
+            return Tensor::failed("scatter", message, at);
+        }
+        let indices = indices.checked_index(self.shape()[0], "scatter", at);
+        self.scatter_rows(&indices, updates, op, at)
+    }
+
+    pub(crate) fn scatter_rows(&self, indices: &Tensor, updates: &Tensor, op: ScatterOp, at: At) -> Tensor {
+        let n = indices.len();
+        let flat_index = indices.reshape_at(vec![n], at);
+        let flat_updates = updates.reshape_at([&[n], &self.shape()[1..]].concat(), at);
+        let inputs = vec![self.clone(), flat_index, flat_updates];
+        Tensor::op(
+            Op::Scatter { op },
+            inputs,
+            self.shape().to_vec(),
+            self.dtype(),
+            at,
+        )
+    }
+
+    /// The tensor with updates added to the rows that the indices name.
+    #[track_caller]
+    pub fn scatter_add(&self, indices: &Tensor, updates: &Tensor) -> Tensor {
+        self.scatter(indices, updates, ScatterOp::Fold(ReduceOp::Sum))
+    }
+
+    /// Positions that sort the axis, stably; NaN last.
+    #[track_caller]
+    pub fn argsort(&self, axis: i64, descending: bool) -> Tensor {
+        let at = here();
+        if self.error().is_some() {
+            return self.clone();
+        }
+        let Some(axis) = resolve_axis(axis, self.rank()) else {
+            return Tensor::failed(
+                "argsort",
+                format!("axis {axis} is out of range for shape {:?}", self.shape()),
+                at,
+            );
+        };
+        let last = self.swap_axes(axis as i64, -1);
+        let shape = last.shape().to_vec();
+        let sorted = Tensor::op(Op::ArgSort { descending }, vec![last], shape, DType::I32, at);
+        sorted.swap_axes(axis as i64, -1)
+    }
+
+    /// The axis in ascending order; NaN last.
+    #[track_caller]
+    pub fn sort(&self, axis: i64) -> Tensor {
+        self.take_along_axis(&self.argsort(axis, false), axis)
+    }
+
+    /// The `k` largest along the last axis and their positions, largest first.
+    #[track_caller]
+    pub fn top_k(&self, k: usize) -> (Tensor, Tensor) {
+        let positions = self.argsort(-1, true).slice_axis(-1, 0, k as i64);
+        (self.take_along_axis(&positions, -1), positions)
+    }
+}

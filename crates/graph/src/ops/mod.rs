@@ -1,0 +1,16 @@
+//! What users call: operations on tensors, as primitives or arithmetic on them. NumPy's and Keras' names and rules.
+//!
+//! None returns a `Result`: an operation that cannot be built gives a tensor that carries the error.
+
+mod contract;
+mod creation;
+mod elementwise;
+mod index;
+mod nn;
+mod random;
+mod reduce;
+mod view;
+
+pub use contract::Padding;
+pub use elementwise::{Operand, promote};
+pub use random::random_key;
