@@ -46,7 +46,7 @@ mod variable;
 pub use error::{At, Error, Result};
 pub use function::Function;
 pub use grad::{gradients, gradients_with};
-pub use kiln_device::{DType, Device, DeviceInfo, DeviceKind, ReduceOp, ScatterOp};
+pub use kiln_device::{DType, Device, DeviceInfo, DeviceKind, Error as DeviceError, ReduceOp, ScatterOp};
 pub use ops::{Operand, Padding, promote, random_key};
 pub use plan::{KernelReport, Report};
 pub use shape::{Axes, Shape, broadcast};
