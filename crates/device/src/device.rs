@@ -95,17 +95,13 @@ pub struct Executable {
 
 impl Device {
     fn new(label: &str, executor: Arc<dyn Executor>) -> Device {
-        Device {
-            executor,
-            label: label.into(),
-        }
+        Device { executor, label: label.into() }
     }
 
     /// The native CPU executor, one per process. Needs no driver. `KILN_THREADS` bounds its threads.
     pub fn cpu() -> Device {
         static CPU: OnceLock<Device> = OnceLock::new();
-        CPU.get_or_init(|| Device::new("cpu", Arc::new(CpuExecutor::new())))
-            .clone()
+        CPU.get_or_init(|| Device::new("cpu", Arc::new(CpuExecutor::new()))).clone()
     }
 
     /// A CPU device of its own, with its own memory budget and number of threads; results do not depend on `threads`.
@@ -260,10 +256,7 @@ impl Device {
     /// [`Error::Kernel`] for a broken program (a bug in Kiln), [`Error::OutOfMemory`], [`Error::Limit`].
     pub fn compile(&self, program: Program) -> Result<Executable> {
         program.verify()?;
-        Ok(Executable {
-            prepared: self.executor.prepare(program)?,
-            device: self.clone(),
-        })
+        Ok(Executable { prepared: self.executor.prepare(program)?, device: self.clone() })
     }
 
     /// Waits for all submitted work.

@@ -26,15 +26,8 @@ pub enum DType {
 
 impl DType {
     /// Every element type, in declaration order.
-    pub const ALL: [DType; 7] = [
-        DType::F32,
-        DType::F16,
-        DType::BF16,
-        DType::I32,
-        DType::U32,
-        DType::U8,
-        DType::Bool,
-    ];
+    pub const ALL: [DType; 7] =
+        [DType::F32, DType::F16, DType::BF16, DType::I32, DType::U32, DType::U8, DType::Bool];
 
     /// Bytes of one element in host memory.
     pub const fn host_size(self) -> usize {

@@ -269,20 +269,12 @@ pub struct Kernel {
 impl Affine {
     /// A constant.
     pub fn constant(variables: usize, offset: i64) -> Affine {
-        Affine {
-            coefficients: vec![0; variables],
-            offset,
-        }
+        Affine { coefficients: vec![0; variables], offset }
     }
 
     /// The value at a point.
     pub fn at(&self, point: &[i64]) -> i64 {
-        self.coefficients
-            .iter()
-            .zip(point)
-            .map(|(c, v)| c * v)
-            .sum::<i64>()
-            + self.offset
+        self.coefficients.iter().zip(point).map(|(c, v)| c * v).sum::<i64>() + self.offset
     }
 }
 
@@ -320,9 +312,7 @@ impl Instr {
             Instr::Binary(_, a, b) | Instr::Compare(_, a, b) => vec![*a, *b],
             Instr::Select(a, b, c) => vec![*a, *b, *c],
             Instr::Random { key, counter } => vec![key[0], key[1], *counter],
-            Instr::Check {
-                ok, value, position, ..
-            } => vec![*ok, *value, *position],
+            Instr::Check { ok, value, position, .. } => vec![*ok, *value, *position],
         }
     }
 
@@ -425,9 +415,7 @@ impl Tape {
                     Body::Contract { lhs, .. } => binding(lhs.buffer)?.0,
                     _ => return Err(bad("no contraction here")),
                 },
-                Instr::Check {
-                    ok, value, position, ..
-                } => {
+                Instr::Check { ok, value, position, .. } => {
                     if of(ok) != Scalar::Bool || of(value) != Scalar::I32 || of(position) != Scalar::I32 {
                         return Err(bad("operand types"));
                     }
@@ -460,10 +448,7 @@ impl Tape {
 impl Map {
     fn fits(&self, variables: usize) -> bool {
         self.base.coefficients.len() == variables
-            && self
-                .guards
-                .iter()
-                .all(|g| g.position.coefficients.len() == variables && g.divisor >= 1)
+            && self.guards.iter().all(|g| g.position.coefficients.len() == variables && g.divisor >= 1)
     }
 }
 
@@ -478,12 +463,7 @@ impl Kernel {
         let variables = self.variables();
         self.once.types(self)?;
         self.once.check_maps(self, variables)?;
-        if self
-            .once
-            .instrs
-            .iter()
-            .any(|i| matches!(i, Instr::Reduce(..) | Instr::Accumulator))
-        {
+        if self.once.instrs.iter().any(|i| matches!(i, Instr::Reduce(..) | Instr::Accumulator)) {
             return Err(broken(self, "reduction or accumulator in the once tape".into()));
         }
         match &self.body {
@@ -499,13 +479,7 @@ impl Kernel {
                 tape.check_maps(self, variables)?;
                 self.verify_phases(tape, before, phases)?;
             }
-            Body::Contract {
-                batch,
-                m,
-                lhs,
-                rhs,
-                epilogue,
-            } => {
+            Body::Contract { batch, m, lhs, rhs, epilogue } => {
                 epilogue.types(self)?;
                 epilogue.check_maps(self, variables)?;
                 if batch + m > self.rows.len() || !lhs.map.fits(variables) || !rhs.map.fits(variables) {
@@ -535,17 +509,11 @@ impl Kernel {
 
     fn verify_phases(&self, tape: &Tape, before: &[Reg], phases: &[Phase]) -> Result<()> {
         let mut row = vec![false; tape.instrs.len()];
-        let get = |r: Reg| {
-            tape.instrs
-                .get(r as usize)
-                .ok_or_else(|| broken(self, format!("no instruction {r}")))
-        };
+        let get =
+            |r: Reg| tape.instrs.get(r as usize).ok_or_else(|| broken(self, format!("no instruction {r}")));
         for &r in before {
             if get(r)?.operands().iter().any(|o| !row[*o as usize]) || matches!(get(r)?, Instr::Reduce(..)) {
-                return Err(broken(
-                    self,
-                    format!("row value {r} is not ready before the first phase"),
-                ));
+                return Err(broken(self, format!("row value {r} is not ready before the first phase")));
             }
             row[r as usize] = true;
         }
@@ -564,10 +532,7 @@ impl Kernel {
                     other => other.operands().iter().all(|o| row[*o as usize]),
                 };
                 if !ready {
-                    return Err(broken(
-                        self,
-                        format!("row value {r} is not ready after its phase"),
-                    ));
+                    return Err(broken(self, format!("row value {r} is not ready after its phase")));
                 }
                 row[r as usize] = true;
             }

@@ -33,14 +33,7 @@ pub(crate) enum Storage {
 
 impl Buffer {
     pub(crate) fn new(bytes: usize, storage: Storage, lease: Lease) -> Buffer {
-        Buffer {
-            inner: Arc::new(Inner {
-                id: lease.id,
-                bytes,
-                storage,
-                _lease: lease,
-            }),
-        }
+        Buffer { inner: Arc::new(Inner { id: lease.id, bytes, storage, _lease: lease }) }
     }
 
     /// A number that no other buffer of this process has had.
@@ -89,16 +82,8 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Ledger {
     pub(crate) fn new(device: &str, budget: u64) -> Arc<Ledger> {
-        let state = State {
-            budget,
-            in_use: 0,
-            peak: 0,
-            live: BTreeMap::new(),
-        };
-        Arc::new(Ledger {
-            device: device.to_owned(),
-            state: Mutex::new(state),
-        })
+        let state = State { budget, in_use: 0, peak: 0, live: BTreeMap::new() };
+        Arc::new(Ledger { device: device.to_owned(), state: Mutex::new(state) })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -116,10 +101,7 @@ impl Ledger {
         state.in_use += requested;
         state.peak = state.peak.max(state.in_use);
         state.live.insert(id, requested);
-        Ok(Lease {
-            id,
-            ledger: self.clone(),
-        })
+        Ok(Lease { id, ledger: self.clone() })
     }
 
     /// The error for an allocation that the driver or the system refused.
@@ -137,11 +119,7 @@ impl Ledger {
             requested,
             in_use: state.in_use,
             limit: state.budget,
-            largest: if largest.is_empty() {
-                "none".into()
-            } else {
-                largest.join(", ")
-            },
+            largest: if largest.is_empty() { "none".into() } else { largest.join(", ") },
         }
     }
 

@@ -66,18 +66,8 @@ pub struct CheckSite {
 impl CheckSite {
     /// The error of this site for a value found.
     pub fn error(&self, value: i64, position: u64) -> Error {
-        let at = if self.at.is_empty() {
-            String::new()
-        } else {
-            format!(" ({})", self.at)
-        };
-        Error::IndexOutOfRange {
-            op: self.op.clone(),
-            value,
-            position,
-            bound: self.bound,
-            at,
-        }
+        let at = if self.at.is_empty() { String::new() } else { format!(" ({})", self.at) };
+        Error::IndexOutOfRange { op: self.op.clone(), value, position, bound: self.bound, at }
     }
 }
 
@@ -103,11 +93,7 @@ impl Program {
 
     /// Bytes of all temporaries.
     pub fn temporary_bytes(&self) -> usize {
-        self.buffers
-            .iter()
-            .filter(|b| b.role == Role::Temporary)
-            .map(|b| b.bytes)
-            .sum()
+        self.buffers.iter().filter(|b| b.role == Role::Temporary).map(|b| b.bytes).sum()
     }
 
     /// Number of bindings a caller must pass.
@@ -130,10 +116,7 @@ impl Program {
             if launch.buffers.len() != kernel.buffers.len()
                 || launch.buffers.iter().any(|b| *b >= self.buffers.len())
             {
-                return Err(Error::Kernel(format!(
-                    "{}: bindings do not match its buffers",
-                    kernel.name
-                )));
+                return Err(Error::Kernel(format!("{}: bindings do not match its buffers", kernel.name)));
             }
             for (i, a) in launch.buffers.iter().enumerate() {
                 for (j, b) in launch.buffers.iter().enumerate().skip(i + 1) {

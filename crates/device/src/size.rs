@@ -7,10 +7,7 @@ use crate::error::{Error, Result};
 /// # Errors
 /// [`Error::SizeOverflow`] where the product, or four bytes for each element, does not fit an `i64`.
 pub fn element_count(dims: &[usize]) -> Result<usize> {
-    let overflow = || Error::SizeOverflow {
-        what: "the number of elements",
-        detail: format!("{dims:?}"),
-    };
+    let overflow = || Error::SizeOverflow { what: "the number of elements", detail: format!("{dims:?}") };
     // The product of the non-zero dimensions must fit too: strides are products of some of them.
     let mut product = 1usize;
     for dim in dims.iter().filter(|d| **d != 0) {

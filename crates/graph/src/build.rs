@@ -78,11 +78,7 @@ pub(crate) fn build(
         readings: HashMap::new(),
     };
     for (n, argument) in arguments.iter().enumerate() {
-        let leaf = Leaf {
-            shape: argument.shape().to_vec(),
-            dtype: argument.dtype(),
-            state: false,
-        };
+        let leaf = Leaf { shape: argument.shape().to_vec(), dtype: argument.dtype(), state: false };
         let id = builder.leaf(leaf, Bound::Argument(n), argument.node.at);
         builder.done.insert(argument.node.id, id);
     }
@@ -100,10 +96,7 @@ pub(crate) fn build(
         builder.graph.assigns.push(Assign { leaf, offset, value });
     }
     builder.graph.verify()?;
-    Ok(Built {
-        graph: builder.graph,
-        bound: builder.bound,
-    })
+    Ok(Built { graph: builder.graph, bound: builder.bound })
 }
 
 impl Builder {
@@ -116,11 +109,7 @@ impl Builder {
         if let Some(id) = self.states.get(&slab.id) {
             return *id;
         }
-        let leaf = Leaf {
-            shape: vec![slab.count],
-            dtype: slab.dtype,
-            state: true,
-        };
+        let leaf = Leaf { shape: vec![slab.count], dtype: slab.dtype, state: true };
         let id = self.leaf(leaf, Bound::State(slab.clone()), at);
         self.states.insert(slab.id, id);
         id
@@ -158,11 +147,7 @@ impl Builder {
 
     fn place(&mut self, tensor: &Tensor, computed: bool) -> Result<NodeId> {
         let node = &tensor.node;
-        let leaf = || Leaf {
-            shape: node.shape.clone(),
-            dtype: node.dtype,
-            state: false,
-        };
+        let leaf = || Leaf { shape: node.shape.clone(), dtype: node.dtype, state: false };
         match &node.kind {
             _ if computed => Ok(self.leaf(leaf(), Bound::Value(tensor.clone()), node.at)),
             Kind::Host(_) | Kind::Stored => Ok(self.leaf(leaf(), Bound::Value(tensor.clone()), node.at)),
@@ -195,25 +180,15 @@ impl Builder {
             match self.readings.get(&key) {
                 Some(id) => *id,
                 None => {
-                    let leaf = Leaf {
-                        shape: vec![slab.count],
-                        dtype: slab.dtype,
-                        state: false,
-                    };
+                    let leaf = Leaf { shape: vec![slab.count], dtype: slab.dtype, state: false };
                     let id = self.leaf(leaf, Bound::Reading(reading.leaf.clone()), at);
                     self.readings.insert(key, id);
                     id
                 }
             }
         };
-        let slice = Op::Slice {
-            start: vec![reading.offset],
-            step: vec![1],
-        };
-        let part = self
-            .graph
-            .add(slice, vec![whole], vec![tensor.len()], slab.dtype, at);
-        self.graph
-            .add(Op::Reshape, vec![part], tensor.shape().to_vec(), slab.dtype, at)
+        let slice = Op::Slice { start: vec![reading.offset], step: vec![1] };
+        let part = self.graph.add(slice, vec![whole], vec![tensor.len()], slab.dtype, at);
+        self.graph.add(Op::Reshape, vec![part], tensor.shape().to_vec(), slab.dtype, at)
     }
 }

@@ -38,12 +38,7 @@ impl Compiled {
     pub(crate) fn new(graph: Graph, device: &Device) -> Result<Compiled> {
         let plan = plan::plan(&graph, device)?;
         let executable = device.compile(plan.program)?;
-        Ok(Compiled {
-            graph,
-            executable,
-            externals: plan.externals,
-            report: plan.report,
-        })
+        Ok(Compiled { graph, executable, externals: plan.externals, report: plan.report })
     }
 
     pub(crate) fn graph(&self) -> &Graph {
@@ -58,11 +53,7 @@ impl Compiled {
     pub(crate) fn outputs(&self) -> Result<Vec<Buffer>> {
         let device = self.executable.device();
         let node = |id: &crate::graph::NodeId| self.graph.node(*id);
-        self.graph
-            .outputs
-            .iter()
-            .map(|id| Ok(device.allocate(node(id).dtype, node(id).len())?))
-            .collect()
+        self.graph.outputs.iter().map(|id| Ok(device.allocate(node(id).dtype, node(id).len())?)).collect()
     }
 
     /// The external bindings in the program's order.
@@ -85,11 +76,7 @@ impl Compiled {
 impl Cache {
     fn find(&mut self, key: &Key, graph: &Graph) -> Option<Arc<Compiled>> {
         self.clock += 1;
-        let entry = self
-            .plans
-            .get_mut(key)?
-            .iter_mut()
-            .find(|(_, c)| c.graph == *graph)?;
+        let entry = self.plans.get_mut(key)?.iter_mut().find(|(_, c)| c.graph == *graph)?;
         entry.0 = self.clock;
         Some(entry.1.clone())
     }
@@ -127,9 +114,7 @@ fn compiled(graph: Graph, device: &Device) -> Result<Arc<Compiled>> {
 /// The device that a graph's leaves live on, which must be one.
 pub(crate) fn device_of(bound: &[Bound], arguments: &[Tensor], wanted: Option<&Device>) -> Result<Device> {
     let mut found: Option<Device> = wanted.cloned();
-    let of_arguments = arguments
-        .iter()
-        .filter_map(|t| t.node.value.get().map(|s| s.device.clone()));
+    let of_arguments = arguments.iter().filter_map(|t| t.node.value.get().map(|s| s.device.clone()));
     for device in bound.iter().filter_map(Bound::device).chain(of_arguments) {
         match &found {
             Some(other) if *other != device => {
@@ -145,32 +130,19 @@ pub(crate) fn device_of(bound: &[Bound], arguments: &[Tensor], wanted: Option<&D
 
 /// Computes tensors in one program and keeps their values with them.
 pub(crate) fn evaluate(tensors: &[Tensor], device: Option<&Device>) -> Result<Vec<Stored>> {
-    let pending: Vec<Tensor> = tensors
-        .iter()
-        .filter(|t| t.node.value.get().is_none())
-        .cloned()
-        .collect();
+    let pending: Vec<Tensor> = tensors.iter().filter(|t| t.node.value.get().is_none()).cloned().collect();
     if !pending.is_empty() {
         let Built { graph, bound } = build(None, &[], &pending, &Recorded::default())?;
         let device = device_of(&bound, &[], device)?;
         let compiled = compiled(graph, &device)?;
-        let leaves = bound
-            .iter()
-            .map(|b| b.buffer(&device))
-            .collect::<Result<Vec<_>>>()?;
+        let leaves = bound.iter().map(|b| b.buffer(&device)).collect::<Result<Vec<_>>>()?;
         let outputs = compiled.run(&leaves)?;
         for (tensor, buffer) in pending.iter().zip(outputs) {
-            let _ = tensor.node.value.set(Stored {
-                device: device.clone(),
-                buffer,
-            });
+            let _ = tensor.node.value.set(Stored { device: device.clone(), buffer });
         }
     }
     let value = |t: &Tensor| t.node.value.get().cloned();
-    tensors
-        .iter()
-        .map(|t| value(t).ok_or_else(|| Error::Internal("a value was not kept".into())))
-        .collect()
+    tensors.iter().map(|t| value(t).ok_or_else(|| Error::Internal("a value was not kept".into()))).collect()
 }
 
 /// The value of a tensor on a device: moved or computed there if need be.
@@ -191,10 +163,7 @@ pub(crate) fn stored_on(tensor: &Tensor, device: &Device) -> Result<Stored> {
 
 fn moved(stored: &Stored, dtype: DType, count: usize, device: &Device) -> Result<Stored> {
     let bytes = stored.device.download(&stored.buffer, dtype, 0, count)?;
-    Ok(Stored {
-        device: device.clone(),
-        buffer: device.buffer_from(dtype, &bytes)?,
-    })
+    Ok(Stored { device: device.clone(), buffer: device.buffer_from(dtype, &bytes)? })
 }
 
 /// The value of a leaf on a device; host elements are uploaded and the upload kept.
@@ -204,10 +173,8 @@ pub(crate) fn leaf_on(tensor: &Tensor, device: &Device) -> Result<Stored> {
     }
     match (&tensor.node.kind, tensor.node.value.get()) {
         (Kind::Host(bytes), _) => {
-            let stored = Stored {
-                device: device.clone(),
-                buffer: device.buffer_from(tensor.dtype(), bytes)?,
-            };
+            let stored =
+                Stored { device: device.clone(), buffer: device.buffer_from(tensor.dtype(), bytes)? };
             let _ = tensor.node.value.set(stored.clone());
             Ok(stored)
         }

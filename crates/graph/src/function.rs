@@ -15,7 +15,7 @@ use crate::tensor::{Kind, Stored, Tensor, here};
 use crate::trace;
 use crate::variable::{layout_epoch, writing};
 
-type Body = dyn Fn(&[Tensor]) -> Result<Vec<Tensor>> + Send + Sync;
+type Body<'a> = dyn Fn(&[Tensor]) -> Result<Vec<Tensor>> + 'a;
 
 /// Shapes and dtypes of the arguments.
 type Signature = Vec<(Shape, DType)>;
@@ -53,8 +53,81 @@ struct Concrete {
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
 pub struct Function {
+    cache: FunctionCache,
+    body: Box<dyn Fn(&[Tensor]) -> Result<Vec<Tensor>> + Send + Sync>,
+}
+
+impl Function {
+    /// A function of a closure; nothing is traced yet.
+    pub fn new(
+        name: impl Into<String>,
+        body: impl Fn(&[Tensor]) -> Result<Vec<Tensor>> + Send + Sync + 'static,
+    ) -> Function {
+        Function { cache: FunctionCache::new(name), body: Box::new(body) }
+    }
+
+    /// Runs it: traces and compiles at the first call of a signature, replays after.
+    ///
+    /// Results are on the device and may still be being computed.
+    ///
+    /// # Errors
+    /// The closure's own, the first that a tensor carries, and those of compiling and running.
+    #[track_caller]
+    pub fn call(&self, arguments: &[Tensor]) -> Result<Vec<Tensor>> {
+        self.cache.call(arguments, &*self.body)
+    }
+
+    /// Traces and compiles for these arguments without running; the closure is not traced again where it was.
+    ///
+    /// # Errors
+    /// As [`Function::call`].
+    #[track_caller]
+    pub fn prepare(&self, arguments: &[Tensor]) -> Result<()> {
+        self.cache.prepare(arguments, &*self.body)
+    }
+
+    /// What the compiled program for these arguments does: kernels, memory, and what was not fused and why.
+    ///
+    /// # Errors
+    /// As [`Function::call`].
+    #[track_caller]
+    pub fn explain(&self, arguments: &[Tensor]) -> Result<Report> {
+        self.cache.explain(arguments, &*self.body)
+    }
+
+    /// [`Function::explain`] with the time of every kernel, measured in one call, which takes effect.
+    ///
+    /// # Errors
+    /// As [`Function::call`].
+    #[track_caller]
+    pub fn profile(&self, arguments: &[Tensor]) -> Result<Report> {
+        self.cache.profile(arguments, &*self.body)
+    }
+
+    /// The text of every kernel of the compiled program, as its executor has it.
+    ///
+    /// # Errors
+    /// As [`Function::call`].
+    #[track_caller]
+    pub fn kernel_sources(&self, arguments: &[Tensor]) -> Result<Vec<String>> {
+        self.cache.kernel_sources(arguments, &*self.body)
+    }
+
+    /// How often the closure has been traced.
+    pub fn trace_count(&self) -> usize {
+        self.cache.trace_count()
+    }
+
+    /// One line for every trace: the signature, and why it was traced.
+    pub fn trace_report(&self) -> Vec<String> {
+        self.cache.trace_report()
+    }
+}
+
+/// The compiled programs of a function whose closure is passed at every call: for closures that borrow, as a model's
+/// training step does. The closure runs only where a signature is traced, and must mean the same every time.
+pub struct FunctionCache {
     name: String,
-    body: Box<Body>,
     state: Mutex<State>,
 }
 
@@ -64,22 +137,15 @@ struct State {
     traces: Vec<String>,
 }
 
-impl Function {
-    /// A function of a closure; nothing is traced yet.
-    pub fn new(
-        name: impl Into<String>,
-        body: impl Fn(&[Tensor]) -> Result<Vec<Tensor>> + Send + Sync + 'static,
-    ) -> Function {
-        Function {
-            name: name.into(),
-            body: Box::new(body),
-            state: Mutex::default(),
-        }
+impl FunctionCache {
+    /// An empty cache.
+    pub fn new(name: impl Into<String>) -> FunctionCache {
+        FunctionCache { name: name.into(), state: Mutex::default() }
     }
 
-    /// Its name.
-    pub fn name(&self) -> &str {
-        &self.name
+    /// Forgets every program: the next call traces again.
+    pub fn clear(&self) {
+        self.state().concrete.clear();
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -103,18 +169,15 @@ impl Function {
     /// # Errors
     /// The closure's own, the first that a tensor carries, and those of compiling and running.
     #[track_caller]
-    pub fn call(&self, arguments: &[Tensor]) -> Result<Vec<Tensor>> {
+    pub fn call(&self, arguments: &[Tensor], body: &Body<'_>) -> Result<Vec<Tensor>> {
         let at = here();
-        let concrete = self.concrete(arguments)?;
+        let concrete = self.concrete(arguments, body)?;
         let leaves = concrete.leaves(arguments)?;
         let _writing = writing();
         before_write(concrete.compiled.graph(), &concrete.bound)?;
         let outputs = concrete.compiled.run(&leaves)?;
         let tensor = |((shape, dtype), buffer): (&(Shape, DType), Buffer)| {
-            let stored = Stored {
-                device: concrete.device.clone(),
-                buffer,
-            };
+            let stored = Stored { device: concrete.device.clone(), buffer };
             Tensor::from_stored(shape.clone(), *dtype, stored, at)
         };
         Ok(concrete.outputs.iter().zip(outputs).map(tensor).collect())
@@ -123,65 +186,59 @@ impl Function {
     /// Traces and compiles for these arguments without running; the closure is not traced again where it was.
     ///
     /// # Errors
-    /// As [`Function::call`].
+    /// As [`FunctionCache::call`].
     #[track_caller]
-    pub fn prepare(&self, arguments: &[Tensor]) -> Result<()> {
-        self.concrete(arguments).map(drop)
+    pub fn prepare(&self, arguments: &[Tensor], body: &Body<'_>) -> Result<()> {
+        self.concrete(arguments, body).map(drop)
     }
 
     /// What the compiled program for these arguments does: kernels, memory, and what was not fused and why.
     ///
     /// # Errors
-    /// As [`Function::call`].
+    /// As [`FunctionCache::call`].
     #[track_caller]
-    pub fn explain(&self, arguments: &[Tensor]) -> Result<Report> {
-        Ok(self.concrete(arguments)?.compiled.report.clone())
+    pub fn explain(&self, arguments: &[Tensor], body: &Body<'_>) -> Result<Report> {
+        Ok(self.concrete(arguments, body)?.compiled.report.clone())
     }
 
     /// [`Function::explain`] with the time of every kernel, measured in one call, which takes effect.
     ///
     /// # Errors
-    /// As [`Function::call`].
+    /// As [`FunctionCache::call`].
     #[track_caller]
-    pub fn profile(&self, arguments: &[Tensor]) -> Result<Report> {
-        let concrete = self.concrete(arguments)?;
+    pub fn profile(&self, arguments: &[Tensor], body: &Body<'_>) -> Result<Report> {
+        let concrete = self.concrete(arguments, body)?;
         let leaves = concrete.leaves(arguments)?;
         let _writing = writing();
         before_write(concrete.compiled.graph(), &concrete.bound)?;
         let outputs = concrete.compiled.outputs()?;
-        let times = concrete
-            .compiled
-            .executable()
-            .profile(&concrete.compiled.bind(&leaves, &outputs))?;
+        let times = concrete.compiled.executable().profile(&concrete.compiled.bind(&leaves, &outputs))?;
         Ok(concrete.compiled.report.clone().timed(times))
     }
 
     /// The text of every kernel of the compiled program, as its executor has it.
     ///
     /// # Errors
-    /// As [`Function::call`].
+    /// As [`FunctionCache::call`].
     #[track_caller]
-    pub fn kernel_sources(&self, arguments: &[Tensor]) -> Result<Vec<String>> {
-        Ok(self.concrete(arguments)?.compiled.executable().sources())
+    pub fn kernel_sources(&self, arguments: &[Tensor], body: &Body<'_>) -> Result<Vec<String>> {
+        Ok(self.concrete(arguments, body)?.compiled.executable().sources())
     }
 
-    fn concrete(&self, arguments: &[Tensor]) -> Result<Arc<Concrete>> {
+    fn concrete(&self, arguments: &[Tensor], body: &Body<'_>) -> Result<Arc<Concrete>> {
         let at = here();
         trace::forbid_reading(at)?;
         for argument in arguments {
             argument.check()?;
         }
-        let signature: Signature = arguments
-            .iter()
-            .map(|t| (t.shape().to_vec(), t.dtype()))
-            .collect();
+        let signature: Signature = arguments.iter().map(|t| (t.shape().to_vec(), t.dtype())).collect();
         let found = self.state().concrete.get(&signature).cloned();
         let moved = found.as_ref().is_some_and(|c| c.is_stale());
         if let Some(concrete) = found.filter(|_| !moved) {
             return Ok(concrete);
         }
         let why = self.reason(&signature, moved);
-        let made = Arc::new(self.trace(arguments)?);
+        let made = Arc::new(self.trace(arguments, body)?);
         let mut state = self.state();
         state.traces.push(why);
         state.concrete.insert(signature, made.clone());
@@ -200,26 +257,21 @@ impl Function {
         } else if state.concrete.is_empty() {
             text.push_str("first call");
         } else {
-            let nearest = state
-                .concrete
-                .keys()
-                .min_by_key(|known| difference(known, signature).len());
-            let what = nearest
-                .map(|known| difference(known, signature).join(", "))
-                .unwrap_or_default();
+            let nearest = state.concrete.keys().min_by_key(|known| difference(known, signature).len());
+            let what = nearest.map(|known| difference(known, signature).join(", ")).unwrap_or_default();
             let _ = write!(text, "new signature, {what}");
         }
         text
     }
 
-    fn trace(&self, arguments: &[Tensor]) -> Result<Concrete> {
+    fn trace(&self, arguments: &[Tensor], body: &Body<'_>) -> Result<Concrete> {
         let ((placeholders, id, outputs), recorded) = trace::record(|id| {
             let placeholder = |(index, t): (usize, &Tensor)| {
                 let kind = Kind::Placeholder { trace: id, index };
                 Tensor::new(kind, vec![], t.shape().to_vec(), t.dtype(), t.node.at)
             };
             let placeholders: Vec<Tensor> = arguments.iter().enumerate().map(placeholder).collect();
-            let outputs = (self.body)(&placeholders);
+            let outputs = body(&placeholders);
             (placeholders, id, outputs)
         });
         let outputs = outputs?;
@@ -267,6 +319,6 @@ impl Concrete {
 
 impl std::fmt::Debug for Function {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Function({}, {} traces)", self.name, self.trace_count())
+        write!(f, "Function({}, {} traces)", self.cache.name, self.trace_count())
     }
 }

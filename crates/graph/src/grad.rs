@@ -67,11 +67,7 @@ pub fn gradients(loss: &Tensor, with_respect_to: &[Tensor]) -> Result<Vec<Tensor
             loss.shape(),
             loss.dtype()
         );
-        return Err(Error::Operation {
-            op: "gradients",
-            message,
-            at,
-        });
+        return Err(Error::Operation { op: "gradients", message, at });
     }
     gradients_with(loss, &loss.ones_like(), with_respect_to)
 }
@@ -86,29 +82,14 @@ pub fn gradients_with(y: &Tensor, cotangent: &Tensor, with_respect_to: &[Tensor]
     y.check()?;
     cotangent.check()?;
     if y.shape() != cotangent.shape() {
-        let message = format!(
-            "cotangent {:?} must have the shape of y {:?}",
-            cotangent.shape(),
-            y.shape()
-        );
-        return Err(Error::Operation {
-            op: "gradients",
-            message,
-            at,
-        });
+        let message = format!("cotangent {:?} must have the shape of y {:?}", cotangent.shape(), y.shape());
+        return Err(Error::Operation { op: "gradients", message, at });
     }
     for target in with_respect_to {
         target.check()?;
         if !target.dtype().is_float() {
-            let message = format!(
-                "expected float tensors to differentiate for, received {}",
-                target.dtype()
-            );
-            return Err(Error::Operation {
-                op: "gradients",
-                message,
-                at,
-            });
+            let message = format!("expected float tensors to differentiate for, received {}", target.dtype());
+            return Err(Error::Operation { op: "gradients", message, at });
         }
     }
     let order = between(y, with_respect_to);
@@ -117,11 +98,9 @@ pub fn gradients_with(y: &Tensor, cotangent: &Tensor, with_respect_to: &[Tensor]
     let on_path: HashSet<u64> = order.iter().map(|t| t.node.id).collect();
     for tensor in order.iter().rev() {
         let kept = targets.contains(&tensor.node.id);
-        let Some(g) = (if kept {
-            known.get(&tensor.node.id).cloned()
-        } else {
-            known.remove(&tensor.node.id)
-        }) else {
+        let Some(g) =
+            (if kept { known.get(&tensor.node.id).cloned() } else { known.remove(&tensor.node.id) })
+        else {
             continue;
         };
         for (input, gradient) in tensor.node.inputs.iter().zip(rule(tensor, &g)) {
@@ -152,11 +131,7 @@ fn between(y: &Tensor, targets: &[Tensor]) -> Vec<Tensor> {
     while let Some((tensor, entered)) = stack.pop() {
         let id = tensor.node.id;
         if entered {
-            let through = tensor
-                .node
-                .inputs
-                .iter()
-                .any(|t| on_path.get(&t.node.id) == Some(&true));
+            let through = tensor.node.inputs.iter().any(|t| on_path.get(&t.node.id) == Some(&true));
             let reached = targets.contains(&id) || through;
             on_path.insert(id, reached);
             if reached {
@@ -195,49 +170,24 @@ fn rule(y: &Tensor, g: &Tensor) -> Vec<Option<Tensor>> {
         }
         Op::Select => {
             let zero = g.zeros_like();
-            vec![
-                None,
-                Some(Tensor::select(&x[0], g, &zero)),
-                Some(Tensor::select(&x[0], &zero, g)),
-            ]
+            vec![None, Some(Tensor::select(&x[0], g, &zero)), Some(Tensor::select(&x[0], &zero, g))]
         }
         Op::Cast => {
             let floats = x[0].dtype().is_float() && y.dtype().is_float();
             vec![floats.then(|| g.cast(x[0].dtype()))]
         }
         Op::Reduce { op, axes } => one(reduce(*op, axes, &x[0], y, g, at)),
-        Op::MatMul => vec![
-            Some(product(g, &swapped(&x[1]), at)),
-            Some(product(&swapped(&x[0]), g, at)),
-        ],
+        Op::MatMul => vec![Some(product(g, &swapped(&x[1]), at)), Some(product(&swapped(&x[0]), g, at))],
         Op::Conv { kind, geometry } => {
             let conv = |kind: ConvKind, a: &Tensor, b: &Tensor, like: &Tensor| {
-                let op = Op::Conv {
-                    kind,
-                    geometry: geometry.clone(),
-                };
-                Some(Tensor::op(
-                    op,
-                    vec![a.clone(), b.clone()],
-                    like.shape().to_vec(),
-                    y.dtype(),
-                    at,
-                ))
+                let op = Op::Conv { kind, geometry: geometry.clone() };
+                Some(Tensor::op(op, vec![a.clone(), b.clone()], like.shape().to_vec(), y.dtype(), at))
             };
             use ConvKind::{Forward, InputGradient, KernelGradient};
             match kind {
-                Forward => vec![
-                    conv(InputGradient, g, &x[1], &x[0]),
-                    conv(KernelGradient, &x[0], g, &x[1]),
-                ],
-                InputGradient => vec![
-                    conv(Forward, g, &x[1], &x[0]),
-                    conv(KernelGradient, g, &x[0], &x[1]),
-                ],
-                KernelGradient => vec![
-                    conv(InputGradient, &x[1], g, &x[0]),
-                    conv(Forward, &x[0], g, &x[1]),
-                ],
+                Forward => vec![conv(InputGradient, g, &x[1], &x[0]), conv(KernelGradient, &x[0], g, &x[1])],
+                InputGradient => vec![conv(Forward, g, &x[1], &x[0]), conv(KernelGradient, g, &x[0], &x[1])],
+                KernelGradient => vec![conv(InputGradient, &x[1], g, &x[0]), conv(Forward, &x[0], g, &x[1])],
             }
         }
         Op::Reshape => one(g.reshape_at(x[0].shape().to_vec(), at)),
@@ -249,42 +199,20 @@ fn rule(y: &Tensor, g: &Tensor) -> Vec<Option<Tensor>> {
             one(g.transpose(&inverse))
         }
         Op::Broadcast { axes } => {
-            let repeated: Vec<i64> = (0..y.rank())
-                .filter(|i| !axes.contains(i))
-                .map(|i| i as i64)
-                .collect();
+            let repeated: Vec<i64> = (0..y.rank()).filter(|i| !axes.contains(i)).map(|i| i as i64).collect();
             one(g.sum(repeated))
         }
         Op::Slice { start, step } => one(slice(start, step, &x[0], g, at)),
         Op::Pad { low, interior, .. } => {
             let step = interior.iter().map(|i| *i as i64 + 1).collect();
-            let op = Op::Slice {
-                start: low.clone(),
-                step,
-            };
-            one(Tensor::op(
-                op,
-                vec![g.clone()],
-                x[0].shape().to_vec(),
-                y.dtype(),
-                at,
-            ))
+            let op = Op::Slice { start: low.clone(), step };
+            one(Tensor::op(op, vec![g.clone()], x[0].shape().to_vec(), y.dtype(), at))
         }
-        Op::Window {
-            axis,
-            stride,
-            dilation,
-            ..
-        } => {
+        Op::Window { axis, stride, dilation, .. } => {
             let length = x[0].shape()[*axis];
             one(unwindowed(g, *axis, length, *stride, *dilation, at).sum([*axis as i64 + 1]))
         }
-        Op::Unwindow {
-            axis,
-            stride,
-            dilation,
-            ..
-        } => {
+        Op::Unwindow { axis, stride, dilation, .. } => {
             // input[o, w] stands at output[o·stride + w·dilation, w]: the diagonal of the windows of g.
             let size = x[0].shape()[axis + 1];
             let windows = g.window(*axis, size, *stride, *dilation);
@@ -387,10 +315,8 @@ fn reduce(op: ReduceOp, axes: &[usize], x: &Tensor, y: &Tensor, g: &Tensor, at: 
 
 /// The axes moved last and flattened, and the order they then stood in.
 fn gathered(x: &Tensor, axes: &[i64]) -> (Tensor, Vec<i64>) {
-    let order: Vec<i64> = (0..x.rank() as i64)
-        .filter(|i| !axes.contains(i))
-        .chain(axes.iter().copied())
-        .collect();
+    let order: Vec<i64> =
+        (0..x.rank() as i64).filter(|i| !axes.contains(i)).chain(axes.iter().copied()).collect();
     let moved = x.transpose(&order);
     (moved.flatten_from(x.rank() - axes.len()), order)
 }
@@ -404,9 +330,7 @@ fn product_of_others(x: &Tensor, axes: &[i64]) -> (Vec<i64>, Tensor) {
     let keep = length.saturating_sub(1) as i64;
     let before = Tensor::concat(&[ones.clone(), flat.slice_axis(-1, 0, keep)], -1).cumprod(-1);
     let reversed = flat.flip([-1]);
-    let after = Tensor::concat(&[ones, reversed.slice_axis(-1, 0, keep)], -1)
-        .cumprod(-1)
-        .flip([-1]);
+    let after = Tensor::concat(&[ones, reversed.slice_axis(-1, 0, keep)], -1).cumprod(-1).flip([-1]);
     (order, before * after)
 }
 
@@ -435,15 +359,8 @@ fn product(a: &Tensor, b: &Tensor, at: At) -> Tensor {
 
 /// The gradient of a slice: its elements at their places, zeros elsewhere.
 fn slice(start: &[usize], step: &[i64], x: &Tensor, g: &Tensor, at: At) -> Tensor {
-    let reversed: Vec<i64> = (0..step.len())
-        .filter(|i| step[*i] < 0)
-        .map(|i| i as i64)
-        .collect();
-    let forward = if reversed.is_empty() {
-        g.clone()
-    } else {
-        g.flip(reversed)
-    };
+    let reversed: Vec<i64> = (0..step.len()).filter(|i| step[*i] < 0).map(|i| i as i64).collect();
+    let forward = if reversed.is_empty() { g.clone() } else { g.flip(reversed) };
     if g.is_empty() {
         return x.zeros_like();
     }
@@ -455,42 +372,20 @@ fn slice(start: &[usize], step: &[i64], x: &Tensor, g: &Tensor, at: At) -> Tenso
         high[i] = x.shape()[i] - low[i] - reach - 1;
     }
     let interior = step.iter().map(|s| s.unsigned_abs() as usize - 1).collect();
-    let op = Op::Pad {
-        low,
-        high,
-        interior,
-        value: Value::zero(g.dtype().scalar()),
-    };
+    let op = Op::Pad { low, high, interior, value: Value::zero(g.dtype().scalar()) };
     Tensor::op(op, vec![forward], x.shape().to_vec(), g.dtype(), at)
 }
 
 fn unwindowed(g: &Tensor, axis: usize, length: usize, stride: usize, dilation: usize, at: At) -> Tensor {
     let mut shape = g.shape().to_vec();
     shape[axis] = length;
-    Tensor::op(
-        Op::Unwindow {
-            axis,
-            length,
-            stride,
-            dilation,
-        },
-        vec![g.clone()],
-        shape,
-        g.dtype(),
-        at,
-    )
+    Tensor::op(Op::Unwindow { axis, length, stride, dilation }, vec![g.clone()], shape, g.dtype(), at)
 }
 
 fn scatter(op: ScatterOp, x: &[Tensor], y: &Tensor, g: &Tensor, at: At) -> Vec<Option<Tensor>> {
     let (operand, indices, updates) = (&x[0], &x[1], &x[2]);
     let rows = |t: &Tensor| {
-        Tensor::op(
-            Op::Gather,
-            vec![t.clone(), indices.clone()],
-            updates.shape().to_vec(),
-            y.dtype(),
-            at,
-        )
+        Tensor::op(Op::Gather, vec![t.clone(), indices.clone()], updates.shape().to_vec(), y.dtype(), at)
     };
     let spread = |t: &Tensor| {
         let lead = [&[t.len()][..], &vec![1; updates.rank() - 1]].concat();
@@ -512,10 +407,7 @@ fn scatter(op: ScatterOp, x: &[Tensor], y: &Tensor, g: &Tensor, at: At) -> Vec<O
             )
             .equal(&order);
             let lead = [&[winner.len()][..], &vec![1; operand.rank() - 1]].concat();
-            let untouched = winner
-                .equal(-1)
-                .reshape_at(lead, at)
-                .broadcast_at(operand.shape(), at);
+            let untouched = winner.equal(-1).reshape_at(lead, at).broadcast_at(operand.shape(), at);
             vec![
                 Some(Tensor::select(&untouched, g, 0.0)),
                 None,
@@ -539,11 +431,7 @@ fn scatter(op: ScatterOp, x: &[Tensor], y: &Tensor, g: &Tensor, at: At) -> Vec<O
 
 fn scan(op: ReduceOp, axis: usize, reverse: bool, x: &Tensor, y: &Tensor, g: &Tensor, at: At) -> Tensor {
     let sum = |t: &Tensor, reverse: bool| {
-        let op = Op::Scan {
-            op: ReduceOp::Sum,
-            axis,
-            reverse,
-        };
+        let op = Op::Scan { op: ReduceOp::Sum, axis, reverse };
         Tensor::op(op, vec![t.clone()], x.shape().to_vec(), x.dtype(), at)
     };
     match op {
@@ -565,23 +453,14 @@ fn running_extreme(axis: usize, reverse: bool, x: &Tensor, y: &Tensor, g: &Tenso
     let length = x.shape()[x.rank() - 1];
     let position = Tensor::iota(x.shape(), x.rank() - 1);
     let here = Tensor::select(&x.equal(&y), &position, -1);
-    let op = Op::Scan {
-        op: ReduceOp::Max,
-        axis: x.rank() - 1,
-        reverse: false,
-    };
+    let op = Op::Scan { op: ReduceOp::Max, axis: x.rank() - 1, reverse: false };
     let source = Tensor::op(op, vec![here], x.shape().to_vec(), DType::I32, at);
     // Flat scatter: row · length + source.
     let count = x.len();
     let row = (Tensor::range(count).floor_divide(length.max(1) as i32)) * length as i32;
     let flat = row + source.reshape_at(vec![count], at).maximum(0);
     let zeros = Tensor::full(&[count], 0.0, g.dtype());
-    let sum = zeros.scatter_rows(
-        &flat,
-        &g.reshape_at(vec![count], at),
-        ScatterOp::Fold(ReduceOp::Sum),
-        at,
-    );
+    let sum = zeros.scatter_rows(&flat, &g.reshape_at(vec![count], at), ScatterOp::Fold(ReduceOp::Sum), at);
     let shaped = sum.reshape_at(x.shape().to_vec(), at);
     let unflipped = if reverse { shaped.flip([last]) } else { shaped };
     unflipped.swap_axes(axis as i64, last)

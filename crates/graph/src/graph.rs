@@ -128,35 +128,17 @@ impl Graph {
     pub fn leaf(&mut self, leaf: Leaf, at: At) -> NodeId {
         let (shape, dtype) = (leaf.shape.clone(), leaf.dtype);
         self.leaves.push(leaf);
-        self.insert(Node {
-            op: Op::Input(self.leaves.len() - 1),
-            inputs: vec![],
-            shape,
-            dtype,
-            at,
-        })
+        self.insert(Node { op: Op::Input(self.leaves.len() - 1), inputs: vec![], shape, dtype, at })
     }
 
     /// The node of an operation: an equal one that is there, a simpler one that equals it, or a new one.
     pub fn add(&mut self, op: Op, inputs: Vec<NodeId>, shape: Shape, dtype: DType, at: At) -> NodeId {
-        let node = Node {
-            op,
-            inputs,
-            shape,
-            dtype,
-            at,
-        };
+        let node = Node { op, inputs, shape, dtype, at };
         match self.simplify(&node) {
             Simpler::Is(id) => id,
             Simpler::Constant(value) => {
                 let Node { shape, dtype, at, .. } = node;
-                self.insert(Node {
-                    op: Op::Constant(value),
-                    inputs: vec![],
-                    shape,
-                    dtype,
-                    at,
-                })
+                self.insert(Node { op: Op::Constant(value), inputs: vec![], shape, dtype, at })
             }
             Simpler::View(op, input) => self.add(op, vec![input], node.shape, node.dtype, node.at),
             Simpler::No => self.insert(node),
@@ -210,12 +192,7 @@ impl Graph {
             Op::Transpose { permutation } => match &self.node(input(0)).op {
                 Op::Transpose { permutation: inner } => {
                     let composed = permutation.iter().map(|p| inner[*p]).collect();
-                    Simpler::View(
-                        Op::Transpose {
-                            permutation: composed,
-                        },
-                        self.node(input(0)).inputs[0],
-                    )
+                    Simpler::View(Op::Transpose { permutation: composed }, self.node(input(0)).inputs[0])
                 }
                 _ => Simpler::No,
             },
@@ -226,9 +203,9 @@ impl Graph {
                 }
                 _ => Simpler::No,
             },
-            Op::Unary(op) => constant(0)
-                .and_then(|v| fold_unary(*op, v))
-                .map_or(Simpler::No, Simpler::Constant),
+            Op::Unary(op) => {
+                constant(0).and_then(|v| fold_unary(*op, v)).map_or(Simpler::No, Simpler::Constant)
+            }
             Op::Binary(op) => self.simplify_binary(*op, node),
             Op::Concat { .. } if node.inputs.len() == 1 => Simpler::Is(input(0)),
             Op::Select if input(1) == input(2) => Simpler::Is(input(1)),
@@ -284,11 +261,8 @@ impl Graph {
             if node.inputs.iter().any(|n| n.index() >= i) {
                 return Err(broken("an input comes after it".into()));
             }
-            let inputs: Vec<_> = node
-                .inputs
-                .iter()
-                .map(|n| (self.node(*n).shape.as_slice(), self.node(*n).dtype))
-                .collect();
+            let inputs: Vec<_> =
+                node.inputs.iter().map(|n| (self.node(*n).shape.as_slice(), self.node(*n).dtype)).collect();
             node.op.check(&inputs, &node.shape, node.dtype).map_err(broken)?;
         }
         for assign in &self.assigns {
@@ -369,11 +343,7 @@ impl fmt::Display for Graph {
             writeln!(f, "return %{}", output.0)?;
         }
         for assign in &self.assigns {
-            writeln!(
-                f,
-                "assign #{}[{}..] = %{}",
-                assign.leaf, assign.offset, assign.value.0
-            )?;
+            writeln!(f, "assign #{}[{}..] = %{}", assign.leaf, assign.offset, assign.value.0)?;
         }
         Ok(())
     }

@@ -44,7 +44,7 @@ mod trace;
 mod variable;
 
 pub use error::{At, Error, Result};
-pub use function::Function;
+pub use function::{Function, FunctionCache};
 pub use grad::{gradients, gradients_with};
 pub use kiln_device::{DType, Device, DeviceInfo, DeviceKind, Error as DeviceError, ReduceOp, ScatterOp};
 pub use ops::{Operand, Padding, promote, random_key};

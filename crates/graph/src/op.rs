@@ -200,31 +200,14 @@ impl Op {
             Op::Bitcast => "bitcast",
             Op::Random => "random",
             Op::CheckIndex { .. } => "check_index",
-            Op::Reduce {
-                op: ReduceOp::Sum, ..
-            } => "reduce_sum",
-            Op::Reduce {
-                op: ReduceOp::Prod, ..
-            } => "reduce_prod",
-            Op::Reduce {
-                op: ReduceOp::Max, ..
-            } => "reduce_max",
-            Op::Reduce {
-                op: ReduceOp::Min, ..
-            } => "reduce_min",
+            Op::Reduce { op: ReduceOp::Sum, .. } => "reduce_sum",
+            Op::Reduce { op: ReduceOp::Prod, .. } => "reduce_prod",
+            Op::Reduce { op: ReduceOp::Max, .. } => "reduce_max",
+            Op::Reduce { op: ReduceOp::Min, .. } => "reduce_min",
             Op::MatMul => "matmul",
-            Op::Conv {
-                kind: ConvKind::Forward,
-                ..
-            } => "conv",
-            Op::Conv {
-                kind: ConvKind::InputGradient,
-                ..
-            } => "conv_input_gradient",
-            Op::Conv {
-                kind: ConvKind::KernelGradient,
-                ..
-            } => "conv_kernel_gradient",
+            Op::Conv { kind: ConvKind::Forward, .. } => "conv",
+            Op::Conv { kind: ConvKind::InputGradient, .. } => "conv_input_gradient",
+            Op::Conv { kind: ConvKind::KernelGradient, .. } => "conv_kernel_gradient",
             Op::Reshape => "reshape",
             Op::Transpose { .. } => "transpose",
             Op::Broadcast { .. } => "broadcast",
@@ -302,25 +285,18 @@ impl Op {
             Op::Cast => want(same(0), "shape of cast"),
             Op::Bitcast => {
                 let bits = |d: DType| matches!(d, DType::F32 | DType::I32 | DType::U32);
-                want(
-                    same(0) && bits(inputs[0].1) && bits(dtype),
-                    "bitcast between 32-bit types only",
-                )
+                want(same(0) && bits(inputs[0].1) && bits(dtype), "bitcast between 32-bit types only")
             }
-            Op::Random => want(
-                inputs[0].0 == [2] && inputs[0].1 == DType::U32 && dtype == DType::U32,
-                "random key",
-            ),
+            Op::Random => {
+                want(inputs[0].0 == [2] && inputs[0].1 == DType::U32 && dtype == DType::U32, "random key")
+            }
             Op::CheckIndex { bound, .. } => want(
                 same(0) && inputs[0].1 == DType::I32 && dtype == DType::I32 && *bound > 0,
                 "checked index",
             ),
             Op::Reduce { axes, .. } => {
                 let kept = without(inputs[0].0, axes);
-                want(
-                    kept.as_deref() == Some(shape) && inputs[0].1 == dtype,
-                    "shape of reduction",
-                )
+                want(kept.as_deref() == Some(shape) && inputs[0].1 == dtype, "shape of reduction")
             }
             Op::MatMul => {
                 let ((a, ta), (b, tb)) = (inputs[0], inputs[1]);
@@ -332,10 +308,7 @@ impl Op {
                     && b[..rank - 2] == shape[..rank - 2]
                     && a[rank - 1] == b[rank - 2]
                     && shape[rank - 2..] == [a[rank - 2], b[rank - 1]];
-                want(
-                    ok && ta == tb && ta == dtype && dtype != DType::Bool,
-                    "operands of matmul",
-                )
+                want(ok && ta == tb && ta == dtype && dtype != DType::Bool, "operands of matmul")
             }
             Op::Conv { kind, geometry } => {
                 let (x, w, y) = match kind {
@@ -350,26 +323,17 @@ impl Op {
             }
             Op::Reshape => {
                 let count = |s: &[usize]| s.iter().product::<usize>();
-                want(
-                    count(inputs[0].0) == count(shape) && inputs[0].1 == dtype,
-                    "element count of reshape",
-                )
+                want(count(inputs[0].0) == count(shape) && inputs[0].1 == dtype, "element count of reshape")
             }
             Op::Transpose { permutation } => {
                 let permuted: Option<Shape> =
                     permutation.iter().map(|p| inputs[0].0.get(*p).copied()).collect();
-                want(
-                    permuted.as_deref() == Some(shape) && inputs[0].1 == dtype,
-                    "permutation",
-                )
+                want(permuted.as_deref() == Some(shape) && inputs[0].1 == dtype, "permutation")
             }
             Op::Broadcast { axes } => {
                 let ok = axes.len() == inputs[0].0.len()
                     && axes.windows(2).all(|w| w[0] < w[1])
-                    && axes
-                        .iter()
-                        .zip(inputs[0].0)
-                        .all(|(a, d)| shape.get(*a) == Some(d));
+                    && axes.iter().zip(inputs[0].0).all(|(a, d)| shape.get(*a) == Some(d));
                 want(ok && inputs[0].1 == dtype, "axes of broadcast")
             }
             Op::Slice { start, step } => {
@@ -380,17 +344,9 @@ impl Op {
                 };
                 let rank = shape.len();
                 let ok = start.len() == rank && step.len() == rank && inputs[0].0.len() == rank;
-                want(
-                    ok && (0..rank).all(inside) && inputs[0].1 == dtype,
-                    "range of slice",
-                )
+                want(ok && (0..rank).all(inside) && inputs[0].1 == dtype, "range of slice")
             }
-            Op::Pad {
-                low,
-                high,
-                interior,
-                value,
-            } => {
+            Op::Pad { low, high, interior, value } => {
                 let rank = shape.len();
                 let ok = [low.len(), high.len(), interior.len(), inputs[0].0.len()] == [rank; 4];
                 let extent = |i: usize| {
@@ -398,17 +354,9 @@ impl Op {
                     low[i] + high[i] + d + interior[i] * d.saturating_sub(1)
                 };
                 let fits = ok && (0..rank).all(|i| extent(i) == shape[i]);
-                want(
-                    fits && value.scalar() == dtype.scalar() && inputs[0].1 == dtype,
-                    "extent of pad",
-                )
+                want(fits && value.scalar() == dtype.scalar() && inputs[0].1 == dtype, "extent of pad")
             }
-            Op::Window {
-                axis,
-                size,
-                stride,
-                dilation,
-            } => {
+            Op::Window { axis, size, stride, dilation } => {
                 let mut out = inputs[0].0.to_vec();
                 let windows = match out.get(*axis) {
                     Some(length) => window_count(*length, *size, *stride, *dilation),
@@ -417,12 +365,7 @@ impl Op {
                 out.splice(axis..=axis, [windows, *size]);
                 want(out == shape && inputs[0].1 == dtype, "extent of window")
             }
-            Op::Unwindow {
-                axis,
-                length,
-                stride,
-                dilation,
-            } => {
+            Op::Unwindow { axis, length, stride, dilation } => {
                 let (input, mut out) = (inputs[0].0, inputs[0].0.to_vec());
                 if axis + 1 >= input.len() {
                     return Err("axis of unwindow".into());
@@ -437,9 +380,7 @@ impl Op {
             Op::Concat { axis } => {
                 let rest = |s: &[usize]| without(s, &[*axis]);
                 let ok = arity > 0
-                    && inputs
-                        .iter()
-                        .all(|(s, d)| rest(s).is_some() && rest(s) == rest(shape) && *d == dtype)
+                    && inputs.iter().all(|(s, d)| rest(s).is_some() && rest(s) == rest(shape) && *d == dtype)
                     && inputs.iter().map(|(s, _)| s[*axis]).sum::<usize>() == shape[*axis];
                 want(ok, "shapes of concat")
             }
@@ -456,19 +397,14 @@ impl Op {
                     && u.len() == x.len()
                     && u[0] == i[0]
                     && u[1..] == x[1..];
-                want(
-                    ok && tx == dtype && tu == dtype && ti == DType::I32,
-                    "operands of scatter",
-                )
+                want(ok && tx == dtype && tu == dtype && ti == DType::I32, "operands of scatter")
             }
-            Op::ArgSort { .. } => want(
-                same(0) && !shape.is_empty() && dtype == DType::I32,
-                "operand of argsort",
-            ),
-            Op::Scan { axis, .. } => want(
-                same(0) && *axis < shape.len() && inputs[0].1 == dtype,
-                "axis of scan",
-            ),
+            Op::ArgSort { .. } => {
+                want(same(0) && !shape.is_empty() && dtype == DType::I32, "operand of argsort")
+            }
+            Op::Scan { axis, .. } => {
+                want(same(0) && *axis < shape.len() && inputs[0].1 == dtype, "axis of scan")
+            }
             Op::StopGradient | Op::Barrier => want(same(0) && inputs[0].1 == dtype, "shape of a mark"),
         }
     }
@@ -493,11 +429,7 @@ impl ConvGeometry {
 /// Number of windows on an axis.
 pub fn window_count(length: usize, size: usize, stride: usize, dilation: usize) -> usize {
     let window = size.max(1).saturating_sub(1) * dilation + 1;
-    if length < window {
-        0
-    } else {
-        (length - window) / stride.max(1) + 1
-    }
+    if length < window { 0 } else { (length - window) / stride.max(1) + 1 }
 }
 
 /// `shape` without some axes (ascending); `None` where one is out of range.
@@ -505,12 +437,5 @@ pub fn without(shape: &[usize], axes: &[usize]) -> Option<Shape> {
     if axes.iter().any(|a| *a >= shape.len()) {
         return None;
     }
-    Some(
-        shape
-            .iter()
-            .enumerate()
-            .filter(|(i, _)| !axes.contains(i))
-            .map(|(_, d)| *d)
-            .collect(),
-    )
+    Some(shape.iter().enumerate().filter(|(i, _)| !axes.contains(i)).map(|(_, d)| *d).collect())
 }

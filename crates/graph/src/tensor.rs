@@ -73,17 +73,7 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 impl Tensor {
     pub(crate) fn new(kind: Kind, inputs: Vec<Tensor>, shape: Shape, dtype: DType, at: At) -> Tensor {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        Tensor {
-            node: Arc::new(Node {
-                id,
-                kind,
-                inputs,
-                shape,
-                dtype,
-                at,
-                value: OnceLock::new(),
-            }),
-        }
+        Tensor { node: Arc::new(Node { id, kind, inputs, shape, dtype, at, value: OnceLock::new() }) }
     }
 
     /// A node of a primitive. The first failed input, an overflowing shape or a broken rule makes it a failed one.
@@ -96,11 +86,7 @@ impl Tensor {
         }
         let described: Vec<_> = inputs.iter().map(|t| (t.shape(), t.dtype())).collect();
         if let Err(what) = op.check(&described, &shape, dtype) {
-            return Tensor::failed(
-                op.name(),
-                format!("{what}: {described:?} → {shape:?} {dtype}"),
-                at,
-            );
+            return Tensor::failed(op.name(), format!("{what}: {described:?} → {shape:?} {dtype}"), at);
         }
         drop(described);
         Tensor::new(Kind::Op(op), inputs, shape, dtype, at)
@@ -174,16 +160,8 @@ impl Tensor {
         let at = here();
         self.check()?;
         if T::DTYPE != self.dtype() {
-            let message = format!(
-                "expected a {} tensor, received {}; cast it first",
-                T::DTYPE,
-                self.dtype()
-            );
-            return Err(Error::Operation {
-                op: "to_vec",
-                message,
-                at,
-            });
+            let message = format!("expected a {} tensor, received {}; cast it first", T::DTYPE, self.dtype());
+            return Err(Error::Operation { op: "to_vec", message, at });
         }
         let bytes = self.read_bytes(at)?;
         Ok(T::from_bytes(&bytes))
@@ -198,15 +176,9 @@ impl Tensor {
         let at = here();
         self.check()?;
         if self.len() != 1 {
-            let message = format!(
-                "expected one element, received shape {:?}; reduce it or use to_vec",
-                self.shape()
-            );
-            return Err(Error::Operation {
-                op: "item",
-                message,
-                at,
-            });
+            let message =
+                format!("expected one element, received shape {:?}; reduce it or use to_vec", self.shape());
+            return Err(Error::Operation { op: "item", message, at });
         }
         self.to_vec::<T>().map(|v| v[0])
     }
@@ -218,9 +190,7 @@ impl Tensor {
         }
         trace::forbid_reading(at)?;
         let stored = evaluate::evaluate(std::slice::from_ref(self), None)?.remove(0);
-        Ok(stored
-            .device
-            .download(&stored.buffer, self.dtype(), 0, self.len())?)
+        Ok(stored.device.download(&stored.buffer, self.dtype(), 0, self.len())?)
     }
 
     /// Computes the value and keeps it on the device, so that expressions made of it start there.
@@ -257,10 +227,7 @@ impl Tensor {
         Ok(Tensor::from_stored(
             self.shape().to_vec(),
             self.dtype(),
-            Stored {
-                device: device.clone(),
-                buffer,
-            },
+            Stored { device: device.clone(), buffer },
             at,
         ))
     }
@@ -356,11 +323,7 @@ impl std::fmt::Debug for Tensor {
 impl std::fmt::Display for Tensor {
     /// The value, computed if need be, in NumPy's nesting; long axes are shortened. An error prints as its text.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self
-            .error()
-            .cloned()
-            .map_or_else(|| self.read_bytes(self.node.at), Err)
-        {
+        match self.error().cloned().map_or_else(|| self.read_bytes(self.node.at), Err) {
             Ok(bytes) => crate::print::array(f, &bytes, self.shape(), self.dtype()),
             Err(error) => write!(f, "{error}"),
         }

@@ -40,12 +40,7 @@ impl Drop for Ender {
 pub(crate) fn record<R>(body: impl FnOnce(TraceId) -> R) -> (R, Recorded) {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let id = TraceId(NEXT.fetch_add(1, Ordering::Relaxed));
-    STACK.with_borrow_mut(|stack| {
-        stack.push(Active {
-            id,
-            recorded: Recorded::default(),
-        })
-    });
+    STACK.with_borrow_mut(|stack| stack.push(Active { id, recorded: Recorded::default() }));
     let ender = Ender;
     let result = body(id);
     let recorded = STACK.with_borrow_mut(|stack| stack.last_mut().map(|a| std::mem::take(&mut a.recorded)));
@@ -77,12 +72,7 @@ pub(crate) fn assign(variable: &Variable, value: &Tensor) -> bool {
 pub(crate) fn assigned(variable: &Variable) -> Option<Tensor> {
     STACK.with_borrow(|stack| {
         let active = stack.last()?;
-        active
-            .recorded
-            .assigns
-            .iter()
-            .find(|(v, _)| v == variable)
-            .map(|(_, t)| t.clone())
+        active.recorded.assigns.iter().find(|(v, _)| v == variable).map(|(_, t)| t.clone())
     })
 }
 

@@ -63,27 +63,15 @@ pub(crate) fn writing() -> MutexGuard<'static, ()> {
 impl Slab {
     fn new(device: &Device, dtype: DType, count: usize) -> Result<Arc<Slab>> {
         let buffer = device.allocate(dtype, count)?;
-        let stored = Stored {
-            device: device.clone(),
-            buffer,
-        };
+        let stored = Stored { device: device.clone(), buffer };
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        Ok(Arc::new(Slab {
-            id,
-            dtype,
-            count,
-            stored,
-            reading: Mutex::new(Weak::new()),
-        }))
+        Ok(Arc::new(Slab { id, dtype, count, stored, reading: Mutex::new(Weak::new()) }))
     }
 
     fn leaf(self: &Arc<Self>) -> Arc<Leaf> {
         let mut reading = lock(&self.reading);
         reading.upgrade().unwrap_or_else(|| {
-            let leaf = Arc::new(Leaf {
-                slab: self.clone(),
-                frozen: OnceLock::new(),
-            });
+            let leaf = Arc::new(Leaf { slab: self.clone(), frozen: OnceLock::new() });
             *reading = Arc::downgrade(&leaf);
             leaf
         })
@@ -174,22 +162,12 @@ impl Variable {
         if trace::current().is_some() {
             let message = "a variable cannot be created while a function is traced: every call would make a new one. \
                            Create it before, and capture it";
-            return Err(Error::Trace {
-                message: message.into(),
-                at,
-            });
+            return Err(Error::Trace { message: message.into(), at });
         }
         let device = default_device()?;
         let slab = Slab::new(&device, initial.dtype(), initial.len())?;
         let value = evaluate::stored_on(initial, &device)?;
-        device.copy(
-            &value.buffer,
-            0,
-            &slab.stored.buffer,
-            0,
-            initial.dtype(),
-            initial.len(),
-        )?;
+        device.copy(&value.buffer, 0, &slab.stored.buffer, 0, initial.dtype(), initial.len())?;
         let inner = Inner {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             name: Mutex::new(String::new()),
@@ -199,9 +177,7 @@ impl Variable {
             cell: Mutex::new(Cell { slab, offset: 0 }),
             latest: Mutex::default(),
         };
-        Ok(Variable {
-            inner: Arc::new(inner),
-        })
+        Ok(Variable { inner: Arc::new(inner) })
     }
 
     /// The same variable under a name, for listings, files and errors.
@@ -285,17 +261,9 @@ impl Variable {
             }
         }
         let reading = Reading { leaf, offset, trace };
-        let tensor = Tensor::new(
-            Kind::Variable(reading),
-            vec![],
-            self.inner.shape.clone(),
-            self.inner.dtype,
-            at,
-        );
-        *latest = Latest {
-            trace,
-            node: Arc::downgrade(&tensor.node),
-        };
+        let tensor =
+            Tensor::new(Kind::Variable(reading), vec![], self.inner.shape.clone(), self.inner.dtype, at);
+        *latest = Latest { trace, node: Arc::downgrade(&tensor.node) };
         tensor
     }
 
@@ -316,11 +284,7 @@ impl Variable {
                 value.shape(),
                 value.dtype()
             );
-            return Err(Error::Operation {
-                op: "assign",
-                message,
-                at,
-            });
+            return Err(Error::Operation { op: "assign", message, at });
         }
         if trace::assign(self, value) {
             return Ok(());
@@ -330,14 +294,7 @@ impl Variable {
         let _writing = writing();
         let (slab, offset) = self.place();
         slab.before_write()?;
-        Ok(device.copy(
-            &value.buffer,
-            0,
-            &slab.stored.buffer,
-            offset,
-            self.dtype(),
-            self.len(),
-        )?)
+        Ok(device.copy(&value.buffer, 0, &slab.stored.buffer, offset, self.dtype(), self.len())?)
     }
 
     /// Adds to the value; several additions of one trace add up.
@@ -368,36 +325,20 @@ impl Variable {
     #[track_caller]
     pub fn pack(variables: &[Variable]) -> Result<Variable> {
         let at = here();
-        let error = |message: &str| Error::Operation {
-            op: "pack",
-            message: message.into(),
-            at,
-        };
-        let first = variables
-            .first()
-            .ok_or_else(|| error("expected at least one variable, received none"))?;
+        let error = |message: &str| Error::Operation { op: "pack", message: message.into(), at };
+        let first =
+            variables.first().ok_or_else(|| error("expected at least one variable, received none"))?;
         let (device, dtype) = (first.device(), first.dtype());
-        if variables
-            .iter()
-            .any(|v| v.dtype() != dtype || v.device() != device)
-        {
-            return Err(error(
-                "expected variables of one dtype on one device; pack those of each apart",
-            ));
+        if variables.iter().any(|v| v.dtype() != dtype || v.device() != device) {
+            return Err(error("expected variables of one dtype on one device; pack those of each apart"));
         }
-        if variables
-            .iter()
-            .enumerate()
-            .any(|(i, v)| variables[..i].contains(v))
-        {
+        if variables.iter().enumerate().any(|(i, v)| variables[..i].contains(v)) {
             return Err(error("expected distinct variables, received one twice"));
         }
         let lengths: Vec<usize> = variables.iter().map(Variable::len).collect();
         let mut count = 0usize;
         for length in &lengths {
-            count = count
-                .checked_add(*length)
-                .ok_or_else(|| error("too many elements together"))?;
+            count = count.checked_add(*length).ok_or_else(|| error("too many elements together"))?;
         }
         size::element_count(&[count])?;
         let _writing = writing();
@@ -405,18 +346,8 @@ impl Variable {
         let mut offset = 0;
         for (variable, length) in variables.iter().zip(lengths) {
             let (old, from) = variable.place();
-            device.copy(
-                &old.stored.buffer,
-                from,
-                &slab.stored.buffer,
-                offset,
-                dtype,
-                length,
-            )?;
-            *lock(&variable.inner.cell) = Cell {
-                slab: slab.clone(),
-                offset,
-            };
+            device.copy(&old.stored.buffer, from, &slab.stored.buffer, offset, dtype, length)?;
+            *lock(&variable.inner.cell) = Cell { slab: slab.clone(), offset };
             offset += length;
         }
         LAYOUT.fetch_add(1, Ordering::AcqRel);
@@ -429,9 +360,7 @@ impl Variable {
             cell: Mutex::new(Cell { slab, offset: 0 }),
             latest: Mutex::default(),
         };
-        Ok(Variable {
-            inner: Arc::new(inner),
-        })
+        Ok(Variable { inner: Arc::new(inner) })
     }
 }
 

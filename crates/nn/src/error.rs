@@ -33,10 +33,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An [`Error::Invalid`].
     pub fn invalid(what: impl Into<String>, message: impl Into<String>) -> Error {
-        Error::Invalid {
-            what: what.into(),
-            message: message.into(),
-        }
+        Error::Invalid { what: what.into(), message: message.into() }
     }
 }
 

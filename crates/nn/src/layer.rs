@@ -19,10 +19,7 @@ pub struct Context {
 impl Context {
     /// A call in training: dropout drops, batch normalization uses and updates statistics.
     pub fn training() -> Context {
-        Context {
-            training: true,
-            ..Context::default()
-        }
+        Context { training: true, ..Context::default() }
     }
 
     /// A call for prediction.
@@ -132,13 +129,10 @@ pub trait Layer: Send + Sync {
 /// Where the axis is missing or open.
 pub fn known_axis(layer: &str, input: &[Option<usize>], axis: i64) -> Result<usize> {
     let index = if axis < 0 { axis + input.len() as i64 } else { axis };
-    usize::try_from(index)
-        .ok()
-        .and_then(|i| input.get(i).copied().flatten())
-        .ok_or_else(|| {
-            Error::invalid(
-                layer,
-                format!("axis {axis} of the input must be known to create weights, received shape {input:?}"),
-            )
-        })
+    usize::try_from(index).ok().and_then(|i| input.get(i).copied().flatten()).ok_or_else(|| {
+        Error::invalid(
+            layer,
+            format!("axis {axis} of the input must be known to create weights, received shape {input:?}"),
+        )
+    })
 }

@@ -62,20 +62,13 @@ impl Tensor {
             return failed.clone();
         }
         if self.rank() == 0 || other.rank() == 0 {
-            let message = format!(
-                "expected at least one axis, received {:?} and {:?}",
-                self.shape(),
-                other.shape()
-            );
+            let message =
+                format!("expected at least one axis, received {:?} and {:?}", self.shape(), other.shape());
             return Tensor::failed("matmul", message, at);
         }
         let inner = other.shape()[other.rank().saturating_sub(2)];
         if self.shape()[self.rank() - 1] != inner {
-            let which = if other.rank() <= 2 {
-                "first"
-            } else {
-                "second to last"
-            };
+            let which = if other.rank() <= 2 { "first" } else { "second to last" };
             let message = format!(
                 "last axis of lhs {:?} must equal {which} axis of rhs {:?}",
                 self.shape(),
@@ -90,14 +83,8 @@ impl Tensor {
         let (lhs, rhs) = (self.cast_at(dtype, at), other.cast_at(dtype, at));
         match (lhs.rank(), rhs.rank()) {
             (1, _) => {
-                let row = lhs
-                    .reshape_at(vec![1, inner], at)
-                    .matmul_matrices(&rhs_matrix(&rhs, at), at);
-                let keep = if rhs.rank() == 1 {
-                    row.rank() - 2
-                } else {
-                    row.rank()
-                };
+                let row = lhs.reshape_at(vec![1, inner], at).matmul_matrices(&rhs_matrix(&rhs, at), at);
+                let keep = if rhs.rank() == 1 { row.rank() - 2 } else { row.rank() };
                 let mut shape = row.shape()[..keep].to_vec();
                 if rhs.rank() > 1 {
                     shape.remove(keep - 2);
@@ -114,11 +101,7 @@ impl Tensor {
     }
 
     fn reshape_or_error(&self, shape: Vec<usize>, at: At) -> Tensor {
-        if self.error().is_some() {
-            self.clone()
-        } else {
-            self.reshape_at(shape, at)
-        }
+        if self.error().is_some() { self.clone() } else { self.reshape_at(shape, at) }
     }
 
     fn matmul_matrices(&self, rhs: &Tensor, at: At) -> Tensor {
@@ -134,22 +117,13 @@ impl Tensor {
             return product.reshape_or_error([lead, &[m, n]].concat(), at);
         }
         let Some(batch) = shape::broadcast(lead, rhs_lead) else {
-            let message = format!(
-                "leading axes of {:?} and {:?} do not broadcast",
-                self.shape(),
-                rhs.shape()
-            );
+            let message =
+                format!("leading axes of {:?} and {:?} do not broadcast", self.shape(), rhs.shape());
             return Tensor::failed("matmul", message, at);
         };
         let lhs = self.broadcast_at(&[&batch[..], &[m, k]].concat(), at);
         let rhs = rhs.broadcast_at(&[&batch[..], &[k, n]].concat(), at);
-        Tensor::op(
-            Op::MatMul,
-            vec![lhs, rhs],
-            [&batch[..], &[m, n]].concat(),
-            dtype,
-            at,
-        )
+        Tensor::op(Op::MatMul, vec![lhs, rhs], [&batch[..], &[m, n]].concat(), dtype, at)
     }
 
     /// Convolution over any number of spatial axes, channels last.
@@ -212,23 +186,10 @@ impl Tensor {
         let shape = [&[x[0]], &output[..], &[filters]].concat();
         let dtype = promote(self.dtype(), kernel.dtype());
         let inputs = vec![self.cast_at(dtype, at), kernel.cast_at(dtype, at)];
-        Tensor::op(
-            Op::Conv {
-                kind: ConvKind::Forward,
-                geometry,
-            },
-            inputs,
-            shape,
-            dtype,
-            at,
-        )
+        Tensor::op(Op::Conv { kind: ConvKind::Forward, geometry }, inputs, shape, dtype, at)
     }
 }
 
 fn rhs_matrix(rhs: &Tensor, at: At) -> Tensor {
-    if rhs.rank() == 1 {
-        rhs.reshape_at(vec![rhs.shape()[0], 1], at)
-    } else {
-        rhs.clone()
-    }
+    if rhs.rank() == 1 { rhs.reshape_at(vec![rhs.shape()[0], 1], at) } else { rhs.clone() }
 }

@@ -17,11 +17,7 @@ pub(crate) fn value_of(number: f64, dtype: DType) -> Value {
             _ => number as f32,
         }),
         Scalar::I32 => Value::I32(number as i32),
-        Scalar::U32 => Value::U32(if dtype == DType::U8 {
-            number as u8 as u32
-        } else {
-            number as u32
-        }),
+        Scalar::U32 => Value::U32(if dtype == DType::U8 { number as u8 as u32 } else { number as u32 }),
         Scalar::Bool => Value::Bool(number != 0.0),
     }
 }
@@ -50,10 +46,8 @@ impl Tensor {
                 Tensor::from_host(Arc::from(T::to_bytes(elements)), shape.to_vec(), T::DTYPE, at)
             }
             Ok(count) => {
-                let message = format!(
-                    "expected {count} elements for shape {shape:?}, received {}",
-                    elements.len()
-                );
+                let message =
+                    format!("expected {count} elements for shape {shape:?}, received {}", elements.len());
                 Tensor::failed("from_vec", message, at)
             }
             Err(error) => Tensor::failed("from_vec", error.to_string(), at),
@@ -98,11 +92,7 @@ impl Tensor {
     }
 
     fn like(&self, made: Tensor) -> Tensor {
-        if self.error().is_some() {
-            self.clone()
-        } else {
-            made
-        }
+        if self.error().is_some() { self.clone() } else { made }
     }
 
     /// The coordinate along an axis, `int32`.
@@ -120,11 +110,7 @@ impl Tensor {
     /// `n` evenly spaced values from `start` to `stop`, both included, `float32`.
     #[track_caller]
     pub fn linspace(start: f32, stop: f32, n: usize) -> Tensor {
-        let step = if n > 1 {
-            (stop as f64 - start as f64) / (n - 1) as f64
-        } else {
-            0.0
-        };
+        let step = if n > 1 { (stop as f64 - start as f64) / (n - 1) as f64 } else { 0.0 };
         let values: Vec<f32> = (0..n).map(|i| (start as f64 + i as f64 * step) as f32).collect();
         Tensor::from_slice(&values)
     }
@@ -133,9 +119,7 @@ impl Tensor {
     #[track_caller]
     pub fn eye(n: usize) -> Tensor {
         let shape: Shape = vec![n, n];
-        Tensor::iota(&shape, 0)
-            .equal(&Tensor::iota(&shape, 1))
-            .cast(DType::F32)
+        Tensor::iota(&shape, 0).equal(&Tensor::iota(&shape, 1)).cast(DType::F32)
     }
 
     /// 1 where the class along a new last axis is the label, else 0. Labels outside `0..classes` give zeros.

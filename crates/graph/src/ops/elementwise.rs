@@ -72,21 +72,11 @@ impl Tensor {
                 return self.or_failed(op.name(), || format!("is not defined on {}", self.dtype()), at);
             }
         };
-        Tensor::op(
-            Op::Unary(op),
-            vec![self.clone()],
-            self.shape().to_vec(),
-            dtype,
-            at,
-        )
+        Tensor::op(Op::Unary(op), vec![self.clone()], self.shape().to_vec(), dtype, at)
     }
 
     fn or_failed(&self, op: &'static str, message: impl FnOnce() -> String, at: At) -> Tensor {
-        if self.error().is_some() {
-            self.clone()
-        } else {
-            Tensor::failed(op, message(), at)
-        }
+        if self.error().is_some() { self.clone() } else { Tensor::failed(op, message(), at) }
     }
 
     /// Both tensors in one shape and dtype, or a failed one.
@@ -114,15 +104,8 @@ impl Tensor {
         };
         if !op.accepts(a.dtype().scalar()) {
             // As NumPy: arithmetic on booleans happens in integers, float functions on integers in floats.
-            let to = if a.dtype() == DType::Bool {
-                DType::I32
-            } else {
-                DType::F32
-            };
-            if matches!(
-                op,
-                BinaryOp::And | BinaryOp::Or | BinaryOp::Xor | BinaryOp::Shl | BinaryOp::Shr
-            ) {
+            let to = if a.dtype() == DType::Bool { DType::I32 } else { DType::F32 };
+            if matches!(op, BinaryOp::And | BinaryOp::Or | BinaryOp::Xor | BinaryOp::Shl | BinaryOp::Shr) {
                 return Tensor::failed(
                     op.name(),
                     format!("expected integers or bool, received {}", a.dtype()),
@@ -161,13 +144,7 @@ impl Tensor {
     /// The same bits as another 32-bit type.
     #[track_caller]
     pub fn bitcast(&self, dtype: DType) -> Tensor {
-        Tensor::op(
-            Op::Bitcast,
-            vec![self.clone()],
-            self.shape().to_vec(),
-            dtype,
-            here(),
-        )
+        Tensor::op(Op::Bitcast, vec![self.clone()], self.shape().to_vec(), dtype, here())
     }
 
     /// Elements of `a` where the condition (`bool`) is true, else of `b`; NumPy's `where`. All three broadcast.
@@ -192,18 +169,13 @@ impl Tensor {
             return condition.clone();
         }
         if condition.dtype() != DType::Bool {
-            let message = format!(
-                "expected a bool condition, received {}; compare it first",
-                condition.dtype()
-            );
+            let message =
+                format!("expected a bool condition, received {}; compare it first", condition.dtype());
             return Tensor::failed("select", message, at);
         }
         let Some(shape) = shape::broadcast(condition.shape(), a.shape()) else {
-            let message = format!(
-                "condition {:?} and values {:?} do not broadcast",
-                condition.shape(),
-                a.shape()
-            );
+            let message =
+                format!("condition {:?} and values {:?} do not broadcast", condition.shape(), a.shape());
             return Tensor::failed("select", message, at);
         };
         let dtype = a.dtype();
@@ -228,8 +200,7 @@ impl Tensor {
         if self.dtype().is_float() || other.dtype().is_float() {
             return self.binary(BinaryOp::Div, other, at);
         }
-        self.cast_at(DType::F32, at)
-            .binary(BinaryOp::Div, &other.cast_at(DType::F32, at), at)
+        self.cast_at(DType::F32, at).binary(BinaryOp::Div, &other.cast_at(DType::F32, at), at)
     }
 
     /// The quotient rounded down.
@@ -237,11 +208,7 @@ impl Tensor {
     pub fn floor_divide(&self, other: impl Operand) -> Tensor {
         let at = here();
         let quotient = self.binary(BinaryOp::Div, &other.tensor(self.dtype(), at), at);
-        if quotient.dtype().is_float() {
-            quotient.unary(UnaryOp::Floor, at)
-        } else {
-            quotient
-        }
+        if quotient.dtype().is_float() { quotient.unary(UnaryOp::Floor, at) } else { quotient }
     }
 
     /// The values limited to `low..=high`.
@@ -264,8 +231,7 @@ impl Tensor {
     #[track_caller]
     pub fn tan(&self) -> Tensor {
         let at = here();
-        self.unary(UnaryOp::Sin, at)
-            .binary(BinaryOp::Div, &self.unary(UnaryOp::Cos, at), at)
+        self.unary(UnaryOp::Sin, at).binary(BinaryOp::Div, &self.unary(UnaryOp::Cos, at), at)
     }
 }
 

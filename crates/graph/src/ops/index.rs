@@ -14,11 +14,7 @@ impl Tensor {
             return self.clone();
         }
         if !self.dtype().is_integer() {
-            return Tensor::failed(
-                op,
-                format!("expected integer indices, received {}", self.dtype()),
-                at,
-            );
+            return Tensor::failed(op, format!("expected integer indices, received {}", self.dtype()), at);
         }
         if bound == 0 {
             let none = if self.is_empty() {
@@ -29,13 +25,7 @@ impl Tensor {
             return Tensor::failed(op, none.into(), at);
         }
         let index = self.cast_at(DType::I32, at);
-        Tensor::op(
-            Op::CheckIndex { bound, op },
-            vec![index],
-            self.shape().to_vec(),
-            DType::I32,
-            at,
-        )
+        Tensor::op(Op::CheckIndex { bound, op }, vec![index], self.shape().to_vec(), DType::I32, at)
     }
 
     /// Integer labels as `int32`, reported by the run (as of operation `op`) where one is outside `0..classes`.
@@ -69,10 +59,8 @@ impl Tensor {
             );
         };
         let indices = indices.checked_index(self.shape()[axis], "take", at);
-        let first: Vec<i64> = std::iter::once(axis)
-            .chain((0..self.rank()).filter(|i| *i != axis))
-            .map(|i| i as i64)
-            .collect();
+        let first: Vec<i64> =
+            std::iter::once(axis).chain((0..self.rank()).filter(|i| *i != axis)).map(|i| i as i64).collect();
         let taken = self.transpose(&first).gather_rows(&indices, at);
         let (n, rank) = (indices.rank() as i64, taken.rank() as i64);
         // The index axes stand first; they go where the axis was.
@@ -87,13 +75,7 @@ impl Tensor {
             return failed.clone();
         }
         let shape = [indices.shape(), &self.shape()[1..]].concat();
-        Tensor::op(
-            Op::Gather,
-            vec![self.clone(), indices.clone()],
-            shape,
-            self.dtype(),
-            at,
-        )
+        Tensor::op(Op::Gather, vec![self.clone(), indices.clone()], shape, self.dtype(), at)
     }
 
     /// One element along the axis for every index: `output[.., i, ..] = self[.., indices[.., i, ..], ..]`.
@@ -150,13 +132,7 @@ impl Tensor {
         let flat_index = indices.reshape_at(vec![n], at);
         let flat_updates = updates.reshape_at([&[n], &self.shape()[1..]].concat(), at);
         let inputs = vec![self.clone(), flat_index, flat_updates];
-        Tensor::op(
-            Op::Scatter { op },
-            inputs,
-            self.shape().to_vec(),
-            self.dtype(),
-            at,
-        )
+        Tensor::op(Op::Scatter { op }, inputs, self.shape().to_vec(), self.dtype(), at)
     }
 
     /// The tensor with updates added to the rows that the indices name.

@@ -77,14 +77,8 @@ impl Tensor {
             let (axis, count) = (windows.rank() - 2, windows.shape()[windows.rank() - 2]);
             let position = Tensor::iota(windows.shape(), axis);
             let hit = windows.equal(y.expand_dims(-2));
-            let first = Tensor::select(&hit, &position, count as i32)
-                .min([-2])
-                .expand_dims(-2);
-            vec![Some(Tensor::select(
-                &position.equal(first),
-                g.expand_dims(-2),
-                0.0,
-            ))]
+            let first = Tensor::select(&hit, &position, count as i32).min([-2]).expand_dims(-2);
+            vec![Some(Tensor::select(&position.equal(first), g.expand_dims(-2), 0.0))]
         })
     }
 
@@ -102,11 +96,7 @@ impl Tensor {
         if whole {
             return sum * (1.0 / pool.iter().product::<usize>() as f32);
         }
-        let ones = Tensor::full(
-            &[&[1], &self.shape()[1..self.rank() - 1], &[1]].concat(),
-            1.0,
-            self.dtype(),
-        );
+        let ones = Tensor::full(&[&[1], &self.shape()[1..self.rank() - 1], &[1]].concat(), 1.0, self.dtype());
         match ones.windows(pool, strides, padding, 0.0, "average_pool", at) {
             Ok(counted) => sum / counted.sum([-2]),
             Err(failed) => failed,
@@ -153,16 +143,9 @@ impl Tensor {
             );
             return Err(Tensor::failed(name, message, at));
         }
-        let (outer, cells) = (
-            (0..spatial).map(|i| 1 + 2 * i as i64),
-            (0..spatial).map(|i| 2 + 2 * i as i64),
-        );
-        let order: Vec<i64> = [0]
-            .into_iter()
-            .chain(outer)
-            .chain(cells)
-            .chain([1 + 2 * spatial as i64])
-            .collect();
+        let (outer, cells) = ((0..spatial).map(|i| 1 + 2 * i as i64), (0..spatial).map(|i| 2 + 2 * i as i64));
+        let order: Vec<i64> =
+            [0].into_iter().chain(outer).chain(cells).chain([1 + 2 * spatial as i64]).collect();
         let x = x.transpose(&order);
         let mut shape = x.shape()[..=spatial].to_vec();
         shape.push(pool.iter().product());

@@ -30,8 +30,5 @@ impl Tensor {
 
 /// A key derived from a seed and a stream number, for [`Tensor::random_bits`]; streams of one seed are independent.
 pub fn random_key(seed: u64, stream: u64) -> [u32; 2] {
-    math::threefry2x32(
-        [seed as u32, (seed >> 32) as u32],
-        [stream as u32, (stream >> 32) as u32],
-    )
+    math::threefry2x32([seed as u32, (seed >> 32) as u32], [stream as u32, (stream >> 32) as u32])
 }

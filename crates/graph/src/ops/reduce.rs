@@ -20,13 +20,7 @@ impl Tensor {
             return self.clone();
         }
         let shape = without(self.shape(), &axes).unwrap_or_default();
-        Tensor::op(
-            Op::Reduce { op, axes },
-            vec![self.clone()],
-            shape,
-            self.dtype(),
-            at,
-        )
+        Tensor::op(Op::Reduce { op, axes }, vec![self.clone()], shape, self.dtype(), at)
     }
 
     /// Puts reduced axes back as ones, so that the result broadcasts against `like`.
@@ -50,11 +44,7 @@ impl Tensor {
     #[track_caller]
     pub fn sum(&self, axes: impl Into<Axes>) -> Tensor {
         let at = here();
-        let numbers = if self.dtype() == DType::Bool {
-            self.cast_at(DType::I32, at)
-        } else {
-            self.clone()
-        };
+        let numbers = if self.dtype() == DType::Bool { self.cast_at(DType::I32, at) } else { self.clone() };
         numbers.reduce(ReduceOp::Sum, &axes.into(), "sum", at)
     }
 
@@ -62,11 +52,7 @@ impl Tensor {
     #[track_caller]
     pub fn prod(&self, axes: impl Into<Axes>) -> Tensor {
         let at = here();
-        let numbers = if self.dtype() == DType::Bool {
-            self.cast_at(DType::I32, at)
-        } else {
-            self.clone()
-        };
+        let numbers = if self.dtype() == DType::Bool { self.cast_at(DType::I32, at) } else { self.clone() };
         numbers.reduce(ReduceOp::Prod, &axes.into(), "prod", at)
     }
 
@@ -86,11 +72,7 @@ impl Tensor {
     #[track_caller]
     pub fn mean(&self, axes: impl Into<Axes>) -> Tensor {
         let at = here();
-        let values = if self.dtype().is_float() {
-            self.clone()
-        } else {
-            self.cast_at(DType::F32, at)
-        };
+        let values = if self.dtype().is_float() { self.clone() } else { self.cast_at(DType::F32, at) };
         let sum = values.reduce(ReduceOp::Sum, &axes.into(), "mean", at);
         if sum.error().is_some() {
             return sum;
@@ -111,16 +93,14 @@ impl Tensor {
     #[track_caller]
     pub fn any(&self, axes: impl Into<Axes>) -> Tensor {
         let at = here();
-        self.cast_at(DType::Bool, at)
-            .reduce(ReduceOp::Max, &axes.into(), "any", at)
+        self.cast_at(DType::Bool, at).reduce(ReduceOp::Max, &axes.into(), "any", at)
     }
 
     /// True where all elements over some axes are not 0.
     #[track_caller]
     pub fn all(&self, axes: impl Into<Axes>) -> Tensor {
         let at = here();
-        self.cast_at(DType::Bool, at)
-            .reduce(ReduceOp::Min, &axes.into(), "all", at)
+        self.cast_at(DType::Bool, at).reduce(ReduceOp::Min, &axes.into(), "all", at)
     }
 
     /// Position of the first largest element along an axis, `int32`; the first NaN where there is one.
@@ -147,11 +127,7 @@ impl Tensor {
             );
         };
         if self.shape()[resolved] == 0 {
-            return Tensor::failed(
-                name,
-                format!("axis {axis} of shape {:?} is empty", self.shape()),
-                at,
-            );
+            return Tensor::failed(name, format!("axis {axis} of shape {:?} is empty", self.shape()), at);
         }
         let axes = Axes::from(resolved as i64);
         let best = self.reduce(op, &axes, name, at).keep_dims(self, axes.clone());
@@ -171,19 +147,11 @@ impl Tensor {
         match resolve_axis(axis, self.rank()) {
             Some(axis) => {
                 let (shape, dtype) = (self.shape().to_vec(), self.dtype());
-                Tensor::op(
-                    Op::Scan { op, axis, reverse },
-                    vec![self.clone()],
-                    shape,
-                    dtype,
-                    at,
-                )
+                Tensor::op(Op::Scan { op, axis, reverse }, vec![self.clone()], shape, dtype, at)
             }
-            None => Tensor::failed(
-                name,
-                format!("axis {axis} is out of range for shape {:?}", self.shape()),
-                at,
-            ),
+            None => {
+                Tensor::failed(name, format!("axis {axis} is out of range for shape {:?}", self.shape()), at)
+            }
         }
     }
 

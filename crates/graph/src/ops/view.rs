@@ -95,16 +95,10 @@ impl Tensor {
             },
         };
         if let Some(axis) = axes.iter().find(|i| self.shape()[**i] != 1) {
-            let message = format!(
-                "expected extent 1 at axis {axis}, received shape {:?}",
-                self.shape()
-            );
+            let message = format!("expected extent 1 at axis {axis}, received shape {:?}", self.shape());
             return Tensor::failed("squeeze", message, at);
         }
-        let kept = (0..self.rank())
-            .filter(|i| !axes.contains(i))
-            .map(|i| self.shape()[i])
-            .collect();
+        let kept = (0..self.rank()).filter(|i| !axes.contains(i)).map(|i| self.shape()[i]).collect();
         self.reshape_at(kept, at)
     }
 
@@ -129,13 +123,7 @@ impl Tensor {
             }
         }
         let squeezed = self.reshape_at(kept, at);
-        Tensor::op(
-            Op::Broadcast { axes },
-            vec![squeezed],
-            shape.to_vec(),
-            self.dtype(),
-            at,
-        )
+        Tensor::op(Op::Broadcast { axes }, vec![squeezed], shape.to_vec(), self.dtype(), at)
     }
 
     /// Repeated along new axes and axes of extent 1.
@@ -156,26 +144,15 @@ impl Tensor {
         if self.error().is_some() {
             return self.clone();
         }
-        let resolved: Option<Vec<usize>> = permutation
-            .iter()
-            .map(|a| resolve_axis(*a, self.rank()))
-            .collect();
+        let resolved: Option<Vec<usize>> =
+            permutation.iter().map(|a| resolve_axis(*a, self.rank())).collect();
         let sorted = Axes::from(permutation).resolve(self.rank());
         let (Some(permutation), Ok(true)) = (resolved, sorted.map(|s| s.len() == self.rank())) else {
-            let message = format!(
-                "expected a permutation of {} axes, received {permutation:?}",
-                self.rank()
-            );
+            let message = format!("expected a permutation of {} axes, received {permutation:?}", self.rank());
             return Tensor::failed("transpose", message, at);
         };
         let shape = permutation.iter().map(|p| self.shape()[*p]).collect();
-        Tensor::op(
-            Op::Transpose { permutation },
-            vec![self.clone()],
-            shape,
-            self.dtype(),
-            at,
-        )
+        Tensor::op(Op::Transpose { permutation }, vec![self.clone()], shape, self.dtype(), at)
     }
 
     /// Two axes exchanged.
@@ -186,10 +163,7 @@ impl Tensor {
             return self.clone();
         }
         let (Some(i), Some(j)) = (resolve_axis(a, self.rank()), resolve_axis(b, self.rank())) else {
-            let message = format!(
-                "axes {a} and {b} are not both in range for shape {:?}",
-                self.shape()
-            );
+            let message = format!("axes {a} and {b} are not both in range for shape {:?}", self.shape());
             return Tensor::failed("swap_axes", message, at);
         };
         let mut permutation: Vec<i64> = (0..self.rank() as i64).collect();
@@ -223,13 +197,7 @@ impl Tensor {
         let mut first = vec![0; self.rank()];
         first[axis] = from as usize;
         let step = vec![1; self.rank()];
-        Tensor::op(
-            Op::Slice { start: first, step },
-            vec![self.clone()],
-            shape,
-            self.dtype(),
-            at,
-        )
+        Tensor::op(Op::Slice { start: first, step }, vec![self.clone()], shape, self.dtype(), at)
     }
 
     /// Every axis of `axes` reversed.
@@ -245,24 +213,10 @@ impl Tensor {
         };
         let reversed = |i: &usize| axes.contains(i);
         let start = (0..self.rank())
-            .map(|i| {
-                if reversed(&i) {
-                    self.shape()[i].saturating_sub(1)
-                } else {
-                    0
-                }
-            })
+            .map(|i| if reversed(&i) { self.shape()[i].saturating_sub(1) } else { 0 })
             .collect();
-        let step = (0..self.rank())
-            .map(|i| if reversed(&i) { -1 } else { 1 })
-            .collect();
-        Tensor::op(
-            Op::Slice { start, step },
-            vec![self.clone()],
-            self.shape().to_vec(),
-            self.dtype(),
-            at,
-        )
+        let step = (0..self.rank()).map(|i| if reversed(&i) { -1 } else { 1 }).collect();
+        Tensor::op(Op::Slice { start, step }, vec![self.clone()], self.shape().to_vec(), self.dtype(), at)
     }
 
     /// `value` before and after each axis: `padding` holds one (before, after) pair an axis.
@@ -309,18 +263,7 @@ impl Tensor {
         let mut shape = self.shape().to_vec();
         let windows = window_count(shape[axis], size, stride, dilation);
         shape.splice(axis..=axis, [windows, size]);
-        Tensor::op(
-            Op::Window {
-                axis,
-                size,
-                stride,
-                dilation,
-            },
-            vec![self.clone()],
-            shape,
-            self.dtype(),
-            at,
-        )
+        Tensor::op(Op::Window { axis, size, stride, dilation }, vec![self.clone()], shape, self.dtype(), at)
     }
 
     /// Tensors behind one another along an axis; dtypes are promoted.
@@ -349,9 +292,7 @@ impl Tensor {
             let message = format!("expected equal shapes except along axis {axis}, received {shapes:?}");
             return Tensor::failed("concat", message, at);
         }
-        let dtype = tensors
-            .iter()
-            .fold(first.dtype(), |d, t| super::promote(d, t.dtype()));
+        let dtype = tensors.iter().fold(first.dtype(), |d, t| super::promote(d, t.dtype()));
         let mut shape = first.shape().to_vec();
         shape[resolved] = tensors.iter().map(|t| t.shape()[resolved]).sum();
         let inputs = tensors.iter().map(|t| t.cast_at(dtype, at)).collect();
@@ -368,34 +309,18 @@ impl Tensor {
     /// The value, stored when the program runs: no kernel fuses across it.
     #[track_caller]
     pub fn barrier(&self) -> Tensor {
-        Tensor::op(
-            Op::Barrier,
-            vec![self.clone()],
-            self.shape().to_vec(),
-            self.dtype(),
-            here(),
-        )
+        Tensor::op(Op::Barrier, vec![self.clone()], self.shape().to_vec(), self.dtype(), here())
     }
 
     /// The value; gradients do not flow through it.
     #[track_caller]
     pub fn stop_gradient(&self) -> Tensor {
-        Tensor::op(
-            Op::StopGradient,
-            vec![self.clone()],
-            self.shape().to_vec(),
-            self.dtype(),
-            here(),
-        )
+        Tensor::op(Op::StopGradient, vec![self.clone()], self.shape().to_vec(), self.dtype(), here())
     }
 
     /// The value as `float32` where it is not a float.
     #[track_caller]
     pub fn to_float(&self) -> Tensor {
-        if self.dtype().is_float() {
-            self.clone()
-        } else {
-            self.cast_at(DType::F32, here())
-        }
+        if self.dtype().is_float() { self.clone() } else { self.cast_at(DType::F32, here()) }
     }
 }
