@@ -74,7 +74,12 @@ impl Line {
     }
 
     fn at(&self, coordinates: &[usize]) -> i64 {
-        let sum: i64 = self.strides.iter().zip(coordinates).map(|(s, c)| s * *c as i64).sum();
+        let sum: i64 = self
+            .strides
+            .iter()
+            .zip(coordinates)
+            .map(|(s, c)| s * *c as i64)
+            .sum();
         sum + self.offset
     }
 }
@@ -104,7 +109,10 @@ impl Walk {
             guards,
         };
         walk.collapse();
-        assert!(walk.extents.len() <= MAX_RANK && walk.guards.len() <= MAX_GUARDS, "too many axes or guards");
+        assert!(
+            walk.extents.len() <= MAX_RANK && walk.guards.len() <= MAX_GUARDS,
+            "too many axes or guards"
+        );
         walk
     }
 
@@ -138,7 +146,10 @@ impl Walk {
         }
         for axis in (1..self.extents.len()).rev() {
             let inner = self.extents[axis] as i64;
-            if self.lines().all(|l| l.strides[axis - 1] == l.strides[axis] * inner) {
+            if self
+                .lines()
+                .all(|l| l.strides[axis - 1] == l.strides[axis] * inner)
+            {
                 let strides: Vec<i64> = self.lines().map(|l| l.strides[axis]).collect();
                 self.extents[axis - 1] *= self.extents[axis];
                 self.base.strides[axis - 1] = strides[0];
@@ -201,7 +212,11 @@ impl Walk {
         let mut coordinates = [0usize; MAX_RANK];
         let mut rest = start;
         for axis in (0..rank).rev() {
-            coordinates[axis] = if axis == 0 { rest } else { rest % self.extents[axis] };
+            coordinates[axis] = if axis == 0 {
+                rest
+            } else {
+                rest % self.extents[axis]
+            };
             rest /= self.extents[axis].max(1);
         }
         let last = rank - 1;
@@ -210,10 +225,17 @@ impl Walk {
         for (position, guard) in positions.iter_mut().zip(&self.guards) {
             *position = guard.position.at(&coordinates[..rank]);
         }
-        let single = self.guards.iter().any(|g| g.divisor > 1 && g.position.strides[last] % g.divisor != 0);
+        let single = self
+            .guards
+            .iter()
+            .any(|g| g.divisor > 1 && g.position.strides[last] % g.divisor != 0);
         let mut at = 0;
         while at < count {
-            let run = if single { 1 } else { (self.extents[last] - coordinates[last]).min(count - at) };
+            let run = if single {
+                1
+            } else {
+                (self.extents[last] - coordinates[last]).min(count - at)
+            };
             visit(self.segment(&positions, address, last, at, run));
             at += run;
             let mut axis = last;
@@ -222,7 +244,11 @@ impl Walk {
             loop {
                 coordinates[axis] += steps as usize;
                 let wrap = coordinates[axis] >= self.extents[axis] && axis > 0;
-                let moved = if wrap { steps - self.extents[axis] as i64 } else { steps };
+                let moved = if wrap {
+                    steps - self.extents[axis] as i64
+                } else {
+                    steps
+                };
                 address += self.base.strides[axis] * moved;
                 for (position, guard) in positions.iter_mut().zip(&self.guards) {
                     *position += guard.position.strides[axis] * moved;
@@ -238,7 +264,14 @@ impl Walk {
     }
 
     #[inline]
-    fn segment(&self, positions: &[i64; MAX_GUARDS], base: i64, axis: usize, at: usize, count: usize) -> Segment {
+    fn segment(
+        &self,
+        positions: &[i64; MAX_GUARDS],
+        base: i64,
+        axis: usize,
+        at: usize,
+        count: usize,
+    ) -> Segment {
         let mut segment = Segment {
             at,
             count,
@@ -276,7 +309,10 @@ fn inside(first: i64, step: i64, extent: i64) -> (i64, i64) {
     match step {
         1 => (-first, extent - first),
         -1 => (first - extent + 1, first + 1),
-        s if s > 0 => ((-first + s - 1).div_euclid(s), (extent - first + s - 1).div_euclid(s)),
+        s if s > 0 => (
+            (-first + s - 1).div_euclid(s),
+            (extent - first + s - 1).div_euclid(s),
+        ),
         s => ((first - extent - s).div_euclid(-s), first.div_euclid(-s) + 1),
     }
 }

@@ -55,7 +55,12 @@ const SKEW: usize = 16;
 
 impl<'a> Block<'a> {
     /// Calls `body` with a block of `slots` registers of `width` lanes. The memory is this thread's, kept between calls.
-    pub(crate) fn with<R>(launched: Launched<'a>, slots: usize, width: usize, body: impl FnOnce(&mut Block) -> R) -> R {
+    pub(crate) fn with<R>(
+        launched: Launched<'a>,
+        slots: usize,
+        width: usize,
+        body: impl FnOnce(&mut Block) -> R,
+    ) -> R {
         SCRATCH.with_borrow_mut(|scratch| {
             let pitch = width.next_multiple_of(16) + SKEW;
             let need = slots * pitch + 16;
@@ -117,17 +122,30 @@ impl<'a> Block<'a> {
                     let args = args.map(|a| self.source(a, count));
                     lanes::compute(self.launched.isa, *kind, args, self.slot_mut(*out, count));
                 }
-                Op::Load { walk, buffer, dtype, fill, borrow, out } => {
+                Op::Load {
+                    walk,
+                    buffer,
+                    dtype,
+                    fill,
+                    borrow,
+                    out,
+                } => {
                     let base = self.launched.bases.0[*buffer].cast_const();
                     match walk.contiguous() {
                         Some(first) if *borrow && dtype.host_size() == 4 => {
                             // SAFETY: inside its guards a map's address is within the buffer (kernel contract).
-                            self.lanes[*out] = unsafe { base.cast::<u32>().offset(first as isize).add(start) };
+                            self.lanes[*out] =
+                                unsafe { base.cast::<u32>().offset(first as isize).add(start) };
                         }
                         _ => load(base, *dtype, walk, *fill, start, self.slot_mut(*out, count)),
                     }
                 }
-                Op::Store { walk, buffer, dtype, value } => {
+                Op::Store {
+                    walk,
+                    buffer,
+                    dtype,
+                    value,
+                } => {
                     let base = self.launched.bases.0[*buffer];
                     store(base, *dtype, walk, self.source(*value, count), start, count);
                 }
@@ -139,12 +157,23 @@ impl<'a> Block<'a> {
                         }
                     });
                 }
-                Op::LoadAt { buffer, dtype, index, len, out } => {
+                Op::LoadAt {
+                    buffer,
+                    dtype,
+                    index,
+                    len,
+                    out,
+                } => {
                     let base = self.launched.bases.0[*buffer].cast_const();
                     let index = self.source(*index, count);
                     gather(base, *dtype, index, *len, self.slot_mut(*out, count));
                 }
-                Op::Check { ok, value, position, site } => self.check([*ok, *value, *position], *site, count),
+                Op::Check {
+                    ok,
+                    value,
+                    position,
+                    site,
+                } => self.check([*ok, *value, *position], *site, count),
                 Op::Expand { .. } | Op::Reduce { .. } => unreachable!("executed by the row loop"),
             }
         }

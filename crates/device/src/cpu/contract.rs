@@ -64,12 +64,23 @@ fn product(axes: &[(usize, usize)]) -> usize {
 }
 
 impl Side {
-    fn new(kernel: &Kernel, operand: &Operand, batch: &[(usize, usize)], rows: &[(usize, usize)], k: &[(usize, usize)]) -> Side {
+    fn new(
+        kernel: &Kernel,
+        operand: &Operand,
+        batch: &[(usize, usize)],
+        rows: &[(usize, usize)],
+        k: &[(usize, usize)],
+    ) -> Side {
         let dtype = kernel.buffers[operand.buffer].dtype;
         let alone = |axes: &[(usize, usize)]| Walk::new(&operand.map, &axes.to_vec());
         let (along_rows, along_k) = (alone(rows), alone(k));
-        let rows_fast = along_k.last_stride() != 1 && (along_rows.last_stride() == 1 || product(k) < product(rows));
-        let axes: Axes = if rows_fast { [batch, k, rows].concat() } else { [batch, rows, k].concat() };
+        let rows_fast =
+            along_k.last_stride() != 1 && (along_rows.last_stride() == 1 || product(k) < product(rows));
+        let axes: Axes = if rows_fast {
+            [batch, k, rows].concat()
+        } else {
+            [batch, rows, k].concat()
+        };
         let plain = dtype == DType::F32 && operand.map.guards.is_empty() && along_k.contiguous().is_some();
         let direct = along_rows.single_stride().filter(|s| plain && *s > 1);
         Side {
@@ -123,7 +134,11 @@ impl Side {
             let count = width.min(rows - first);
             let line = &mut line[..width * length];
             for i in 0..count {
-                self.line(launched, self.point(batch, row + first + i, k), &mut line[i * length..][..length]);
+                self.line(
+                    launched,
+                    self.point(batch, row + first + i, k),
+                    &mut line[i * length..][..length],
+                );
             }
             line[count * length..].fill(0);
             let target = &mut panels[panel * length * width..][..length * width];
@@ -185,7 +200,12 @@ impl ContractKernel {
         kernels: Kernels,
     ) -> Result<ContractKernel> {
         let rows: Axes = kernel.rows.iter().copied().enumerate().collect();
-        let inner: Axes = kernel.inner.iter().enumerate().map(|(i, n)| (rows.len() + i, *n)).collect();
+        let inner: Axes = kernel
+            .inner
+            .iter()
+            .enumerate()
+            .map(|(i, n)| (rows.len() + i, *n))
+            .collect();
         let (batch_axes, m_axes, n_axes) = (&rows[..batch], &rows[batch..batch + m], &rows[batch + m..]);
         let (lhs, rhs) = (
             Side::new(kernel, lhs, batch_axes, m_axes, &inner),
@@ -296,15 +316,35 @@ impl ContractKernel {
         at_least(&mut scratch.line, MAX_COLUMNS * BLOCK_K.max(BLOCK_N));
         for (step, first) in (0..area.k.1).step_by(BLOCK_K).enumerate() {
             let k = (area.k.0 + first, BLOCK_K.min(area.k.1 - first));
-            self.rhs.pack(launched, area.batch, area.n, k, tile_n, &mut scratch.line, &mut scratch.b);
+            self.rhs.pack(
+                launched,
+                area.batch,
+                area.n,
+                k,
+                tile_n,
+                &mut scratch.line,
+                &mut scratch.b,
+            );
             let (a, a_row, a_k) = match self.lhs.direct {
                 Some(stride) => {
                     let base = launched.bases.0[self.lhs.buffer].cast::<f32>().cast_const();
-                    let address = self.lhs.walk.address(self.lhs.point(area.batch, area.m.0, k.0)).unwrap_or(0);
+                    let address = self
+                        .lhs
+                        .walk
+                        .address(self.lhs.point(area.batch, area.m.0, k.0))
+                        .unwrap_or(0);
                     (base.wrapping_offset(address as isize), stride, 1)
                 }
                 None => {
-                    self.lhs.pack(launched, area.batch, area.m, k, tile_m, &mut scratch.line, &mut scratch.a);
+                    self.lhs.pack(
+                        launched,
+                        area.batch,
+                        area.m,
+                        k,
+                        tile_m,
+                        &mut scratch.line,
+                        &mut scratch.a,
+                    );
                     (scratch.a.as_ptr(), 1, tile_m)
                 }
             };
@@ -337,7 +377,11 @@ impl ContractKernel {
             let point = |i: usize| (area.batch * self.m + area.m.0 + i) * self.n + area.n.0;
             // Rows that follow each other in memory and in the row space are one run of lanes.
             let whole = row == self.n;
-            let (lines, length) = if whole { (1, area.m.1 * row) } else { (area.m.1, area.n.1) };
+            let (lines, length) = if whole {
+                (1, area.m.1 * row)
+            } else {
+                (area.m.1, area.n.1)
+            };
             for i in 0..lines {
                 for first in (0..length).step_by(WIDTH) {
                     let count = WIDTH.min(length - first);
@@ -404,7 +448,9 @@ impl ContractKernel {
             Block::with(launched, self.slots, WIDTH, |block| {
                 for first in (0..self.n).step_by(WIDTH) {
                     let count = WIDTH.min(self.n - first);
-                    block.slot_mut(self.accumulator, count).copy_from_slice(&sums[first..first + count]);
+                    block
+                        .slot_mut(self.accumulator, count)
+                        .copy_from_slice(&sums[first..first + count]);
                     block.execute(&self.epilogue, task * self.n + first, count);
                 }
             });

@@ -86,7 +86,11 @@ impl Kernels {
     /// The tile's pointers must reach all its elements, `columns` of them in every row of `b` and `c`; `a_row` is 1
     /// or not as packed says; the instruction set is that of this machine.
     pub(crate) unsafe fn run(&self, tile: &Tile) {
-        let functions = if tile.a_row == 1 { &self.packed } else { &self.strided };
+        let functions = if tile.a_row == 1 {
+            &self.packed
+        } else {
+            &self.strided
+        };
         // SAFETY: the caller's promise.
         unsafe { functions[tile.rows](tile) }
     }
@@ -163,11 +167,25 @@ macro_rules! x86_tile {
 
 #[cfg(target_arch = "x86_64")]
 x86_tile!(
-    avx2, "avx2,fma", 8, _mm256_setzero_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_set1_ps, _mm256_fmadd_ps,
+    avx2,
+    "avx2,fma",
+    8,
+    _mm256_setzero_ps,
+    _mm256_loadu_ps,
+    _mm256_storeu_ps,
+    _mm256_set1_ps,
+    _mm256_fmadd_ps,
     _mm256_add_ps
 );
 #[cfg(target_arch = "x86_64")]
 x86_tile!(
-    avx512, "avx512f", 16, _mm512_setzero_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_set1_ps, _mm512_fmadd_ps,
+    avx512,
+    "avx512f",
+    16,
+    _mm512_setzero_ps,
+    _mm512_loadu_ps,
+    _mm512_storeu_ps,
+    _mm512_set1_ps,
+    _mm512_fmadd_ps,
     _mm512_add_ps
 );

@@ -186,7 +186,13 @@ impl Executor for CpuExecutor {
         let size = dtype.host_size();
         let _queue = self.queue();
         // SAFETY: as for `upload`; ranges of one buffer may overlap.
-        unsafe { std::ptr::copy(from.pointer().add(first * size), to.pointer().add(to_first * size), count * size) };
+        unsafe {
+            std::ptr::copy(
+                from.pointer().add(first * size),
+                to.pointer().add(to_first * size),
+                count * size,
+            )
+        };
         Ok(())
     }
 

@@ -21,16 +21,52 @@ pub(crate) enum Arg {
 /// One translated instruction; `out` is the slot of its result.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
-    Index { walk: Walk, out: usize },
-    Load { walk: Walk, buffer: usize, dtype: DType, fill: u32, borrow: bool, out: usize },
-    LoadAt { buffer: usize, dtype: DType, index: Arg, len: usize, out: usize },
-    Store { walk: Walk, buffer: usize, dtype: DType, value: Arg },
-    Compute { kind: Kind, args: [Arg; 3], out: usize },
-    Check { ok: Arg, value: Arg, position: Arg, site: u32 },
+    Index {
+        walk: Walk,
+        out: usize,
+    },
+    Load {
+        walk: Walk,
+        buffer: usize,
+        dtype: DType,
+        fill: u32,
+        borrow: bool,
+        out: usize,
+    },
+    LoadAt {
+        buffer: usize,
+        dtype: DType,
+        index: Arg,
+        len: usize,
+        out: usize,
+    },
+    Store {
+        walk: Walk,
+        buffer: usize,
+        dtype: DType,
+        value: Arg,
+    },
+    Compute {
+        kind: Kind,
+        args: [Arg; 3],
+        out: usize,
+    },
+    Check {
+        ok: Arg,
+        value: Arg,
+        position: Arg,
+        site: u32,
+    },
     /// Repeats the lanes of a row register over a block of full lanes.
-    Expand { row: usize, out: usize },
+    Expand {
+        row: usize,
+        out: usize,
+    },
     /// Folds a block of full lanes into accumulator `accumulator`.
-    Reduce { source: Arg, accumulator: usize },
+    Reduce {
+        source: Arg,
+        accumulator: usize,
+    },
 }
 
 /// A fold over the inner loop.
@@ -151,7 +187,10 @@ impl<'a> Translator<'a> {
                     None => {
                         // Never from the free ones: it is written before the section's other instructions.
                         self.slots += 1;
-                        expansions.push(Op::Expand { row, out: self.slots - 1 });
+                        expansions.push(Op::Expand {
+                            row,
+                            out: self.slots - 1,
+                        });
                         self.expanded[reg] = Some(self.slots - 1);
                         self.slots - 1
                     }
@@ -180,7 +219,11 @@ impl<'a> Translator<'a> {
     }
 
     fn release(&mut self, reg: Reg, at: usize) {
-        let mut dead: Vec<usize> = self.tape.instrs[reg as usize].operands().iter().map(|r| self.root(*r) as usize).collect();
+        let mut dead: Vec<usize> = self.tape.instrs[reg as usize]
+            .operands()
+            .iter()
+            .map(|r| self.root(*r) as usize)
+            .collect();
         dead.push(self.root(reg) as usize);
         dead.sort_unstable();
         dead.dedup();
@@ -196,7 +239,14 @@ impl<'a> Translator<'a> {
         }
     }
 
-    fn instruction(&mut self, reg: Reg, level: Level, axes: &Axes, expansions: &mut Vec<Op>, ops: &mut Vec<Op>) {
+    fn instruction(
+        &mut self,
+        reg: Reg,
+        level: Level,
+        axes: &Axes,
+        expansions: &mut Vec<Op>,
+        ops: &mut Vec<Op>,
+    ) {
         let instr = &self.tape.instrs[reg as usize];
         if let Instr::Const(value) = instr {
             self.places[reg as usize] = Place::Bits(value.bits());
@@ -206,17 +256,31 @@ impl<'a> Translator<'a> {
         if known || matches!(instr, Instr::Bitcast(..) | Instr::Accumulator | Instr::Reduce(..)) {
             return;
         }
-        let operands: Vec<Arg> = instr.operands().iter().map(|r| self.arg(*r, level, expansions)).collect();
+        let operands: Vec<Arg> = instr
+            .operands()
+            .iter()
+            .map(|r| self.arg(*r, level, expansions))
+            .collect();
         let binding = |buffer: &usize| self.kernel.buffers[*buffer].dtype;
         match instr {
             Instr::Store { buffer, map, .. } => {
                 let (walk, dtype, value) = (Walk::new(map, axes), binding(buffer), operands[0]);
-                ops.push(Op::Store { walk, buffer: *buffer, dtype, value });
+                ops.push(Op::Store {
+                    walk,
+                    buffer: *buffer,
+                    dtype,
+                    value,
+                });
                 return;
             }
             Instr::Check { site, .. } => {
                 let [ok, value, position] = [operands[0], operands[1], operands[2]];
-                ops.push(Op::Check { ok, value, position, site: *site });
+                ops.push(Op::Check {
+                    ok,
+                    value,
+                    position,
+                    site: *site,
+                });
                 return;
             }
             _ => {}
@@ -224,7 +288,10 @@ impl<'a> Translator<'a> {
         let out = self.take_slot();
         self.places[reg as usize] = Place::Full(out);
         let op = match instr {
-            Instr::Index(affine) => Op::Index { walk: Walk::of_affine(affine, axes), out },
+            Instr::Index(affine) => Op::Index {
+                walk: Walk::of_affine(affine, axes),
+                out,
+            },
             Instr::Load { buffer, map, fill } => Op::Load {
                 walk: Walk::new(map, axes),
                 buffer: *buffer,
@@ -240,7 +307,11 @@ impl<'a> Translator<'a> {
                 len: *len,
                 out,
             },
-            other => Op::Compute { kind: self.kind(other), args: three(&operands), out },
+            other => Op::Compute {
+                kind: self.kind(other),
+                args: three(&operands),
+                out,
+            },
         };
         ops.push(op);
     }
@@ -289,9 +360,17 @@ impl<'a> Translator<'a> {
         let source = self.arg(source, level, expansions);
         self.slots += 1;
         let out = self.slots - 1;
-        each.push(Op::Reduce { source, accumulator: accumulators.len() });
+        each.push(Op::Reduce {
+            source,
+            accumulator: accumulators.len(),
+        });
         let identity = op.identity(scalar).bits();
-        accumulators.push(Accumulator { op, scalar, identity, out });
+        accumulators.push(Accumulator {
+            op,
+            scalar,
+            identity,
+            out,
+        });
         self.places[reg as usize] = Place::Row(out);
     }
 }

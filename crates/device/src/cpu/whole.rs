@@ -42,13 +42,26 @@ impl WholeKernel {
 
     pub(crate) fn run(&self, launched: Launched) {
         parallel(self.tasks(), |task| match self.body {
-            Body::Scatter { op, targets, updates, width } => {
+            Body::Scatter {
+                op,
+                targets,
+                updates,
+                width,
+            } => {
                 let part = targets.div_ceil(self.tasks());
                 let range = (task * part).min(targets)..((task + 1) * part).min(targets);
                 self.scatter(launched, op, range, updates, width);
             }
-            Body::Sort { length, descending, .. } => self.sort(launched, task, length, descending),
-            Body::Scan { op, length, inner, reverse, .. } => {
+            Body::Sort {
+                length, descending, ..
+            } => self.sort(launched, task, length, descending),
+            Body::Scan {
+                op,
+                length,
+                inner,
+                reverse,
+                ..
+            } => {
                 let parts = inner.div_ceil(WIDTH);
                 let lanes = (task % parts * WIDTH, WIDTH.min(inner - task % parts * WIDTH));
                 self.scan(launched, op, (task / parts, length, inner), lanes, reverse);
@@ -58,14 +71,23 @@ impl WholeKernel {
     }
 
     /// The rows `range` of the result: every task looks at all indices and takes its own, in their order.
-    fn scatter(&self, launched: Launched, op: ScatterOp, range: std::ops::Range<usize>, updates: usize, width: usize) {
+    fn scatter(
+        &self,
+        launched: Launched,
+        op: ScatterOp,
+        range: std::ops::Range<usize>,
+        updates: usize,
+        width: usize,
+    ) {
         let [operand, indices, values, out] = [0, 1, 2, 3].map(|b| launched.bases.0[b]);
         let dtype = self.dtypes[3];
         let size = dtype.host_size();
         let first = range.start * width * size;
         if operand != out {
             // SAFETY: both buffers hold `targets × width` elements, and no other task touches these rows of `out`.
-            unsafe { std::ptr::copy_nonoverlapping(operand.add(first), out.add(first), range.len() * width * size) };
+            unsafe {
+                std::ptr::copy_nonoverlapping(operand.add(first), out.add(first), range.len() * width * size)
+            };
         }
         for i in 0..updates {
             // SAFETY: there are `updates` indices.
@@ -86,7 +108,13 @@ impl WholeKernel {
                     ScatterOp::Fold(op) => {
                         for j in 0..width as i64 {
                             let mut sum = [block::read(to, dtype, j)];
-                            lanes::accumulate(launched.isa, op, dtype.scalar(), &mut sum, &[block::read(from, dtype, j)]);
+                            lanes::accumulate(
+                                launched.isa,
+                                op,
+                                dtype.scalar(),
+                                &mut sum,
+                                &[block::read(from, dtype, j)],
+                            );
                             block::write(to, dtype, j, sum[0]);
                         }
                     }
@@ -158,7 +186,11 @@ fn sort_key(lane: u32, scalar: Scalar, descending: bool) -> u32 {
             }
             // Zeros of both signs are equal.
             let bits = (value + 0.0).to_bits();
-            if bits >> 31 == 1 { !bits } else { bits | 0x8000_0000 }
+            if bits >> 31 == 1 {
+                !bits
+            } else {
+                bits | 0x8000_0000
+            }
         }
         Scalar::I32 => lane ^ 0x8000_0000,
         Scalar::U32 | Scalar::Bool => lane,
