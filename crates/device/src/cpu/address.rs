@@ -4,31 +4,34 @@ use crate::kernel::{Affine, Map};
 
 /// More axes than any kernel has after collapsing.
 pub(crate) const MAX_RANK: usize = 16;
-const MAX_GUARDS: usize = 8;
+/// More guards than any map has.
+pub(crate) const MAX_GUARDS: usize = 8;
 
 /// Loop variables in the order in which a section walks them, slowest first: (variable, extent).
 pub(crate) type Axes = Vec<(usize, usize)>;
 
+/// An affine function over some axes.
 #[derive(Clone, Debug)]
-struct Line {
-    strides: Vec<i64>,
-    offset: i64,
+pub(crate) struct Line {
+    pub(crate) strides: Vec<i64>,
+    pub(crate) offset: i64,
 }
 
+/// A guard over some axes.
 #[derive(Clone, Debug)]
-struct Range {
-    position: Line,
-    divisor: i64,
-    extent: i64,
-    stride: i64,
+pub(crate) struct Guarded {
+    pub(crate) position: Line,
+    pub(crate) divisor: i64,
+    pub(crate) extent: i64,
+    pub(crate) stride: i64,
 }
 
 /// A map over given axes.
 #[derive(Clone, Debug)]
 pub(crate) struct Walk {
-    extents: Vec<usize>,
-    base: Line,
-    guards: Vec<Range>,
+    pub(crate) extents: Vec<usize>,
+    pub(crate) base: Line,
+    pub(crate) guards: Vec<Guarded>,
 }
 
 /// A run of points along the fastest axis.
@@ -49,14 +52,14 @@ pub(crate) struct Segment {
 }
 
 impl Line {
-    fn new(affine: &Affine, axes: &Axes) -> Line {
+    pub(crate) fn new(affine: &Affine, axes: &Axes) -> Line {
         Line {
             strides: axes.iter().map(|(v, _)| affine.coefficients[*v]).collect(),
             offset: affine.offset,
         }
     }
 
-    fn add(&mut self, other: &Line, factor: i64) {
+    pub(crate) fn add(&mut self, other: &Line, factor: i64) {
         self.offset += other.offset * factor;
         for (mine, theirs) in self.strides.iter_mut().zip(&other.strides) {
             *mine += theirs * factor;
@@ -64,7 +67,7 @@ impl Line {
     }
 
     /// Smallest and largest value over the axes.
-    fn bounds(&self, axes: &Axes) -> (i64, i64) {
+    pub(crate) fn bounds(&self, axes: &Axes) -> (i64, i64) {
         let mut bounds = (self.offset, self.offset);
         for (stride, (_, extent)) in self.strides.iter().zip(axes) {
             let reach = stride * (*extent as i64 - 1).max(0);
@@ -95,7 +98,7 @@ impl Walk {
             if guard.divisor == 1 && low >= 0 && high < guard.extent {
                 base.add(&position, guard.stride);
             } else {
-                guards.push(Range {
+                guards.push(Guarded {
                     position,
                     divisor: guard.divisor,
                     extent: guard.extent,
@@ -138,7 +141,7 @@ impl Walk {
     }
 
     /// Drops axes of one point and merges neighbours that are walked as one.
-    fn collapse(&mut self) {
+    pub(crate) fn collapse(&mut self) {
         for axis in (0..self.extents.len()).rev() {
             if self.extents[axis] == 1 {
                 self.remove(axis);
@@ -159,12 +162,6 @@ impl Walk {
                 self.remove(axis);
             }
         }
-    }
-
-    /// True where every point has the same address and none is outside.
-    pub(crate) fn is_constant(&self) -> bool {
-        self.guards.is_empty() && self.extents.is_empty()
-            || self.guards.is_empty() && self.base.strides.iter().all(|s| *s == 0)
     }
 
     /// The address of point 0 where points follow each other in memory without guards.
@@ -300,6 +297,52 @@ impl Walk {
         }
         segment.high = segment.high.max(segment.low);
         segment
+    }
+}
+
+impl Walk {
+    /// Visits `count` points, `step` apart along the fastest axis, with base address and guard positions.
+    pub(crate) fn odometer(
+        &self,
+        first: usize,
+        count: usize,
+        step: usize,
+        mut visit: impl FnMut(i64, &[i64; MAX_GUARDS]),
+    ) {
+        let rank = self.extents.len();
+        let mut coordinates = [0usize; MAX_RANK];
+        let mut rest = first * step;
+        for axis in (0..rank).rev() {
+            coordinates[axis] = rest % self.extents[axis].max(1);
+            rest /= self.extents[axis].max(1);
+        }
+        let mut address = self.base.at(&coordinates[..rank]);
+        let mut positions = [0i64; MAX_GUARDS];
+        for (position, guard) in positions.iter_mut().zip(&self.guards) {
+            *position = guard.position.at(&coordinates[..rank]);
+        }
+        for _ in 0..count {
+            visit(address, &positions);
+            let mut steps = step as i64;
+            for axis in (0..rank).rev() {
+                coordinates[axis] += steps as usize;
+                let wrap = coordinates[axis] >= self.extents[axis];
+                let moved = if wrap {
+                    steps - self.extents[axis] as i64
+                } else {
+                    steps
+                };
+                address += self.base.strides[axis] * moved;
+                for (position, guard) in positions.iter_mut().zip(&self.guards) {
+                    *position += guard.position.strides[axis] * moved;
+                }
+                if !wrap {
+                    break;
+                }
+                coordinates[axis] = 0;
+                steps = 1;
+            }
+        }
     }
 }
 

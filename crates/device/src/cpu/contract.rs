@@ -6,37 +6,29 @@
 use std::cell::RefCell;
 use std::sync::Mutex;
 
-use crate::cpu::address::{Axes, Walk};
-use crate::cpu::block::{self, Block, Launched};
-use crate::cpu::matmul::{Kernels, MAX_COLUMNS, MAX_ROWS, Tile};
+use crate::cpu::address::Axes;
+use crate::cpu::block::{Block, Launched};
+use crate::cpu::matmul::{Kernels, Left, MAX_COLUMNS, MAX_ROWS, Tile};
+use crate::cpu::panel::{Part, Side, product};
 use crate::cpu::parallel;
+use crate::cpu::separable::{Pointer, Separable};
 use crate::cpu::tape::{Level, Op, Translator};
-use crate::dtype::{DType, Scalar};
+use crate::dtype::Scalar;
 use crate::error::Result;
 use crate::kernel::{Instr, Kernel, Operand, Reg, Tape};
 
-/// Rows, columns and length of a block: its panels fit a second-level cache together.
-const BLOCK_M: usize = 144;
+/// Most rows and columns of one task's block.
+const BLOCK_M: usize = 576;
 const BLOCK_N: usize = 512;
+/// Rows and length of what is computed at a time: its panels fit a second-level cache together.
+const PANEL_M: usize = 144;
 const BLOCK_K: usize = 256;
+/// Longest run that is read without packing.
+const LONGEST_RUN: usize = 1 << 16;
 /// Lanes of an epilogue block.
 const WIDTH: usize = 1024;
 /// Tasks below which the result is cut finer, or the sum is split.
-const FEW: usize = 8;
-
-/// One operand as a matrix of rows (m or n) by k, for every batch index.
-#[derive(Debug)]
-struct Side {
-    buffer: usize,
-    dtype: DType,
-    walk: Walk,
-    /// The walk's fastest axes are the rows, not k.
-    rows_fast: bool,
-    rows: usize,
-    k: usize,
-    /// Elements between rows where the matrix lies in memory with k contiguous: it needs no packing.
-    direct: Option<usize>,
-}
+const FEW: usize = 16;
 
 /// A translated contraction.
 #[derive(Debug)]
@@ -55,107 +47,10 @@ pub(crate) struct ContractKernel {
     pub(crate) epilogue: Vec<Op>,
     accumulator: usize,
     slots: usize,
+    /// What rows outside the left operand's guards point to.
+    zeros: Vec<f32>,
     /// Results of the parts of a split sum: `splits` matrices for each batch index.
     partials: Mutex<Vec<f32>>,
-}
-
-fn product(axes: &[(usize, usize)]) -> usize {
-    axes.iter().map(|a| a.1).product()
-}
-
-impl Side {
-    fn new(
-        kernel: &Kernel,
-        operand: &Operand,
-        batch: &[(usize, usize)],
-        rows: &[(usize, usize)],
-        k: &[(usize, usize)],
-    ) -> Side {
-        let dtype = kernel.buffers[operand.buffer].dtype;
-        let alone = |axes: &[(usize, usize)]| Walk::new(&operand.map, &axes.to_vec());
-        let (along_rows, along_k) = (alone(rows), alone(k));
-        let rows_fast =
-            along_k.last_stride() != 1 && (along_rows.last_stride() == 1 || product(k) < product(rows));
-        let axes: Axes = if rows_fast {
-            [batch, k, rows].concat()
-        } else {
-            [batch, rows, k].concat()
-        };
-        let plain = dtype == DType::F32 && operand.map.guards.is_empty() && along_k.contiguous().is_some();
-        let direct = along_rows.single_stride().filter(|s| plain && *s > 1);
-        Side {
-            buffer: operand.buffer,
-            dtype,
-            walk: Walk::new(&operand.map, &axes),
-            rows_fast,
-            rows: product(rows),
-            k: product(k),
-            direct: direct.map(|s| s as usize),
-        }
-    }
-
-    fn point(&self, batch: usize, row: usize, k: usize) -> usize {
-        if self.rows_fast {
-            (batch * self.k + k) * self.rows + row
-        } else {
-            (batch * self.rows + row) * self.k + k
-        }
-    }
-
-    fn line(&self, launched: Launched, start: usize, out: &mut [u32]) {
-        let base = launched.bases.0[self.buffer].cast_const();
-        block::load(base, self.dtype, &self.walk, 0, start, out);
-    }
-
-    /// Packs rows `row..row + rows` of columns `k..k + length` as panels of `width` rows, k by k, padded with zeros.
-    #[allow(clippy::too_many_arguments)]
-    fn pack(
-        &self,
-        launched: Launched,
-        batch: usize,
-        (row, rows): (usize, usize),
-        (k, length): (usize, usize),
-        width: usize,
-        line: &mut [u32],
-        panels: &mut [f32],
-    ) {
-        if self.rows_fast {
-            for step in 0..length {
-                let line = &mut line[..rows];
-                self.line(launched, self.point(batch, row, k + step), line);
-                for (panel, lanes) in line.chunks(width).enumerate() {
-                    let target = &mut panels[(panel * length + step) * width..][..width];
-                    copy_padded(target, lanes);
-                }
-            }
-            return;
-        }
-        for (panel, first) in (0..rows).step_by(width).enumerate() {
-            let count = width.min(rows - first);
-            let line = &mut line[..width * length];
-            for i in 0..count {
-                self.line(
-                    launched,
-                    self.point(batch, row + first + i, k),
-                    &mut line[i * length..][..length],
-                );
-            }
-            line[count * length..].fill(0);
-            let target = &mut panels[panel * length * width..][..length * width];
-            for (step, target) in target.chunks_exact_mut(width).enumerate() {
-                for (i, target) in target.iter_mut().enumerate() {
-                    *target = f32::from_bits(line[i * length + step]);
-                }
-            }
-        }
-    }
-}
-
-fn copy_padded(target: &mut [f32], lanes: &[u32]) {
-    for (target, lane) in target.iter_mut().zip(lanes) {
-        *target = f32::from_bits(*lane);
-    }
-    target[lanes.len()..].fill(0.0);
 }
 
 #[derive(Default)]
@@ -164,6 +59,7 @@ struct Scratch {
     b: Vec<f32>,
     c: Vec<f32>,
     line: Vec<u32>,
+    table: Vec<Pointer>,
 }
 
 thread_local! {
@@ -208,8 +104,8 @@ impl ContractKernel {
             .collect();
         let (batch_axes, m_axes, n_axes) = (&rows[..batch], &rows[batch..batch + m], &rows[batch + m..]);
         let (lhs, rhs) = (
-            Side::new(kernel, lhs, batch_axes, m_axes, &inner),
-            Side::new(kernel, rhs, batch_axes, n_axes, &inner),
+            Side::new(kernel, lhs, [batch_axes, m_axes, &inner]),
+            Side::new(kernel, rhs, [batch_axes, n_axes, &inner]),
         );
         let mut translator = Translator::new(kernel, tape)?;
         let accumulator = translator.define_accumulator();
@@ -237,6 +133,7 @@ impl ContractKernel {
             epilogue,
             accumulator,
             slots: translator.slots,
+            zeros: Vec::new(),
             partials: Mutex::default(),
         };
         contract.choose_blocks();
@@ -250,7 +147,10 @@ impl ContractKernel {
         };
         self.block_m = even(self.m, BLOCK_M, MAX_ROWS);
         self.block_n = even(self.n, BLOCK_N, MAX_COLUMNS);
-        while self.tasks() < FEW && self.block_n > 128 {
+        while self.tasks() < FEW && self.block_m > PANEL_M {
+            self.block_m = even(self.m, self.block_m / 2, MAX_ROWS);
+        }
+        while self.tasks() < FEW && self.block_n > 64 {
             self.block_n = even(self.n, self.block_n / 2, MAX_COLUMNS);
         }
         let small = self.m * self.n <= 1 << 18;
@@ -259,6 +159,15 @@ impl ContractKernel {
             let count = self.batch * self.splits * self.m * self.n;
             self.partials = Mutex::new(vec![0.0; count]);
         }
+        self.zeros = vec![0.0; self.runs().map_or(0, |r| r.run.min(BLOCK_K))];
+    }
+
+    /// The left operand's runs, where it is read as it lies in memory.
+    fn runs(&self) -> Option<&Separable> {
+        self.lhs
+            .runs
+            .as_ref()
+            .filter(|r| self.splits == 1 && (1..=LONGEST_RUN).contains(&r.run))
     }
 
     fn blocks(&self) -> (usize, usize) {
@@ -295,7 +204,7 @@ impl ContractKernel {
             let area = self.area(task);
             SCRATCH.with_borrow_mut(|scratch| {
                 let row = area.n.1.next_multiple_of(MAX_COLUMNS);
-                at_least(&mut scratch.c, self.block_m * row);
+                at_least(&mut scratch.c, area.m.1 * row);
                 let mut c = std::mem::take(&mut scratch.c);
                 self.compute(launched, area, scratch, &mut c, row);
                 self.finish(launched, area, &c, row);
@@ -304,71 +213,109 @@ impl ContractKernel {
         });
     }
 
+    /// The parts of a sum that are computed one after another: (first, length of a run, runs).
+    fn steps(&self, (first, count): (usize, usize)) -> impl Iterator<Item = (usize, usize, usize)> {
+        let run = self.runs().map_or(usize::MAX, |r| r.run);
+        let (unit, runs) = if run <= BLOCK_K {
+            (run, BLOCK_K / run)
+        } else {
+            (BLOCK_K, 1)
+        };
+        let mut at = first;
+        std::iter::from_fn(move || {
+            let left = first + count - at;
+            if left == 0 {
+                return None;
+            }
+            let step = if run <= BLOCK_K {
+                (at, unit, runs.min(left / unit))
+            } else {
+                // Never across the end of a run.
+                (at, unit.min(run - at % run).min(left), 1)
+            };
+            at += step.1 * step.2;
+            Some(step)
+        })
+    }
+
     /// Computes `c` (rows of `row` elements, a multiple of the tile's columns) from the operands.
     fn compute(&self, launched: Launched, area: Area, scratch: &mut Scratch, c: &mut [f32], row: usize) {
         let (tile_m, tile_n) = (self.kernels.rows, self.kernels.columns);
-        let (m, n) = (area.m.1, area.n.1);
+        let n = area.n.1;
         if area.k.1 == 0 {
-            c[..m * row].fill(0.0);
+            c[..area.m.1 * row].fill(0.0);
         }
-        at_least(&mut scratch.a, m.next_multiple_of(tile_m) * BLOCK_K);
+        at_least(&mut scratch.a, PANEL_M.next_multiple_of(tile_m) * BLOCK_K);
         at_least(&mut scratch.b, n.next_multiple_of(tile_n) * BLOCK_K);
         at_least(&mut scratch.line, MAX_COLUMNS * BLOCK_K.max(BLOCK_N));
-        for (step, first) in (0..area.k.1).step_by(BLOCK_K).enumerate() {
-            let k = (area.k.0 + first, BLOCK_K.min(area.k.1 - first));
-            self.rhs.pack(
-                launched,
-                area.batch,
-                area.n,
+        for (first, length, runs) in self.steps(area.k) {
+            let k = (first, length * runs);
+            let part = Part {
+                batch: area.batch,
+                rows: area.n,
                 k,
-                tile_n,
-                &mut scratch.line,
-                &mut scratch.b,
-            );
-            let (a, a_row, a_k) = match self.lhs.direct {
-                Some(stride) => {
-                    let base = launched.bases.0[self.lhs.buffer].cast::<f32>().cast_const();
-                    let address = self
-                        .lhs
-                        .walk
-                        .address(self.lhs.point(area.batch, area.m.0, k.0))
-                        .unwrap_or(0);
-                    (base.wrapping_offset(address as isize), stride, 1)
-                }
-                None => {
-                    self.lhs.pack(
-                        launched,
-                        area.batch,
-                        area.m,
-                        k,
-                        tile_m,
-                        &mut scratch.line,
-                        &mut scratch.a,
-                    );
-                    (scratch.a.as_ptr(), 1, tile_m)
-                }
             };
-            for j in (0..n).step_by(tile_n) {
-                for i in (0..m).step_by(tile_m) {
-                    let skip = if a_row == 1 { i * k.1 } else { i * a_row };
-                    let tile = Tile {
-                        rows: tile_m.min(m - i),
-                        k: k.1,
-                        a: a.wrapping_add(skip),
-                        a_row,
-                        a_k,
-                        b: scratch.b[j * k.1..].as_ptr(),
-                        b_k: tile_n,
-                        c: c[i * row + j..].as_mut_ptr(),
-                        c_row: row,
-                        accumulate: step > 0,
-                    };
-                    // SAFETY: the panels hold `k` columns of full tiles, a direct operand all rows of the tile; `c`
-                    // has rows of a multiple of the tile's columns.
-                    unsafe { self.kernels.run(&tile) };
+            self.rhs
+                .pack(launched, part, tile_n, &mut scratch.line, &mut scratch.b);
+            for top in (0..area.m.1).step_by(PANEL_M) {
+                let rows = (area.m.0 + top, PANEL_M.min(area.m.1 - top));
+                let part = Part {
+                    batch: area.batch,
+                    rows,
+                    k,
+                };
+                self.left(launched, part, (length, runs), scratch);
+                for j in (0..n).step_by(tile_n) {
+                    for i in (0..rows.1).step_by(tile_m) {
+                        let a = if self.runs().is_some() {
+                            Left::Rows(scratch.table[i / tile_m * runs * MAX_ROWS..].as_ptr().cast())
+                        } else {
+                            Left::Packed(scratch.a[i * k.1..].as_ptr())
+                        };
+                        let tile = Tile {
+                            rows: tile_m.min(rows.1 - i),
+                            k: length,
+                            runs,
+                            a,
+                            b: scratch.b[j * k.1..].as_ptr(),
+                            c: c[(top + i) * row + j..].as_mut_ptr(),
+                            c_row: row,
+                            accumulate: first > area.k.0,
+                        };
+                        // SAFETY: the panels hold `k` columns of full tiles, the table all runs of the tile's rows;
+                        // `c` has rows of a multiple of the tile's columns.
+                        unsafe { self.kernels.run(&tile) };
+                    }
                 }
             }
         }
+    }
+
+    /// Packs the left operand's part, or finds its rows.
+    fn left(&self, launched: Launched, part: Part, (length, runs): (usize, usize), scratch: &mut Scratch) {
+        let tile_m = self.kernels.rows;
+        let Some(separable) = self.runs() else {
+            return self
+                .lhs
+                .pack(launched, part, tile_m, &mut scratch.line, &mut scratch.a);
+        };
+        at_least(&mut scratch.table, PANEL_M.div_ceil(tile_m) * runs * MAX_ROWS);
+        let base = launched.bases.0[self.lhs.buffer].cast::<f32>().cast_const();
+        let run = part.k.0 / separable.run;
+        let base = base.wrapping_add(part.k.0 - run * separable.run);
+        for (panel, row) in (0..part.rows.1).step_by(tile_m).enumerate() {
+            let first = part.batch * self.m + part.rows.0 + row;
+            let table = &mut scratch.table[panel * runs * MAX_ROWS..][..runs * MAX_ROWS];
+            let rows = (first, tile_m.min(part.rows.1 - row));
+            separable.fill(
+                rows,
+                run..run + runs,
+                MAX_ROWS,
+                [base, self.zeros.as_ptr()],
+                table,
+            );
+        }
+        debug_assert!(length <= self.zeros.len());
     }
 
     /// Runs the epilogue over a block of results.
@@ -400,7 +347,7 @@ impl ContractKernel {
             let (area, split) = (self.area(task), task % self.splits);
             SCRATCH.with_borrow_mut(|scratch| {
                 let row = area.n.1.next_multiple_of(MAX_COLUMNS);
-                at_least(&mut scratch.c, self.block_m * row);
+                at_least(&mut scratch.c, area.m.1 * row);
                 let mut c = std::mem::take(&mut scratch.c);
                 self.compute(launched, area, scratch, &mut c, row);
                 for i in 0..area.m.1 {
@@ -435,14 +382,9 @@ impl ContractKernel {
             let (batch, m) = (task / self.m, task % self.m);
             let mut sums = vec![0u32; self.n];
             for k in 0..self.k {
-                let at = |side: &Side, row: usize| {
-                    let mut lane = [0];
-                    side.line(launched, side.point(batch, row, k), &mut lane);
-                    lane[0]
-                };
-                let a = at(&self.lhs, m);
+                let a = self.lhs.element(launched, batch, m, k);
                 for (n, sum) in sums.iter_mut().enumerate() {
-                    *sum = sum.wrapping_add(a.wrapping_mul(at(&self.rhs, n)));
+                    *sum = sum.wrapping_add(a.wrapping_mul(self.rhs.element(launched, batch, n, k)));
                 }
             }
             Block::with(launched, self.slots, WIDTH, |block| {

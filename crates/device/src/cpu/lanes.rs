@@ -17,7 +17,6 @@ pub(crate) enum Kind {
     Cast(Scalar, Scalar),
     Round(DType),
     Random,
-    Move,
 }
 
 /// An operand: one value per lane, or one for all.
@@ -273,7 +272,7 @@ fn compute_body(kind: Kind, args: [Source; 3], out: &mut [u32]) {
         Kind::Cast(from, to) => cast(from, to, a, out),
         Kind::Round(DType::F16) => map(a, out, |x: f32| half::f16::from_f32(x).to_f32()),
         Kind::Round(DType::BF16) => map(a, out, |x: f32| half::bf16::from_f32(x).to_f32()),
-        Kind::Round(_) | Kind::Move => map(a, out, |x: u32| x),
+        Kind::Round(_) => map(a, out, |x: u32| x),
         Kind::Random => random([a, b], c, out),
     }
 }

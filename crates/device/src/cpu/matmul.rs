@@ -7,21 +7,28 @@ use crate::cpu::isa::Isa;
 pub(crate) struct Tile {
     /// Rows computed; 1..=`Kernels::rows`.
     pub(crate) rows: usize,
-    /// Length of the sums.
+    /// Length of the sums, or of one run of them.
     pub(crate) k: usize,
-    pub(crate) a: *const f32,
-    /// Elements between rows of `a`; 1 for a packed panel.
-    pub(crate) a_row: usize,
-    /// Elements between columns of `a`.
-    pub(crate) a_k: usize,
+    /// Runs of columns of `a`.
+    pub(crate) runs: usize,
+    /// The left matrix.
+    pub(crate) a: Left,
+    /// A panel of `runs × k` rows of `Kernels::columns` elements.
     pub(crate) b: *const f32,
-    /// Elements between rows of `b`.
-    pub(crate) b_k: usize,
     pub(crate) c: *mut f32,
     /// Elements between rows of `c`.
     pub(crate) c_row: usize,
     /// Adds to what is in `c`.
     pub(crate) accumulate: bool,
+}
+
+/// The left matrix of a tile.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Left {
+    /// A panel of columns of `Kernels::rows` elements; a single run.
+    Packed(*const f32),
+    /// [`MAX_ROWS`] pointers for every run: where the run starts in each row.
+    Rows(*const *const f32),
 }
 
 type Function = unsafe fn(&Tile);
@@ -38,8 +45,7 @@ pub(crate) struct Kernels {
     pub(crate) rows: usize,
     /// Columns of a tile.
     pub(crate) columns: usize,
-    packed: [Function; MAX_ROWS + 1],
-    strided: [Function; MAX_ROWS + 1],
+    functions: [Function; MAX_ROWS + 1],
 }
 
 impl std::fmt::Debug for Kernels {
@@ -49,8 +55,8 @@ impl std::fmt::Debug for Kernels {
 }
 
 macro_rules! table {
-    ($function:ident, $packed:literal, [$($rows:literal),*]) => {
-        [$($function::<$rows, $packed>),*]
+    ($function:ident, [$($rows:literal),*]) => {
+        [$($function::<$rows>),*]
     };
 }
 
@@ -60,22 +66,19 @@ impl Kernels {
             Isa::Baseline => Kernels {
                 rows: 4,
                 columns: 8,
-                packed: table!(portable, true, [1, 1, 2, 3, 4, 4, 4, 4, 4, 4, 4, 4, 4]),
-                strided: table!(portable, false, [1, 1, 2, 3, 4, 4, 4, 4, 4, 4, 4, 4, 4]),
+                functions: table!(portable, [1, 1, 2, 3, 4, 4, 4, 4, 4, 4, 4, 4, 4]),
             },
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => Kernels {
                 rows: 6,
                 columns: 16,
-                packed: table!(avx2, true, [1, 1, 2, 3, 4, 5, 6, 6, 6, 6, 6, 6, 6]),
-                strided: table!(avx2, false, [1, 1, 2, 3, 4, 5, 6, 6, 6, 6, 6, 6, 6]),
+                functions: table!(avx2, [1, 1, 2, 3, 4, 5, 6, 6, 6, 6, 6, 6, 6]),
             },
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => Kernels {
                 rows: 12,
                 columns: 32,
-                packed: table!(avx512, true, [1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]),
-                strided: table!(avx512, false, [1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]),
+                functions: table!(avx512, [1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]),
             },
         }
     }
@@ -83,16 +86,11 @@ impl Kernels {
     /// Computes a tile.
     ///
     /// # Safety
-    /// The tile's pointers must reach all its elements, `columns` of them in every row of `b` and `c`; `a_row` is 1
-    /// or not as packed says; the instruction set is that of this machine.
+    /// The tile's pointers must reach all its elements, `columns` of them in every row of `b` and `c`; the
+    /// instruction set is that of this machine.
     pub(crate) unsafe fn run(&self, tile: &Tile) {
-        let functions = if tile.a_row == 1 {
-            &self.packed
-        } else {
-            &self.strided
-        };
         // SAFETY: the caller's promise.
-        unsafe { functions[tile.rows](tile) }
+        unsafe { self.functions[tile.rows](tile) }
     }
 }
 
@@ -100,17 +98,20 @@ impl Kernels {
 ///
 /// # Safety
 /// As for [`Kernels::run`].
-unsafe fn portable<const ROWS: usize, const PACKED: bool>(t: &Tile) {
+unsafe fn portable<const ROWS: usize>(t: &Tile) {
     const COLUMNS: usize = 8;
+    const PANEL: usize = 4;
     let fused = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
-    let a_row = if PACKED { 1 } else { t.a_row };
     let mut sums = [[0f32; COLUMNS]; ROWS];
     // SAFETY: the caller's promise.
     unsafe {
-        for k in 0..t.k {
-            let b: [f32; COLUMNS] = t.b.add(k * t.b_k).cast::<[f32; COLUMNS]>().read_unaligned();
+        for k in 0..t.runs * t.k {
+            let b: [f32; COLUMNS] = t.b.add(k * COLUMNS).cast::<[f32; COLUMNS]>().read_unaligned();
             for (i, sums) in sums.iter_mut().enumerate() {
-                let a = *t.a.add(i * a_row + k * t.a_k);
+                let a = match t.a {
+                    Left::Packed(a) => *a.add(k * PANEL + i),
+                    Left::Rows(rows) => *(*rows.add(k / t.k * MAX_ROWS + i)).add(k % t.k),
+                };
                 for (sum, b) in sums.iter_mut().zip(b) {
                     *sum = if fused { a.mul_add(b, *sum) } else { a * b + *sum };
                 }
@@ -127,28 +128,48 @@ unsafe fn portable<const ROWS: usize, const PACKED: bool>(t: &Tile) {
 
 #[cfg(target_arch = "x86_64")]
 macro_rules! x86_tile {
-    ($name:ident, $features:literal, $lanes:literal, $zero:ident, $load:ident, $store:ident, $splat:ident, $fma:ident, $add:ident) => {
+    ($name:ident, $features:literal, $lanes:literal, $panel:literal, $zero:ident, $load:ident, $store:ident,
+     $splat:ident, $fma:ident, $add:ident) => {
         /// Two vectors of columns.
         ///
         /// # Safety
         /// As for [`Kernels::run`].
         #[target_feature(enable = $features)]
-        unsafe fn $name<const ROWS: usize, const PACKED: bool>(t: &Tile) {
+        unsafe fn $name<const ROWS: usize>(t: &Tile) {
             use std::arch::x86_64::*;
-            let a_row = if PACKED { 1 } else { t.a_row };
             let mut sums = [[$zero(); 2]; ROWS];
-            let (mut a, mut b) = (t.a, t.b);
+            let mut b = t.b;
             // SAFETY: the caller's promise.
             unsafe {
-                for _ in 0..t.k {
-                    let (b0, b1) = ($load(b), $load(b.add($lanes)));
-                    for (i, sums) in sums.iter_mut().enumerate() {
-                        let x = $splat(*a.add(i * a_row));
-                        sums[0] = $fma(x, b0, sums[0]);
-                        sums[1] = $fma(x, b1, sums[1]);
+                match t.a {
+                    Left::Packed(a) => {
+                        for k in 0..t.k {
+                            let (b0, b1) = ($load(b), $load(b.add($lanes)));
+                            for (i, sums) in sums.iter_mut().enumerate() {
+                                let x = $splat(*a.add(k * $panel + i));
+                                sums[0] = $fma(x, b0, sums[0]);
+                                sums[1] = $fma(x, b1, sums[1]);
+                            }
+                            b = b.add(2 * $lanes);
+                        }
                     }
-                    a = a.wrapping_add(t.a_k);
-                    b = b.wrapping_add(t.b_k);
+                    Left::Rows(table) => {
+                        for run in 0..t.runs {
+                            let rows = table
+                                .add(run * MAX_ROWS)
+                                .cast::<[*const f32; ROWS]>()
+                                .read();
+                            for k in 0..t.k {
+                                let (b0, b1) = ($load(b), $load(b.add($lanes)));
+                                for (row, sums) in rows.iter().zip(&mut sums) {
+                                    let x = $splat(*row.add(k));
+                                    sums[0] = $fma(x, b0, sums[0]);
+                                    sums[1] = $fma(x, b1, sums[1]);
+                                }
+                                b = b.add(2 * $lanes);
+                            }
+                        }
+                    }
                 }
                 for (i, sums) in sums.iter().enumerate() {
                     let c = t.c.add(i * t.c_row);
@@ -170,6 +191,7 @@ x86_tile!(
     avx2,
     "avx2,fma",
     8,
+    6,
     _mm256_setzero_ps,
     _mm256_loadu_ps,
     _mm256_storeu_ps,
@@ -182,6 +204,7 @@ x86_tile!(
     avx512,
     "avx512f",
     16,
+    12,
     _mm512_setzero_ps,
     _mm512_loadu_ps,
     _mm512_storeu_ps,

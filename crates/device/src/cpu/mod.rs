@@ -14,9 +14,11 @@ mod lanes;
 mod map;
 mod matmul;
 mod memory;
+mod panel;
 mod print;
 mod program;
 mod row;
+mod separable;
 mod tape;
 mod whole;
 
