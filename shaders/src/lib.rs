@@ -74,7 +74,7 @@ mod tests {
             ("once", ""),
             ("register", "f32"),
             ("operand", "b0[at]"),
-            ("update", "b0[from]"),
+            ("update", "b0[source]"),
             ("fold", "value + term"),
             ("store", "b1[at] = value;"),
         ];

@@ -29,7 +29,7 @@ fn main(
             for (var word = 0u; word < 8u; word += 1u) {
                 var bits = atomicLoad(&hits[word]);
                 while (bits != 0u) {
-                    let from = (first + word * 32u + firstTrailingBit(bits)) * {{width}} + column;
+                    let source = (first + word * 32u + firstTrailingBit(bits)) * {{width}} + column;
                     let term = {{update}};
                     value = {{fold}};
                     bits &= bits - 1u;

@@ -58,6 +58,11 @@ impl Faults {
         }
     }
 
+    /// True once the device is gone.
+    pub(crate) fn is_lost(&self) -> bool {
+        matches!(*lock(&self.first), Some(Error::Lost { .. }))
+    }
+
     /// The device's error as ours.
     pub(crate) fn typed(&self, error: wgpu::Error) -> Error {
         match error {

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::device::{DeviceInfo, Executor, Prepared};
 use crate::dtype::DType;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::memory::{Buffer, Ledger};
 use crate::program::Program;
 use context::Context;
@@ -93,7 +93,7 @@ impl GpuExecutor {
     }
 
     fn is_lost(&self) -> bool {
-        matches!(self.context.faults.report(), Err(Error::Lost { .. }))
+        self.context.faults.is_lost()
     }
 }
 

@@ -84,7 +84,7 @@ impl Printer<'_> {
                 ("width", &width),
                 ("register", wgsl_type(scalar)),
                 ("operand", &self.element(0, "at")),
-                ("update", &self.element(2, "from")),
+                ("update", &self.element(2, "source")),
                 ("fold", &fold),
                 ("store", &self.assignment(3, "at", "value")),
             ],

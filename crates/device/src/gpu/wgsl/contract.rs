@@ -24,8 +24,8 @@ pub(crate) struct Tile {
 const DEPTH: usize = 16;
 
 const SMALL: Tile = Tile { side: 32, each: 4 };
-const MIDDLE: Tile = Tile { side: 64, each: 4 };
-const LARGE: Tile = Tile { side: 128, each: 8 };
+pub(crate) const MIDDLE: Tile = Tile { side: 64, each: 4 };
+pub(crate) const LARGE: Tile = Tile { side: 128, each: 8 };
 
 /// The sizes of a contraction.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +38,7 @@ struct Sizes {
 
 impl Sizes {
     fn of(kernel: &Kernel, batch: usize, m: usize) -> Result<Sizes> {
+        loop_count(&kernel.rows)?;
         Ok(Sizes {
             batch: loop_count(&kernel.rows[..batch])?,
             m: loop_count(&kernel.rows[batch..batch + m])?,
@@ -254,17 +255,22 @@ impl Printer<'_> {
         }
         let frames = [self.own_indices(plan, lhs), self.own_indices(plan, rhs)];
         let inner = self.count(plan.sizes.k);
-        self.line(&format!(
+        self.open(&format!(
             "for (var k_first = 0u; k_first < {inner}; k_first += {DEPTH}u) {{"
         ));
-        self.open();
         for (side, frames) in [lhs, rhs].into_iter().zip(&frames) {
             self.stage(plan, side, frames);
         }
         self.line("workgroupBarrier();");
-        for k in 0..DEPTH {
+        // Small tiles are for small work, for which a short text that compiles fast is worth more than a fast loop.
+        let unrolled = if plan.tile == SMALL { 2 } else { DEPTH };
+        self.open(&format!(
+            "for (var depth = 0u; depth < {DEPTH}u; depth += {unrolled}u) {{"
+        ));
+        for k in 0..unrolled {
             self.step(plan, lhs, rhs, k);
         }
+        self.close("}");
         self.line("workgroupBarrier();");
         self.close("}");
     }
@@ -356,12 +362,14 @@ impl Printer<'_> {
     /// The products of one inner element of the tiles.
     fn step(&mut self, plan: &Plan, lhs: &Side, rhs: &Side, k: usize) {
         let spread = plan.tile.side / plan.tile.each;
-        self.line("{");
-        self.open();
+        self.open("{");
         for h in 0..plan.halves() {
-            let at = |side: &Side| k * plan.pitch(side) + h * spread;
-            self.line(&format!("let x{h} = lhs_tile[{}u + down];", at(lhs)));
-            self.line(&format!("let y{h} = rhs_tile[{}u + across];", at(rhs)));
+            let at = |side: &Side| {
+                let pitch = plan.pitch(side);
+                format!("depth * {pitch}u + {}u", k * pitch + h * spread)
+            };
+            self.line(&format!("let x{h} = lhs_tile[{} + down];", at(lhs)));
+            self.line(&format!("let y{h} = rhs_tile[{} + across];", at(rhs)));
         }
         let vector = plan.vector();
         for i in 0..plan.tile.each {
@@ -383,8 +391,7 @@ impl Printer<'_> {
         let spread = plan.tile.side / halves;
         let (m_count, n_count) = (self.count(plan.sizes.m), self.count(plan.sizes.n));
         let vectors = plan.tile.each * halves;
-        self.line(&format!("for (var e = 0u; e < {vectors}u; e += 1u) {{"));
-        self.open();
+        self.open(&format!("for (var e = 0u; e < {vectors}u; e += 1u) {{"));
         self.line(&format!("let row = e / {halves}u;"));
         self.line(&format!(
             "let m = m_first + (row / 4u) * {spread}u + down * 4u + row % 4u;"
@@ -409,8 +416,7 @@ impl Printer<'_> {
             ));
         }
         self.line("}");
-        self.line("for (var j = 0u; j < 4u; j += 1u) {");
-        self.open();
+        self.open("for (var j = 0u; j < 4u; j += 1u) {");
         self.line(&format!(
             "let n = n_first + (e % {halves}u) * {spread}u + across * 4u + j;"
         ));

@@ -41,8 +41,7 @@ impl Printer<'_> {
         }
         let types = kernel.once.types(kernel)?;
         let frame = vec![None; kernel.variables()];
-        self.line(&format!("if ({condition}) {{"));
-        self.open();
+        self.open(&format!("if ({condition}) {{"));
         let place = Place {
             frame: &frame,
             types: &types,

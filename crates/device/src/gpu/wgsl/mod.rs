@@ -12,6 +12,8 @@ mod map;
 mod printer;
 mod row;
 mod tape;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Write as _;
 

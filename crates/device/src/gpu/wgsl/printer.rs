@@ -26,8 +26,12 @@ pub(crate) type Frame = Vec<Option<Variable>>;
 /// A sum of earlier names: what is added to, name and factor of the terms, and a constant.
 type SumKey = (Option<String>, Vec<(String, i64)>, i64);
 
+/// A variable with its factor, which stands in the kernel.
+type Term<'a> = (&'a Variable, &'a i64);
+
 #[derive(Default)]
 struct Scope {
+    head: String,
     lines: String,
     sums: HashMap<SumKey, String>,
 }
@@ -49,6 +53,7 @@ pub(crate) struct Printer<'k> {
     scopes: Vec<Scope>,
     params: Vec<u32>,
     members: String,
+    shared: HashMap<usize, String>,
     sites: Vec<usize>,
     globals: String,
     names: usize,
@@ -71,6 +76,7 @@ impl<'k> Printer<'k> {
             scopes: vec![Scope::default()],
             params: vec![],
             members: String::new(),
+            shared: HashMap::new(),
             sites: vec![],
             globals: String::new(),
             names: 0,
@@ -120,14 +126,18 @@ impl<'k> Printer<'k> {
         std::mem::take(&mut self.scopes[level].lines)
     }
 
-    /// Opens a scope; its head has been printed with [`Printer::line`].
-    pub(crate) fn open(&mut self) {
-        self.scopes.push(Scope::default());
+    /// Opens a scope with its first line, which is held back: what is invariant in the scope goes before it.
+    pub(crate) fn open(&mut self, head: &str) {
+        self.scopes.push(Scope {
+            head: head.to_owned(),
+            ..Scope::default()
+        });
     }
 
     /// Closes the current scope with its last line.
     pub(crate) fn close(&mut self, tail: &str) {
         if let Some(scope) = self.scopes.pop() {
+            self.line(&scope.head);
             let level = self.level();
             self.scopes[level].lines.push_str(&scope.lines);
             self.line(tail);
@@ -152,6 +162,17 @@ impl<'k> Printer<'k> {
         self.parameter("i32", value as i32 as u32)
     }
 
+    /// An `i32` parameter for a number of the kernel, the same one wherever that number is used.
+    fn shared(&mut self, number: &i64) -> String {
+        let place = std::ptr::from_ref(number).addr();
+        if let Some(name) = self.shared.get(&place) {
+            return name.clone();
+        }
+        let name = self.size(*number);
+        self.shared.insert(place, name.clone());
+        name
+    }
+
     /// A `u32` parameter.
     pub(crate) fn count(&mut self, value: usize) -> String {
         self.parameter("u32", value as u32)
@@ -174,20 +195,19 @@ impl<'k> Printer<'k> {
         }
     }
 
-    /// The value of an affine function in a frame, as an `i32` expression; parts that are invariant in the current scope
-    /// are computed in the outer ones.
+    /// The value of an affine function of the kernel in a frame, as an `i32` expression; parts that are invariant in the
+    /// current scope are computed in the outer ones.
     pub(crate) fn affine(&mut self, frame: &Frame, affine: &Affine) -> String {
         let mut sum: Option<String> = None;
         for level in 0..=self.level() {
-            let terms: Vec<(String, i64)> = frame
+            let terms: Vec<Term> = frame
                 .iter()
                 .zip(&affine.coefficients)
-                .filter_map(|(v, c)| v.as_ref().map(|v| (v, *c)))
-                .filter(|(v, c)| v.level == level && *c != 0)
-                .map(|(v, c)| (v.name.clone(), c))
+                .filter_map(|(variable, factor)| variable.as_ref().map(|v| (v, factor)))
+                .filter(|(variable, factor)| variable.level == level && **factor != 0)
                 .collect();
-            let offset = if level == 0 { affine.offset } else { 0 };
-            sum = self.sum(level, sum, terms, offset);
+            let offset = Some(&affine.offset).filter(|offset| level == 0 && **offset != 0);
+            sum = self.sum(level, sum, &terms, offset);
         }
         sum.unwrap_or_else(|| "0i".into())
     }
@@ -196,30 +216,33 @@ impl<'k> Printer<'k> {
         &mut self,
         level: usize,
         base: Option<String>,
-        terms: Vec<(String, i64)>,
-        offset: i64,
+        terms: &[Term],
+        offset: Option<&i64>,
     ) -> Option<String> {
-        if terms.is_empty() && offset == 0 {
-            return base;
+        match (&base, terms, offset) {
+            (_, [], None) => return base,
+            (None, [(variable, 1)], None) => return Some(variable.name.clone()),
+            _ => {}
         }
-        if let (None, [(name, 1)], 0) = (&base, terms.as_slice(), offset) {
-            return Some(name.clone());
-        }
-        let key = (base, terms, offset);
+        let named = terms
+            .iter()
+            .map(|(v, factor)| (v.name.clone(), **factor))
+            .collect();
+        let key = (base, named, offset.copied().unwrap_or(0));
         if let Some(name) = self.scopes[level].sums.get(&key) {
             return Some(name.clone());
         }
         let mut parts: Vec<String> = key.0.iter().cloned().collect();
-        for (name, factor) in &key.1 {
+        for (variable, factor) in terms {
             parts.push(match factor {
-                1 => name.clone(),
-                factor => format!("{name} * {}", self.size(*factor)),
+                1 => variable.name.clone(),
+                factor => format!("{} * {}", variable.name, self.shared(factor)),
             });
         }
-        if offset != 0 {
-            parts.push(self.size(offset));
+        if let Some(offset) = offset {
+            parts.push(self.shared(offset));
         }
-        let name = self.fresh("i");
+        let name = self.fresh("n");
         self.line_at(level, &format!("let {name} = {};", parts.join(" + ")));
         self.scopes[level].sums.insert(key, name.clone());
         Some(name)
@@ -240,20 +263,20 @@ impl<'k> Printer<'k> {
             let position = self.affine(frame, &guard.position);
             let mut coordinate = position.clone();
             if guard.divisor != 1 {
-                let divisor = self.size(guard.divisor);
+                let divisor = self.shared(&guard.divisor);
                 coordinate = self.fresh("q");
                 self.line(&format!("let {coordinate} = {position} / {divisor};"));
                 inside.push(format!(
                     "{position} >= 0i && {coordinate} * {divisor} == {position}"
                 ));
             }
-            let extent = self.count(guard.extent.max(0) as usize);
-            inside.push(format!("u32({coordinate}) < {extent}"));
+            let extent = self.shared(&guard.extent);
+            inside.push(format!("u32({coordinate}) < u32({extent})"));
             match guard.stride {
                 0 => {}
                 1 => address.push(coordinate),
-                stride => {
-                    let stride = self.size(stride);
+                _ => {
+                    let stride = self.shared(&guard.stride);
                     address.push(format!("{coordinate} * {stride}"));
                 }
             }

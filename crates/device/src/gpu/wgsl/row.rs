@@ -177,17 +177,16 @@ impl Printer<'_> {
         for (r, op, _) in &reduces {
             let scalar = row.types[*r as usize];
             let identity = self.constant(op.identity(scalar));
-            self.line(&format!("var f{r}: {} = {identity};", wgsl_type(scalar)));
+            self.line(&format!("var acc{r}: {} = {identity};", wgsl_type(scalar)));
             if blocked(*op, scalar) {
-                self.line(&format!("var g{r} = 0.0f;"));
+                self.line(&format!("var sum{r} = 0.0f;"));
             }
         }
         let lanes = row.layout.lanes;
-        self.line(&format!(
+        self.open(&format!(
             "for (var at = lane; at < {}; at += {lanes}u) {{",
             row.inner
         ));
-        self.open();
         let inner = self.split("at", "w", &kernel.inner);
         let mut frame = row.frame.clone();
         frame.splice(kernel.rows.len().., inner);
@@ -208,13 +207,13 @@ impl Printer<'_> {
 
     fn accumulate(&mut self, r: Reg, op: ReduceOp, of: Reg, row: &Row) {
         let scalar = row.types[r as usize];
-        let folded = combine(op, &format!("f{r}"), &format!("r{of}"), scalar);
-        self.line(&format!("f{r} = {folded};"));
+        let folded = combine(op, &format!("acc{r}"), &format!("r{of}"), scalar);
+        self.line(&format!("acc{r} = {folded};"));
         if blocked(op, scalar) {
             let lanes = row.layout.lanes;
             let last = BLOCK - 1;
             self.line(&format!(
-                "if ((at / {lanes}u) % {BLOCK}u == {last}u) {{ g{r} += f{r}; f{r} = 0.0f; }}"
+                "if ((at / {lanes}u) % {BLOCK}u == {last}u) {{ sum{r} += acc{r}; acc{r} = 0.0f; }}"
             ));
         }
     }
@@ -224,9 +223,9 @@ impl Printer<'_> {
         let scalar = row.types[r as usize];
         let Layout { lanes, along_rows } = row.layout;
         let own = if blocked(op, scalar) {
-            format!("g{r} + f{r}")
+            format!("sum{r} + acc{r}")
         } else {
-            format!("f{r}")
+            format!("acc{r}")
         };
         if lanes == 1 {
             return self.line(&format!("let r{r} = {own};"));

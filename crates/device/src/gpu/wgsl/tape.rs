@@ -180,7 +180,10 @@ fn compare(op: CompareOp, a: &str, b: &str, scalar: Scalar) -> String {
         CompareOp::Gt => ">",
         CompareOp::Ge => ">=",
     };
-    if scalar == Scalar::Bool {
+    if (op, scalar) == (CompareOp::Ne, Scalar::F32) {
+        // The operator of unordered values is false in some drivers.
+        format!("!({a} == {b})")
+    } else if scalar == Scalar::Bool {
         format!("u32({a}) {operator} u32({b})")
     } else {
         format!("{a} {operator} {b}")
