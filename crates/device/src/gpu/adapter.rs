@@ -75,6 +75,12 @@ pub(crate) fn kind(info: &wgpu::AdapterInfo) -> DeviceKind {
     }
 }
 
+/// The best adapter there is, software or not.
+#[cfg(test)]
+pub(crate) fn first() -> Option<wgpu::Adapter> {
+    adapters().into_iter().next().map(|named| named.adapter)
+}
+
 /// The names that can be opened.
 pub(crate) fn available() -> Vec<String> {
     adapters().into_iter().map(|a| a.name).collect()

@@ -35,10 +35,15 @@ impl Context {
         }
     }
 
+    /// Returns what went wrong on the device since the last call.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.faults.report(&self.device)
+    }
+
     /// Waits for everything submitted.
     pub(crate) fn wait(&self) -> Result<()> {
         let waited = self.device.poll(wgpu::PollType::wait_indefinitely());
-        self.faults.report()?;
+        self.check()?;
         waited
             .map(|_| ())
             .map_err(|error| Error::Kernel(error.to_string()))

@@ -47,14 +47,16 @@ impl Faults {
     }
 
     /// Returns what went wrong, once; a loss every time.
-    pub(crate) fn report(&self) -> Result<()> {
+    pub(crate) fn report(&self, device: &wgpu::Device) -> Result<()> {
+        if lock(&self.first).is_none() {
+            return Ok(());
+        }
+        // A loss is announced in a poll only, and shows as errors of other kinds before.
+        let _ = device.poll(wgpu::PollType::Poll);
         let mut first = lock(&self.first);
         match &*first {
-            None => Ok(()),
             Some(error @ Error::Lost { .. }) => Err(error.clone()),
-            Some(_) => Err(first
-                .take()
-                .unwrap_or_else(|| Error::Kernel("unknown error".into()))),
+            _ => first.take().map_or(Ok(()), Err),
         }
     }
 
@@ -82,10 +84,9 @@ impl Faults {
             pollster::block_on(internal.pop()),
             pollster::block_on(memory.pop()),
         ];
-        self.report()?;
-        match errors.into_iter().flatten().next() {
-            None => Ok(value),
-            Some(error) => Err(self.typed(error)),
+        if let Some(error) = errors.into_iter().flatten().next() {
+            self.store(self.typed(error));
         }
+        self.report(device).map(|()| value)
     }
 }

@@ -93,7 +93,7 @@ impl Pool {
 
     /// A buffer of at least `bytes`.
     pub(crate) fn allocate(self: &Arc<Self>, bytes: usize) -> Result<Buffer> {
-        self.faults.report()?;
+        self.faults.report(&self.device)?;
         let lease = self.ledger.reserve(bytes)?;
         let class = size_class(bytes as u64, self.most);
         let slot = match self.take(class) {

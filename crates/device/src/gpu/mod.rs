@@ -12,6 +12,8 @@ mod pipeline;
 mod profile;
 mod program;
 mod reports;
+#[cfg(test)]
+mod tests;
 mod transfer;
 pub(crate) mod wgsl;
 
@@ -92,6 +94,12 @@ impl GpuExecutor {
         })
     }
 
+    /// Ends the device as a driver failure would.
+    #[cfg(test)]
+    fn destroy(&self) {
+        self.context.device.destroy();
+    }
+
     fn is_lost(&self) -> bool {
         self.context.faults.is_lost()
     }
@@ -131,7 +139,7 @@ impl Executor for GpuExecutor {
         dtype: DType,
         count: usize,
     ) -> Result<()> {
-        self.context.faults.report()?;
+        self.context.check()?;
         let size = self.element_size(dtype);
         let (bytes, at, to_at) = (count * size, first * size, to_first * size);
         if count == 0 {

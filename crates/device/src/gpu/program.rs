@@ -113,8 +113,10 @@ fn limit(context: &Context, what: &'static str, value: usize, limit: usize) -> E
     }
 }
 
-/// The kernels that a program launches, with their buffers and steps.
-fn printed(context: &Context, program: &Program) -> Result<(Vec<String>, Vec<(usize, Plan)>)> {
+/// The texts of a program's launches, and what is to be recorded with the step it belongs to.
+type Plans = (Vec<String>, Vec<(usize, Plan)>);
+
+fn plans(context: &Context, program: &Program) -> Result<Plans> {
     let (mut sources, mut plans) = (vec![], vec![]);
     let mut add = |step: usize, launch: &Launch| -> Result<String> {
         let kernel = wgsl::print(&launch.kernel, context.target)?;
@@ -167,8 +169,8 @@ enum Plan {
 
 impl GpuProgram {
     pub(crate) fn new(context: &Arc<Context>, pipelines: &Pipelines, program: Program) -> Result<GpuProgram> {
-        context.faults.report()?;
-        let (sources, plans) = printed(context, &program)?;
+        context.check()?;
+        let (sources, plans) = plans(context, &program)?;
         let kernels: Vec<Printed> = plans
             .iter()
             .filter_map(|(_, plan)| match plan {
@@ -217,7 +219,7 @@ impl GpuProgram {
 
     /// The bind groups for these external buffers, built where they are new.
     pub(crate) fn bind(&self, external: &[Buffer]) -> Result<Arc<BoundSet>> {
-        self.context.faults.report()?;
+        self.context.check()?;
         let (buffers, slots) = self.resolve(external)?;
         let mut sets = lock(&self.sets);
         if let Some(at) = sets.iter().position(|set| set.slots == slots) {
@@ -395,7 +397,7 @@ impl Prepared for GpuProgram {
             self.record(&mut encoder, &set, start..end, None);
             self.context.queue.submit([encoder.finish()]);
         }
-        self.context.faults.report()
+        self.context.check()
     }
 
     fn profile(&self, external: &[Buffer]) -> Result<Vec<Duration>> {

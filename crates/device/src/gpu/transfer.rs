@@ -82,7 +82,7 @@ impl Context {
 
     /// Writes host elements.
     pub(crate) fn upload(&self, buffer: &Buffer, dtype: DType, first: usize, host: &[u8]) -> Result<()> {
-        self.faults.report()?;
+        self.check()?;
         let (raw, _) = self.slot(buffer)?;
         let element = self.element_size(dtype);
         if is_plain(dtype, element) {
@@ -104,7 +104,7 @@ impl Context {
                 self.queue.write_buffer(raw, (offset + at * PIECE) as u64, part);
                 self.queue.submit([]);
             }
-            return self.faults.report();
+            return self.check();
         }
         let mut whole = vec![0; to - from];
         if from != offset {
@@ -165,7 +165,7 @@ impl Context {
         }
         match (ahead, parts.next()) {
             (Some(done), Some(part)) => self.finish_read(done, part),
-            _ => self.faults.report(),
+            _ => self.check(),
         }
     }
 
@@ -189,11 +189,7 @@ impl Context {
     }
 
     fn finish_read(&self, pending: Pending, to: &mut [u8]) -> Result<()> {
-        let failed = |what: String| {
-            self.faults
-                .report()
-                .and(Err(Error::Kernel(format!("read-back: {what}"))))
-        };
+        let failed = |what: String| self.check().and(Err(Error::Kernel(format!("read-back: {what}"))));
         let wait = wgpu::PollType::Wait {
             submission_index: Some(pending.index),
             timeout: None,
@@ -212,12 +208,12 @@ impl Context {
         }
         pending.staging.unmap();
         self.keep_staging(pending.staging);
-        self.faults.report()
+        self.check()
     }
 
     /// Waits for submitted work and returns what its checks reported.
     pub(crate) fn synchronize_reports(&self) -> Result<()> {
-        self.faults.report()?;
+        self.check()?;
         if !self.reports.take_pending() {
             return Ok(());
         }
@@ -250,7 +246,7 @@ impl Context {
             encoder.copy_buffer_to_buffer(from.0, from.1, to.0, to.1, bytes);
             self.queue.submit([encoder.finish()]);
         }
-        self.faults.report()
+        self.check()
     }
 }
 
