@@ -1,6 +1,7 @@
 //! What goes wrong on the device, kept until a call can return it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::memory::Ledger;
@@ -12,6 +13,9 @@ pub(crate) struct Faults {
     ledger: Arc<Ledger>,
     first: Mutex<Option<Error>>,
 }
+
+/// How long an error waits for the news that the device is lost.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Locks, whatever a panicking thread left behind.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -51,8 +55,13 @@ impl Faults {
         if lock(&self.first).is_none() {
             return Ok(());
         }
-        // A loss is announced in a poll only, and shows as errors of other kinds before.
-        let _ = device.poll(wgpu::PollType::Poll);
+        // A loss is announced in a poll when all work has ended, and shows as errors of other kinds before.
+        if !self.is_lost() {
+            let _ = device.poll(wgpu::PollType::Wait {
+                submission_index: None,
+                timeout: Some(PATIENCE),
+            });
+        }
         let mut first = lock(&self.first);
         match &*first {
             Some(error @ Error::Lost { .. }) => Err(error.clone()),

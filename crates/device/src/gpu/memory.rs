@@ -168,7 +168,7 @@ mod tests {
     fn classes_waste_little_and_respect_the_limit() {
         for bytes in (0..100_000).step_by(37) {
             let class = size_class(bytes, 1 << 30);
-            assert!(class >= bytes && class % 4 == 0);
+            assert!(class >= bytes && class.is_multiple_of(4));
             assert!(bytes < 1024 || class - bytes <= bytes / 4);
         }
         assert_eq!(size_class(1001, 1002), 1004);

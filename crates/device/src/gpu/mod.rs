@@ -56,7 +56,7 @@ impl GpuExecutor {
     fn new(adapter: &wgpu::Adapter) -> Result<GpuExecutor> {
         let (device, queue) = adapter::request(adapter)?;
         let (found, features, limits) = (adapter.get_info(), device.features(), device.limits());
-        let mut backend = found.backend.to_string();
+        let mut backend = format!("{:?}", found.backend);
         let tiers = [
             (wgpu::Features::SHADER_F16, "f16"),
             (wgpu::Features::SUBGROUP, "subgroups"),

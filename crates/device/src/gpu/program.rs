@@ -14,7 +14,7 @@ use crate::dtype::{DType, Value};
 use crate::error::{Error, Result};
 use crate::kernel::{Access, Affine, Binding, Body, Instr, Kernel, Map, Tape};
 use crate::memory::Buffer;
-use crate::program::{BufferId, Launch, Program, Role, Step};
+use crate::program::{BufferId, BufferSpec, Launch, Program, Role, Step};
 
 /// Sets of external buffers whose bind groups are kept.
 const KEPT_SETS: usize = 8;
@@ -58,6 +58,8 @@ pub(crate) struct GpuProgram {
     pub(crate) work: Vec<(usize, Work)>,
     sources: Vec<String>,
     sets: Mutex<Vec<Arc<BoundSet>>>,
+    /// Held while a run is submitted: two runs share the temporaries.
+    turn: Mutex<()>,
     site_base: u32,
 }
 
@@ -113,13 +115,65 @@ fn limit(context: &Context, what: &'static str, value: usize, limit: usize) -> E
     }
 }
 
-/// The texts of a program's launches, and what is to be recorded with the step it belongs to.
-type Plans = (Vec<String>, Vec<(usize, Plan)>);
+/// What a program launches: texts per launch, and what is recorded with the step it belongs to.
+#[derive(Default)]
+struct Plans {
+    sources: Vec<String>,
+    work: Vec<(usize, Plan)>,
+    /// Sizes of buffers beyond the program's own.
+    partials: Vec<usize>,
+}
 
-fn plans(context: &Context, program: &Program) -> Result<Plans> {
-    let (mut sources, mut plans) = (vec![], vec![]);
-    let mut add = |step: usize, launch: &Launch| -> Result<String> {
-        let kernel = wgsl::print(&launch.kernel, context.target)?;
+impl Plans {
+    fn new(context: &Context, program: &Program) -> Result<Plans> {
+        let mut plans = Plans::default();
+        for (at, step) in program.steps.iter().enumerate() {
+            match step {
+                Step::Launch(launch) => {
+                    let source = plans.launch(context, program, at, launch)?;
+                    plans.sources.push(source);
+                }
+                Step::Copy { from, to, count, .. } if *count == 0 || from == to => {}
+                Step::Copy {
+                    from,
+                    to,
+                    dtype,
+                    count,
+                } => {
+                    let bytes = crate::size::byte_length(*count, context.element_size(*dtype))?;
+                    if bytes.is_multiple_of(4) {
+                        plans.work.push((at, Plan::Copy(*from, *to, bytes as u64)));
+                    } else {
+                        plans.kernel(context, at, &copy_kernel(*dtype, *count), vec![*from, *to])?;
+                    }
+                }
+            }
+        }
+        Ok(plans)
+    }
+
+    /// One launch of the program, as one kernel or as partial sums and their total.
+    fn launch(&mut self, context: &Context, program: &Program, at: usize, launch: &Launch) -> Result<String> {
+        let Some(split) = wgsl::split::split(&launch.kernel)? else {
+            return self.kernel(context, at, &launch.kernel, launch.buffers.clone());
+        };
+        let partial = program.buffers.len() + self.partials.len();
+        self.partials.push(split.bytes);
+        let [lhs, rhs] = split.operands.map(|operand| launch.buffers[operand]);
+        let first = self.kernel(context, at, &split.partial, vec![lhs, rhs, partial])?;
+        let buffers = [launch.buffers.as_slice(), &[partial]].concat();
+        let second = self.kernel(context, at, &split.total, buffers)?;
+        Ok(format!("{first}\n{second}"))
+    }
+
+    fn kernel(
+        &mut self,
+        context: &Context,
+        step: usize,
+        kernel: &Kernel,
+        buffers: Vec<BufferId>,
+    ) -> Result<String> {
+        let kernel = wgsl::print(kernel, context.target)?;
         let storage = kernel.read_only.len() + usize::from(kernel.checks);
         let most = context.limits.max_storage_buffers_per_shader_stage as usize;
         if storage > most {
@@ -131,35 +185,10 @@ fn plans(context: &Context, program: &Program) -> Result<Plans> {
         }
         let text = kernel.text.clone();
         if kernel.groups > 0 {
-            plans.push((step, Plan::Kernel(kernel, launch.buffers.clone())));
+            self.work.push((step, Plan::Kernel(kernel, buffers)));
         }
         Ok(text)
-    };
-    let mut copies = vec![];
-    for (at, step) in program.steps.iter().enumerate() {
-        match step {
-            Step::Launch(launch) => sources.push(add(at, launch)?),
-            Step::Copy { from, to, count, .. } if *count == 0 || from == to => {}
-            Step::Copy {
-                from,
-                to,
-                dtype,
-                count,
-            } => {
-                let bytes = crate::size::byte_length(*count, context.element_size(*dtype))?;
-                if bytes.is_multiple_of(4) {
-                    copies.push((at, Plan::Copy(*from, *to, bytes as u64)));
-                } else {
-                    let kernel = copy_kernel(*dtype, *count);
-                    let buffers = vec![*from, *to];
-                    add(at, &Launch { kernel, buffers })?;
-                }
-            }
-        }
     }
-    plans.extend(copies);
-    plans.sort_by_key(|(step, _)| *step);
-    Ok((sources, plans))
 }
 
 enum Plan {
@@ -168,10 +197,15 @@ enum Plan {
 }
 
 impl GpuProgram {
-    pub(crate) fn new(context: &Arc<Context>, pipelines: &Pipelines, program: Program) -> Result<GpuProgram> {
+    pub(crate) fn new(
+        context: &Arc<Context>,
+        pipelines: &Pipelines,
+        mut program: Program,
+    ) -> Result<GpuProgram> {
         context.check()?;
-        let (sources, plans) = plans(context, &program)?;
+        let plans = Plans::new(context, &program)?;
         let kernels: Vec<Printed> = plans
+            .work
             .iter()
             .filter_map(|(_, plan)| match plan {
                 Plan::Kernel(kernel, _) => Some(kernel.clone()),
@@ -179,6 +213,12 @@ impl GpuProgram {
             })
             .collect();
         let mut compiled = pipelines.get(context, &kernels)?.into_iter();
+        program
+            .buffers
+            .extend(plans.partials.iter().map(|bytes| BufferSpec {
+                role: Role::Temporary,
+                bytes: *bytes,
+            }));
         let temporaries = program
             .buffers
             .iter()
@@ -189,7 +229,7 @@ impl GpuProgram {
             .collect::<Result<Vec<_>>>()?;
         let site_base = context.reports.register(&program.checks);
         let (mut words, mut work) = (vec![], vec![]);
-        for (step, plan) in plans {
+        for (step, plan) in plans.work {
             let piece = match plan {
                 Plan::Copy(from, to, bytes) => Work::Copy { from, to, bytes },
                 Plan::Kernel(kernel, buffers) => Work::Dispatch(Dispatch {
@@ -210,8 +250,9 @@ impl GpuProgram {
             temporaries,
             params: parameter_buffer(context, &words)?,
             work,
-            sources,
+            sources: plans.sources,
             sets: Mutex::default(),
+            turn: Mutex::default(),
             site_base,
             program,
         })
@@ -344,11 +385,15 @@ impl GpuProgram {
                 pass.set_pipeline(&dispatch.pipeline.pipeline);
                 pass.set_bind_group(0, &set.groups[at], &[]);
                 pass.dispatch_workgroups(dispatch.grid[0], dispatch.grid[1], 1);
-                if dispatch.checks {
-                    self.context.reports.submitted();
-                }
                 at += 1;
             }
+        }
+    }
+
+    /// After a submission: its checks may have reported.
+    fn note_checks(&self) {
+        if !self.program.checks.is_empty() {
+            self.context.reports.submitted();
         }
     }
 
@@ -391,17 +436,22 @@ fn parameter_buffer(context: &Context, words: &[u32]) -> Result<wgpu::Buffer> {
 impl Prepared for GpuProgram {
     fn run(&self, external: &[Buffer]) -> Result<()> {
         let set = self.bind(external)?;
+        let _turn = lock(&self.turn);
         for start in (0..self.work.len()).step_by(PER_SUBMIT) {
             let end = (start + PER_SUBMIT).min(self.work.len());
             let mut encoder = self.context.device.create_command_encoder(&Default::default());
             self.record(&mut encoder, &set, start..end, None);
             self.context.queue.submit([encoder.finish()]);
         }
+        self.note_checks();
         self.context.check()
     }
 
     fn profile(&self, external: &[Buffer]) -> Result<Vec<Duration>> {
-        profile::profile(self, external)
+        let _turn = lock(&self.turn);
+        let times = profile::profile(self, external);
+        self.note_checks();
+        times
     }
 
     fn sources(&self) -> Vec<String> {

@@ -29,15 +29,15 @@ pub(crate) const LARGE: Tile = Tile { side: 128, each: 8 };
 
 /// The sizes of a contraction.
 #[derive(Clone, Copy, Debug)]
-struct Sizes {
-    batch: usize,
-    m: usize,
-    n: usize,
-    k: usize,
+pub(super) struct Sizes {
+    pub(super) batch: usize,
+    pub(super) m: usize,
+    pub(super) n: usize,
+    pub(super) k: usize,
 }
 
 impl Sizes {
-    fn of(kernel: &Kernel, batch: usize, m: usize) -> Result<Sizes> {
+    pub(super) fn of(kernel: &Kernel, batch: usize, m: usize) -> Result<Sizes> {
         loop_count(&kernel.rows)?;
         Ok(Sizes {
             batch: loop_count(&kernel.rows[..batch])?,
@@ -49,6 +49,11 @@ impl Sizes {
 
     fn tiles(&self, tile: Tile) -> usize {
         self.batch * self.m.div_ceil(tile.side) * self.n.div_ceil(tile.side)
+    }
+
+    /// Workgroups of the smallest tile.
+    pub(super) fn tiles_small(&self) -> usize {
+        self.tiles(SMALL).max(1)
     }
 
     /// The largest tile of which there are enough to fill a processor, and that is not mostly empty.
@@ -84,35 +89,37 @@ pub(crate) fn lower(kernel: &Kernel) -> Result<Kernel> {
     if !vector && !long {
         return Ok(kernel.clone());
     }
-    let zero = |operand: &Operand| Value::zero(kernel.buffers[operand.buffer].dtype.scalar());
+    let scalar = |operand: &Operand| kernel.buffers[operand.buffer].dtype.scalar();
     let load = |operand: &Operand| Instr::Load {
         buffer: operand.buffer,
         map: operand.map.clone(),
-        fill: zero(operand),
+        fill: Value::zero(scalar(operand)),
     };
-    let mut instrs = vec![
-        load(lhs),
-        load(rhs),
-        Instr::Binary(BinaryOp::Mul, 0, 1),
-        Instr::Reduce(ReduceOp::Sum, 2),
-    ];
-    let shift = instrs.len() as Reg;
+    let product = vec![load(lhs), load(rhs), Instr::Binary(BinaryOp::Mul, 0, 1)];
+    let mut result = kernel.clone();
+    result.body = reduced(product, epilogue, scalar(lhs));
+    Ok(result)
+}
+
+/// A Row body that sums the last of `each` over the inner loop, with the epilogue of a contraction after it.
+pub(super) fn reduced(each: Vec<Instr>, epilogue: &Tape, scalar: Scalar) -> Body {
+    let sum = each.len() as Reg;
+    let mut instrs = each;
+    instrs.push(Instr::Reduce(ReduceOp::Sum, sum - 1));
     for instr in &epilogue.instrs {
-        instrs.push(match shifted(instr, shift) {
-            Instr::Accumulator => Instr::Bitcast(zero(lhs).scalar(), 3),
+        instrs.push(match shifted(instr, sum + 1) {
+            Instr::Accumulator => Instr::Bitcast(scalar, sum),
             other => other,
         });
     }
-    let mut result = kernel.clone();
-    result.body = Body::Row {
+    Body::Row {
         before: vec![],
         phases: vec![Phase {
-            each: vec![0, 1, 2],
-            after: (3..instrs.len() as Reg).collect(),
+            each: (0..sum).collect(),
+            after: (sum..instrs.len() as Reg).collect(),
         }],
         tape: Tape { instrs },
-    };
-    Ok(result)
+    }
 }
 
 /// The instruction with every operand `shift` later.

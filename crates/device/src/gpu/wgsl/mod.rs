@@ -11,6 +11,7 @@ mod library;
 mod map;
 mod printer;
 mod row;
+pub(crate) mod split;
 mod tape;
 #[cfg(test)]
 mod tests;

@@ -34,11 +34,12 @@ pub(crate) fn layout(kernel: &Kernel, tape: &Tape, phases: &[Phase], rows: usize
     let (mut by_rows, mut by_inner) = (0, 0);
     let (row_axes, axes) = (kernel.rows.len(), kernel.variables());
     for r in phases.iter().flat_map(|p| &p.each) {
-        if let Instr::Load { map, .. } | Instr::Store { map, .. } = &tape.instrs[*r as usize] {
-            if uses(map, 0..row_axes) && uses(map, row_axes..axes) {
-                by_inner += usize::from(unit_stride(map, axes - 1));
-                by_rows += usize::from(unit_stride(map, row_axes - 1));
-            }
+        if let Instr::Load { map, .. } | Instr::Store { map, .. } = &tape.instrs[*r as usize]
+            && uses(map, 0..row_axes)
+            && uses(map, row_axes..axes)
+        {
+            by_inner += usize::from(unit_stride(map, axes - 1));
+            by_rows += usize::from(unit_stride(map, row_axes - 1));
         }
     }
     if by_rows > by_inner {

@@ -7,7 +7,7 @@ use crate::kernel::{Body, Kernel};
 mod api {
     pub(crate) use crate::*;
 }
-#[path = "../../../tests/common/kernels.rs"]
+#[path = "../../../tests/common/kernels/mod.rs"]
 mod kernels;
 
 fn validate(name: &str, text: &str) {
@@ -32,7 +32,7 @@ fn every_text_is_valid_with_and_without_half_precision() {
     for f16 in [false, true] {
         for case in kernels::cases() {
             case.kernel.verify().unwrap();
-            assert_eq!(case.data.len(), case.kernel.buffers.len());
+            assert!(case.tolerance < 1e-3 && case.data.len() == case.kernel.buffers.len());
             let printed = print(&case.kernel, Target { f16 }).unwrap();
             validate(&case.kernel.name, &printed.text);
             assert!(f16 || !printed.text.contains("f16;"));
@@ -41,16 +41,33 @@ fn every_text_is_valid_with_and_without_half_precision() {
 }
 
 #[test]
+fn long_sums_are_split_into_valid_kernels() {
+    let case = kernels::bodies::matmul(crate::DType::F32, [2, 40, 33, 2048], [true, false]);
+    let split = super::split::split(&case.kernel).unwrap().unwrap();
+    for kernel in [&split.partial, &split.total] {
+        validate(&kernel.name, &text(kernel));
+    }
+    assert_eq!(split.partial.rows, [16, 2, 40, 33]);
+    assert_eq!(split.partial.inner, [128]);
+    assert_eq!(split.bytes, 16 * 2 * 40 * 33 * 4);
+    let short = kernels::bodies::matmul(crate::DType::F32, [2, 40, 33, 100], [true, false]);
+    assert!(super::split::split(&short.kernel).unwrap().is_none());
+}
+
+#[test]
 fn sizes_and_constants_are_not_in_the_text() {
     let pairs = [
-        (kernels::softmax(700, 305), kernels::softmax(3, 400)),
         (
-            kernels::matmul(crate::DType::F32, [2, 20, 30, 40], [false, true]),
-            kernels::matmul(crate::DType::F32, [7, 19, 33, 50], [false, true]),
+            kernels::bodies::softmax(700, 305),
+            kernels::bodies::softmax(3, 400),
         ),
         (
-            kernels::scan(crate::ReduceOp::Sum, crate::DType::F32, [3, 4, 5], true),
-            kernels::scan(crate::ReduceOp::Sum, crate::DType::F32, [6, 9, 1], true),
+            kernels::bodies::matmul(crate::DType::F32, [2, 20, 30, 40], [false, true]),
+            kernels::bodies::matmul(crate::DType::F32, [7, 19, 33, 50], [false, true]),
+        ),
+        (
+            kernels::bodies::scan(crate::ReduceOp::Sum, crate::DType::F32, [3, 4, 5], true),
+            kernels::bodies::scan(crate::ReduceOp::Sum, crate::DType::F32, [6, 9, 1], true),
         ),
     ];
     for (a, b) in pairs {
@@ -79,7 +96,7 @@ fn a_contiguous_kernel_divides_nothing() {
 #[test]
 fn tiles_grow_with_the_problem() {
     let threads = |sizes| {
-        let case = kernels::matmul(crate::DType::F32, sizes, [false, false]);
+        let case = kernels::bodies::matmul(crate::DType::F32, sizes, [false, false]);
         let text = text(&case.kernel);
         let at = text.find("lhs_tile: array<vec4<f32>, ").unwrap();
         text[at + 27..]
@@ -97,7 +114,7 @@ fn tiles_grow_with_the_problem() {
 
 #[test]
 fn too_large_a_loop_is_an_error() {
-    let mut kernel = kernels::matmul(crate::DType::F32, [1, 3, 3, 3], [false, false]).kernel;
+    let mut kernel = kernels::bodies::matmul(crate::DType::F32, [1, 3, 3, 3], [false, false]).kernel;
     kernel.rows = vec![1 << 20, 1 << 20, 1 << 20];
     assert!(print(&kernel, Target { f16: false }).is_err());
     kernel.body = Body::Sort {
