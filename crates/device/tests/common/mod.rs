@@ -1,7 +1,7 @@
 //! What several tests share.
 
-pub mod api {
-    pub use kiln_device::*;
+pub(crate) mod api {
+    pub(crate) use kiln_device::*;
 }
-pub mod kernels;
-pub mod naive;
+pub(crate) mod kernels;
+pub(crate) mod naive;

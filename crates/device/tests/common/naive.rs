@@ -3,10 +3,10 @@
 use super::api::*;
 
 /// The contents of a kernel's buffers; floats are stored as their element type rounds them.
-pub type Cells = Vec<Vec<Value>>;
+pub(crate) type Cells = Vec<Vec<Value>>;
 
 /// A value as an element of this type would hold it.
-pub fn stored(dtype: DType, value: Value) -> Value {
+pub(crate) fn stored(dtype: DType, value: Value) -> Value {
     match (dtype, value) {
         (DType::F16, Value::F32(v)) => Value::F32(half::f16::from_f32(v).to_f32()),
         (DType::BF16, Value::F32(v)) => Value::F32(half::bf16::from_f32(v).to_f32()),
@@ -33,7 +33,7 @@ struct Machine<'a> {
 }
 
 /// Runs a kernel.
-pub fn run(kernel: &Kernel, cells: &mut Cells) {
+pub(crate) fn run(kernel: &Kernel, cells: &mut Cells) {
     let zero = vec![0; kernel.variables()];
     let mut machine = Machine {
         kernel,
