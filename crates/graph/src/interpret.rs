@@ -115,7 +115,7 @@ fn evaluate(
         Op::Concat { axis } => layout::concat(*axis, inputs, shape),
         Op::Gather => {
             let valid = |i: &f64| (0.0..inputs[0].shape[0] as f64).contains(i);
-            if !x(1).iter().all(valid) && node.len() > 0 {
+            if !x(1).iter().all(valid) && !node.is_empty() {
                 return Err(Error::Internal(format!("an unchecked index reached gather ({})", node.at)));
             }
             layout::gather(inputs[0], inputs[1], shape)
