@@ -213,9 +213,14 @@ fn rule(y: &Tensor, g: &Tensor) -> Vec<Option<Tensor>> {
             one(unwindowed(g, *axis, length, *stride, *dilation, at).sum([*axis as i64 + 1]))
         }
         Op::Unwindow { axis, stride, dilation, .. } => {
-            // input[o, w] stands at output[o·stride + w·dilation, w]: the diagonal of the windows of g.
-            let size = x[0].shape()[axis + 1];
+            // input[o, w] stands at output[o·stride + w·dilation, w]: the diagonal of the windows of g, of which
+            // there may be more than the input has.
+            if x[0].is_empty() {
+                return one(x[0].zeros_like());
+            }
+            let (count, size) = (x[0].shape()[*axis], x[0].shape()[axis + 1]);
             let windows = g.window(*axis, size, *stride, *dilation);
+            let windows = windows.slice_axis(*axis as i64, 0, count as i64);
             let diagonal =
                 Tensor::iota(windows.shape(), axis + 1).equal(Tensor::iota(windows.shape(), axis + 2));
             one(Tensor::select(&diagonal, &windows, 0.0).sum([*axis as i64 + 2]))

@@ -185,46 +185,61 @@ pub enum Op {
     Barrier,
 }
 
-impl Op {
-    /// The name in listings and errors.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Op::Input(_) => "input",
-            Op::Constant(_) => "constant",
-            Op::Iota { .. } => "iota",
-            Op::Unary(op) => op.name(),
-            Op::Binary(op) => op.name(),
-            Op::Compare(op) => op.name(),
-            Op::Select => "select",
-            Op::Cast => "cast",
-            Op::Bitcast => "bitcast",
-            Op::Random => "random",
-            Op::CheckIndex { .. } => "check_index",
-            Op::Reduce { op: ReduceOp::Sum, .. } => "reduce_sum",
-            Op::Reduce { op: ReduceOp::Prod, .. } => "reduce_prod",
-            Op::Reduce { op: ReduceOp::Max, .. } => "reduce_max",
-            Op::Reduce { op: ReduceOp::Min, .. } => "reduce_min",
-            Op::MatMul => "matmul",
-            Op::Conv { kind: ConvKind::Forward, .. } => "conv",
-            Op::Conv { kind: ConvKind::InputGradient, .. } => "conv_input_gradient",
-            Op::Conv { kind: ConvKind::KernelGradient, .. } => "conv_kernel_gradient",
-            Op::Reshape => "reshape",
-            Op::Transpose { .. } => "transpose",
-            Op::Broadcast { .. } => "broadcast",
-            Op::Slice { .. } => "slice",
-            Op::Pad { .. } => "pad",
-            Op::Window { .. } => "window",
-            Op::Unwindow { .. } => "unwindow",
-            Op::Concat { .. } => "concat",
-            Op::Gather => "gather",
-            Op::Scatter { .. } => "scatter",
-            Op::ArgSort { .. } => "argsort",
-            Op::Scan { .. } => "scan",
-            Op::StopGradient => "stop_gradient",
-            Op::Barrier => "barrier",
-        }
-    }
+/// `names!` gives every structural primitive a name and makes the list of them.
+macro_rules! names {
+    ($($pattern:pat => $name:literal,)*) => {
+        impl Op {
+            /// The names of every primitive but the elementwise ones, whose tables are [`UnaryOp::ALL`],
+            /// [`BinaryOp::ALL`] and [`CompareOp::ALL`].
+            pub const NAMES: &'static [&'static str] = &[$($name,)*];
 
+            /// The name in listings and errors.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    Op::Unary(op) => op.name(),
+                    Op::Binary(op) => op.name(),
+                    Op::Compare(op) => op.name(),
+                    $($pattern => $name,)*
+                }
+            }
+        }
+    };
+}
+
+names! {
+    Op::Input(_) => "input",
+    Op::Constant(_) => "constant",
+    Op::Iota { .. } => "iota",
+    Op::Select => "select",
+    Op::Cast => "cast",
+    Op::Bitcast => "bitcast",
+    Op::Random => "random",
+    Op::CheckIndex { .. } => "check_index",
+    Op::Reduce { op: ReduceOp::Sum, .. } => "reduce_sum",
+    Op::Reduce { op: ReduceOp::Prod, .. } => "reduce_prod",
+    Op::Reduce { op: ReduceOp::Max, .. } => "reduce_max",
+    Op::Reduce { op: ReduceOp::Min, .. } => "reduce_min",
+    Op::MatMul => "matmul",
+    Op::Conv { kind: ConvKind::Forward, .. } => "conv",
+    Op::Conv { kind: ConvKind::InputGradient, .. } => "conv_input_gradient",
+    Op::Conv { kind: ConvKind::KernelGradient, .. } => "conv_kernel_gradient",
+    Op::Reshape => "reshape",
+    Op::Transpose { .. } => "transpose",
+    Op::Broadcast { .. } => "broadcast",
+    Op::Slice { .. } => "slice",
+    Op::Pad { .. } => "pad",
+    Op::Window { .. } => "window",
+    Op::Unwindow { .. } => "unwindow",
+    Op::Concat { .. } => "concat",
+    Op::Gather => "gather",
+    Op::Scatter { .. } => "scatter",
+    Op::ArgSort { .. } => "argsort",
+    Op::Scan { .. } => "scan",
+    Op::StopGradient => "stop_gradient",
+    Op::Barrier => "barrier",
+}
+
+impl Op {
     /// Checks inputs and parameters against the primitive's rule and `shape`/`dtype`, the result they claim.
     ///
     /// Tensor methods give people better words; this is the verifier's last word between stages.

@@ -92,6 +92,13 @@ impl Tensor {
         Tensor::new(Kind::Op(op), inputs, shape, dtype, at)
     }
 
+    /// A node of any primitive; for tests of those that no method reaches.
+    #[doc(hidden)]
+    #[track_caller]
+    pub fn primitive(op: Op, inputs: &[Tensor], shape: &[usize], dtype: DType) -> Tensor {
+        Tensor::op(op, inputs.to_vec(), shape.to_vec(), dtype, here())
+    }
+
     /// A tensor that carries an error of operation `op`.
     pub(crate) fn failed(op: &'static str, message: String, at: At) -> Tensor {
         Tensor::from_error(Error::Operation { op, message, at }, at)
