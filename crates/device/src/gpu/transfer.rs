@@ -59,6 +59,9 @@ fn narrow(dtype: DType, device: &[u8], host: &mut [u8]) {
     }
 }
 
+/// How long a callback may take after its work is done.
+const DELIVERY: std::time::Duration = std::time::Duration::from_secs(30);
+
 impl Context {
     /// The wgpu buffer behind a handle, and its number.
     pub(crate) fn slot<'b>(&self, buffer: &'b Buffer) -> Result<(&'b wgpu::Buffer, u64)> {
@@ -175,7 +178,8 @@ impl Context {
         if let Err(error) = self.device.poll(wait) {
             return failed(error.to_string());
         }
-        match pending.mapped.try_recv() {
+        // The copy is done; another thread's poll may be the one that is about to say so.
+        match pending.mapped.recv_timeout(DELIVERY) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return failed(error.to_string()),
             Err(error) => return failed(error.to_string()),
