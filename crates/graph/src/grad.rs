@@ -156,7 +156,7 @@ fn rule(y: &Tensor, g: &Tensor) -> Vec<Option<Tensor>> {
             gradients.extend((custom.rule)(g, y, &x[1..]));
             return gradients;
         }
-        Kind::Host(_) | Kind::Stored | Kind::Placeholder { .. } | Kind::Variable(_) | Kind::Failed(_) => {
+        Kind::Host(_) | Kind::Stored | Kind::Placeholder(_) | Kind::Variable(_) | Kind::Failed(_) => {
             return vec![];
         }
     };

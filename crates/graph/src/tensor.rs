@@ -40,8 +40,8 @@ pub(crate) enum Kind {
     Host(Arc<[u8]>),
     /// A value that was born on a device; the node's `value` holds it.
     Stored,
-    /// The n-th argument of a function being traced.
-    Placeholder { trace: TraceId, index: usize },
+    /// An argument of a function being traced.
+    Placeholder(TraceId),
     /// A variable's value at one moment, or a state of the function being traced.
     Variable(Reading),
     /// The first input, with a gradient of the user's own for the others.

@@ -1,0 +1,342 @@
+//! Instructions over blocks of lanes: loops that the compiler vectorises, for each instruction set.
+//!
+//! A lane holds 32 bits: an `f32`, `i32`, `u32`, or 0 or 1 for a `bool`.
+
+use crate::cpu::isa::multiversion;
+use crate::dtype::{DType, Scalar};
+use crate::math;
+use crate::op::{BinaryOp, CompareOp, ReduceOp, UnaryOp};
+
+/// What an instruction computes from its operands.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Kind {
+    Unary(UnaryOp, Scalar),
+    Binary(BinaryOp, Scalar),
+    Compare(CompareOp, Scalar),
+    Select,
+    Cast(Scalar, Scalar),
+    Round(DType),
+    Random,
+}
+
+/// An operand: one value per lane, or one for all.
+#[derive(Clone, Copy)]
+pub(crate) enum Source<'a> {
+    Lanes(&'a [u32]),
+    Splat(u32),
+}
+
+/// A type that a lane may hold.
+trait Lane: Copy {
+    fn of(bits: u32) -> Self;
+    fn bits(self) -> u32;
+}
+
+macro_rules! lane {
+    ($type:ty, $of:expr, $bits:expr) => {
+        impl Lane for $type {
+            #[inline(always)]
+            fn of(bits: u32) -> Self {
+                ($of)(bits)
+            }
+            #[inline(always)]
+            fn bits(self) -> u32 {
+                ($bits)(self)
+            }
+        }
+    };
+}
+lane!(f32, f32::from_bits, f32::to_bits);
+lane!(i32, |b| b as i32, |v| v as u32);
+lane!(u32, |b| b, |v| v);
+lane!(bool, |b| b != 0, u32::from);
+
+#[inline(always)]
+fn map<A: Lane, R: Lane>(a: Source, out: &mut [u32], f: impl Fn(A) -> R) {
+    match a {
+        Source::Lanes(a) => {
+            for (out, a) in out.iter_mut().zip(a) {
+                *out = f(A::of(*a)).bits();
+            }
+        }
+        Source::Splat(a) => out.fill(f(A::of(a)).bits()),
+    }
+}
+
+#[inline(always)]
+fn zip<A: Lane, R: Lane>(a: Source, b: Source, out: &mut [u32], f: impl Fn(A, A) -> R) {
+    match (a, b) {
+        (Source::Lanes(a), Source::Lanes(b)) => {
+            for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+                *out = f(A::of(*a), A::of(*b)).bits();
+            }
+        }
+        (Source::Lanes(a), Source::Splat(b)) => {
+            let b = A::of(b);
+            for (out, a) in out.iter_mut().zip(a) {
+                *out = f(A::of(*a), b).bits();
+            }
+        }
+        (Source::Splat(a), Source::Lanes(b)) => {
+            let a = A::of(a);
+            for (out, b) in out.iter_mut().zip(b) {
+                *out = f(a, A::of(*b)).bits();
+            }
+        }
+        (Source::Splat(a), Source::Splat(b)) => out.fill(f(A::of(a), A::of(b)).bits()),
+    }
+}
+
+#[inline(always)]
+fn unary_f32(op: UnaryOp, a: Source, out: &mut [u32]) {
+    match op {
+        UnaryOp::Neg => map(a, out, |x: f32| -x),
+        UnaryOp::Abs => map(a, out, f32::abs),
+        UnaryOp::Sign => map(a, out, math::sign),
+        UnaryOp::Exp => map(a, out, math::exp),
+        UnaryOp::Expm1 => map(a, out, math::expm1),
+        UnaryOp::Log => map(a, out, math::log),
+        UnaryOp::Log1p => map(a, out, math::log1p),
+        UnaryOp::Sqrt => map(a, out, math::sqrt),
+        UnaryOp::Rsqrt => map(a, out, math::rsqrt),
+        UnaryOp::Sin => map(a, out, math::sin),
+        UnaryOp::Cos => map(a, out, math::cos),
+        UnaryOp::Tanh => map(a, out, math::tanh),
+        UnaryOp::Atan => map(a, out, math::atan),
+        UnaryOp::Erf => map(a, out, math::erf),
+        UnaryOp::Sigmoid => map(a, out, math::sigmoid),
+        UnaryOp::Floor => map(a, out, f32::floor),
+        UnaryOp::Ceil => map(a, out, f32::ceil),
+        UnaryOp::Round => map(a, out, math::round),
+        UnaryOp::Trunc => map(a, out, f32::trunc),
+        UnaryOp::IsNan => map(a, out, math::is_nan),
+        UnaryOp::Not => unreachable!("verified: not on floats"),
+    }
+}
+
+#[inline(always)]
+fn unary(op: UnaryOp, scalar: Scalar, a: Source, out: &mut [u32]) {
+    match (scalar, op) {
+        (Scalar::F32, _) => unary_f32(op, a, out),
+        (Scalar::Bool, _) => map(a, out, |x: bool| !x),
+        (_, UnaryOp::Not) => map(a, out, |x: u32| !x),
+        (_, UnaryOp::Neg) => map(a, out, u32::wrapping_neg),
+        (Scalar::I32, UnaryOp::Abs) => map(a, out, i32::wrapping_abs),
+        (Scalar::I32, _) => map(a, out, math::sign_i32),
+        (Scalar::U32, UnaryOp::Sign) => map(a, out, |x: u32| x.min(1)),
+        (Scalar::U32, _) => map(a, out, |x: u32| x),
+    }
+}
+
+#[inline(always)]
+fn binary_f32(op: BinaryOp, a: Source, b: Source, out: &mut [u32]) {
+    match op {
+        BinaryOp::Add => zip(a, b, out, |a: f32, b| a + b),
+        BinaryOp::Sub => zip(a, b, out, |a: f32, b| a - b),
+        BinaryOp::Mul => zip(a, b, out, |a: f32, b| a * b),
+        BinaryOp::Div => zip(a, b, out, |a: f32, b| a / b),
+        BinaryOp::Rem => zip(a, b, out, math::rem),
+        BinaryOp::Pow => zip(a, b, out, math::pow),
+        BinaryOp::Max => zip(a, b, out, math::max),
+        BinaryOp::Min => zip(a, b, out, math::min),
+        BinaryOp::Atan2 => zip(a, b, out, math::atan2),
+        _ => unreachable!("verified: bit operations take no floats"),
+    }
+}
+
+#[inline(always)]
+fn binary_integer(op: BinaryOp, signed: bool, a: Source, b: Source, out: &mut [u32]) {
+    match (op, signed) {
+        (BinaryOp::Add, _) => zip(a, b, out, u32::wrapping_add),
+        (BinaryOp::Sub, _) => zip(a, b, out, u32::wrapping_sub),
+        (BinaryOp::Mul, _) => zip(a, b, out, u32::wrapping_mul),
+        (BinaryOp::And, _) => zip(a, b, out, |a: u32, b| a & b),
+        (BinaryOp::Or, _) => zip(a, b, out, |a: u32, b| a | b),
+        (BinaryOp::Xor, _) => zip(a, b, out, |a: u32, b| a ^ b),
+        (BinaryOp::Shl, _) => zip(a, b, out, math::shl_u32),
+        (BinaryOp::Div, true) => zip(a, b, out, math::div_i32),
+        (BinaryOp::Rem, true) => zip(a, b, out, math::rem_i32),
+        (BinaryOp::Pow, true) => zip(a, b, out, math::pow_i32),
+        (BinaryOp::Max, true) => zip(a, b, out, |a: i32, b| a.max(b)),
+        (BinaryOp::Min, true) => zip(a, b, out, |a: i32, b| a.min(b)),
+        (BinaryOp::Shr, true) => zip(a, b, out, math::shr_i32),
+        (BinaryOp::Div, false) => zip(a, b, out, math::div_u32),
+        (BinaryOp::Rem, false) => zip(a, b, out, math::rem_u32),
+        (BinaryOp::Pow, false) => zip(a, b, out, math::pow_u32),
+        (BinaryOp::Max, false) => zip(a, b, out, |a: u32, b| a.max(b)),
+        (BinaryOp::Min, false) => zip(a, b, out, |a: u32, b| a.min(b)),
+        (BinaryOp::Shr, false) => zip(a, b, out, math::shr_u32),
+        (BinaryOp::Atan2, _) => unreachable!("verified: atan2 takes floats"),
+    }
+}
+
+#[inline(always)]
+fn binary(op: BinaryOp, scalar: Scalar, a: Source, b: Source, out: &mut [u32]) {
+    match scalar {
+        Scalar::F32 => binary_f32(op, a, b, out),
+        Scalar::I32 => binary_integer(op, true, a, b, out),
+        Scalar::U32 | Scalar::Bool => binary_integer(op, false, a, b, out),
+    }
+}
+
+#[inline(always)]
+fn compare_as<A: Lane + PartialOrd>(op: CompareOp, a: Source, b: Source, out: &mut [u32]) {
+    match op {
+        CompareOp::Eq => zip(a, b, out, |a: A, b| a == b),
+        CompareOp::Ne => zip(a, b, out, |a: A, b| a != b),
+        CompareOp::Lt => zip(a, b, out, |a: A, b| a < b),
+        CompareOp::Le => zip(a, b, out, |a: A, b| a <= b),
+        CompareOp::Gt => zip(a, b, out, |a: A, b| a > b),
+        CompareOp::Ge => zip(a, b, out, |a: A, b| a >= b),
+    }
+}
+
+#[inline(always)]
+fn compare(op: CompareOp, scalar: Scalar, a: Source, b: Source, out: &mut [u32]) {
+    match scalar {
+        Scalar::F32 => compare_as::<f32>(op, a, b, out),
+        Scalar::I32 => compare_as::<i32>(op, a, b, out),
+        Scalar::U32 | Scalar::Bool => compare_as::<u32>(op, a, b, out),
+    }
+}
+
+#[inline(always)]
+fn choose(condition: Source, a: Source, b: Source, out: &mut [u32]) {
+    let Source::Lanes(condition) = condition else {
+        let Source::Splat(bits) = condition else { return };
+        return map(if bits != 0 { a } else { b }, out, |x: u32| x);
+    };
+    let pick = |c: u32, a: u32, b: u32| if c != 0 { a } else { b };
+    match (a, b) {
+        (Source::Lanes(a), Source::Lanes(b)) => {
+            for (((out, c), a), b) in out.iter_mut().zip(condition).zip(a).zip(b) {
+                *out = pick(*c, *a, *b);
+            }
+        }
+        (Source::Lanes(a), Source::Splat(b)) => {
+            for ((out, c), a) in out.iter_mut().zip(condition).zip(a) {
+                *out = pick(*c, *a, b);
+            }
+        }
+        (Source::Splat(a), Source::Lanes(b)) => {
+            for ((out, c), b) in out.iter_mut().zip(condition).zip(b) {
+                *out = pick(*c, a, *b);
+            }
+        }
+        (Source::Splat(a), Source::Splat(b)) => {
+            for (out, c) in out.iter_mut().zip(condition) {
+                *out = pick(*c, a, b);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn cast(from: Scalar, to: Scalar, a: Source, out: &mut [u32]) {
+    match (from, to) {
+        (Scalar::F32, Scalar::I32) => map(a, out, |x: f32| x as i32),
+        (Scalar::F32, Scalar::U32) => map(a, out, |x: f32| x as u32),
+        (Scalar::F32, Scalar::Bool) => map(a, out, |x: f32| x != 0.0),
+        (Scalar::I32, Scalar::F32) => map(a, out, |x: i32| x as f32),
+        (Scalar::U32 | Scalar::Bool, Scalar::F32) => map(a, out, |x: u32| x as f32),
+        (Scalar::I32 | Scalar::U32, Scalar::Bool) => map(a, out, |x: u32| x != 0),
+        _ => map(a, out, |x: u32| x),
+    }
+}
+
+#[inline(always)]
+fn random(key: [Source; 2], counter: Source, out: &mut [u32]) {
+    if let (Source::Splat(first), Source::Splat(second), Source::Lanes(counter)) = (key[0], key[1], counter) {
+        for (out, counter) in out.iter_mut().zip(counter) {
+            *out = math::threefry2x32([first, second], [*counter, 0])[0];
+        }
+        return;
+    }
+    let at = |source: Source, i: usize| match source {
+        Source::Lanes(lanes) => lanes[i],
+        Source::Splat(bits) => bits,
+    };
+    for (i, out) in out.iter_mut().enumerate() {
+        *out = math::threefry2x32([at(key[0], i), at(key[1], i)], [at(counter, i), 0])[0];
+    }
+}
+
+#[inline(always)]
+fn compute_body(kind: Kind, args: [Source; 3], out: &mut [u32]) {
+    let [a, b, c] = args;
+    match kind {
+        Kind::Unary(op, scalar) => unary(op, scalar, a, out),
+        Kind::Binary(op, scalar) => binary(op, scalar, a, b, out),
+        Kind::Compare(op, scalar) => compare(op, scalar, a, b, out),
+        Kind::Select => choose(a, b, c, out),
+        Kind::Cast(from, to) => cast(from, to, a, out),
+        Kind::Round(DType::F16) => map(a, out, |x: f32| half::f16::from_f32(x).to_f32()),
+        Kind::Round(DType::BF16) => map(a, out, |x: f32| half::bf16::from_f32(x).to_f32()),
+        Kind::Round(_) => map(a, out, |x: u32| x),
+        Kind::Random => random([a, b], c, out),
+    }
+}
+
+multiversion! {
+    /// Executes one instruction over `out.len()` lanes.
+    fn compute(kind: Kind, args: [Source<'_>; 3], out: &mut [u32]) = compute_body
+}
+
+/// `target = target op other`, lane by lane.
+#[inline(always)]
+fn accumulate_body(op: ReduceOp, scalar: Scalar, target: &mut [u32], other: &[u32]) {
+    #[inline(always)]
+    fn each<A: Lane>(target: &mut [u32], other: &[u32], f: impl Fn(A, A) -> A) {
+        for (target, other) in target.iter_mut().zip(other) {
+            *target = f(A::of(*target), A::of(*other)).bits();
+        }
+    }
+    match (scalar, op) {
+        (Scalar::F32, ReduceOp::Sum) => each(target, other, |a: f32, b| a + b),
+        (Scalar::F32, ReduceOp::Prod) => each(target, other, |a: f32, b| a * b),
+        (Scalar::F32, ReduceOp::Max) => each(target, other, math::max),
+        (Scalar::F32, ReduceOp::Min) => each(target, other, math::min),
+        (Scalar::Bool, ReduceOp::Sum) => each(target, other, |a: u32, b| a | b),
+        (Scalar::Bool, ReduceOp::Prod) => each(target, other, |a: u32, b| a & b),
+        (_, ReduceOp::Sum) => each(target, other, u32::wrapping_add),
+        (_, ReduceOp::Prod) => each(target, other, u32::wrapping_mul),
+        (Scalar::I32, ReduceOp::Max) => each(target, other, |a: i32, b| a.max(b)),
+        (Scalar::I32, ReduceOp::Min) => each(target, other, |a: i32, b| a.min(b)),
+        (_, ReduceOp::Max) => each(target, other, |a: u32, b| a.max(b)),
+        (_, ReduceOp::Min) => each(target, other, |a: u32, b| a.min(b)),
+    }
+}
+
+multiversion! {
+    /// Folds one block of lanes into another.
+    fn accumulate(op: ReduceOp, scalar: Scalar, target: &mut [u32], other: &[u32]) = accumulate_body
+}
+
+/// Lanes that a fold keeps side by side: a fixed tree, whatever the instruction set.
+const FOLD: usize = 64;
+
+#[inline(always)]
+fn fold_body(op: ReduceOp, scalar: Scalar, identity: u32, values: &[u32], result: &mut u32) {
+    let mut lanes = [identity; FOLD];
+    let (blocks, rest) = values.as_chunks::<FOLD>();
+    for block in blocks {
+        accumulate_body(op, scalar, &mut lanes, block);
+    }
+    accumulate_body(op, scalar, &mut lanes, rest);
+    let mut width = if blocks.is_empty() {
+        rest.len().next_power_of_two()
+    } else {
+        FOLD
+    };
+    while width > 1 {
+        width /= 2;
+        let (low, high) = lanes.split_at_mut(width);
+        accumulate_body(op, scalar, low, &high[..width]);
+    }
+    *result = lanes[0];
+}
+
+multiversion! {
+    /// Folds all lanes into one value, starting from the operation's identity.
+    fn fold(op: ReduceOp, scalar: Scalar, identity: u32, values: &[u32], result: &mut u32) = fold_body
+}
