@@ -1,5 +1,7 @@
 //! Every case on every executor of this machine against the interpreter, forward and gradients.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use kiln_graph::interpret::interpret_tensors;
 use kiln_graph::{DType, Device, Tensor, with_device};
 
@@ -114,9 +116,11 @@ fn differences(
     let magnitudes = magnitudes.unwrap_or_else(|e| panic!("{name}: {e}"));
     let tensors = build(false);
     let run = || Tensor::eval_all(&tensors).and_then(|()| tensors.iter().map(computed).collect());
-    let got: Vec<Vec<f64>> = match with_device(device, run) {
-        Ok(got) => got,
-        Err(error) => return vec![format!("{name}: {error}")],
+    // A panic is a difference too: it shall not hide those of other cases.
+    let got: Vec<Vec<f64>> = match catch_unwind(AssertUnwindSafe(|| with_device(device, run))) {
+        Ok(Ok(got)) => got,
+        Ok(Err(error)) => return vec![format!("{name}: {error}")],
+        Err(_) => return vec![format!("{name}: panicked")],
     };
     let compare = |i: usize| {
         let (expected, magnitudes) = (&expected[i][..], &magnitudes[i][..]);
