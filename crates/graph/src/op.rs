@@ -386,7 +386,8 @@ impl Op {
                     return Err("axis of unwindow".into());
                 }
                 out[*axis] = *length;
-                let last = (input[*axis].max(1) - 1) * stride + (input[axis + 1].max(1) - 1) * dilation;
+                let reach = |i: usize, step: usize| input[i].saturating_sub(1).saturating_mul(step);
+                let last = reach(*axis, *stride).saturating_add(reach(axis + 1, *dilation));
                 want(
                     out == shape && (last < *length || input.contains(&0)) && inputs[0].1 == dtype,
                     "extent of unwindow",
