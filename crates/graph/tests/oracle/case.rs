@@ -15,6 +15,8 @@ pub(crate) enum Tolerance {
     Absolute(f64),
     /// So many `u` of the largest element of the result.
     Largest(f64),
+    /// So many `u` of the largest element of the result or of 1.
+    Near(f64),
     /// Sums of so many terms: 4 · log₂ n · `u` of the sum of absolute values.
     Sum(usize),
     /// Sums of so many products: (8 + √n) · `u` of the sum of absolute values.

@@ -9,7 +9,7 @@ use crate::case::{Case, Tolerance};
 use crate::cases;
 
 /// The executors that open here; a missing one is said, not passed over in silence.
-fn devices() -> Vec<Device> {
+pub(crate) fn devices() -> Vec<Device> {
     let mut devices = vec![Device::cpu()];
     if cfg!(feature = "gpu") {
         match Device::open("gpu").or_else(|_| Device::open("software")) {
@@ -62,6 +62,7 @@ fn allowed(tolerance: Tolerance, dtype: DType, expected: f64, magnitude: f64, la
         Tolerance::Ulp(count) => (count * 2.0 * u * expected.abs()).max(2e-7),
         Tolerance::Absolute(distance) => distance,
         Tolerance::Largest(count) => count * u * largest,
+        Tolerance::Near(count) => count * u * largest.max(1.0),
         Tolerance::Sum(n) => 4.0 * (n.max(2) as f64).log2() * 2f64.powi(-24) * magnitude + stored,
         Tolerance::Products(n) => (8.0 + (n as f64).sqrt()) * 2f64.powi(-24) * magnitude + stored,
     }
@@ -102,7 +103,7 @@ impl Compared<'_> {
 }
 
 /// Where an executor differs from the interpreter on one build of a case.
-fn differences(
+pub(crate) fn differences(
     device: &Device,
     name: &str,
     tolerance: Tolerance,

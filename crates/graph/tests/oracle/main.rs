@@ -8,6 +8,7 @@ mod elementwise;
 mod executors;
 mod gradients;
 mod interpreter;
+mod random_graphs;
 mod structural;
 
 use std::collections::HashSet;
