@@ -1,6 +1,10 @@
 //! Random expressions on every executor against the interpreter: fusion, lowering and memory plans must not change
 //! what is computed. A failing seed is printed; `KILN_GRAPHS` sets how many are tried.
 
+use kiln_device::UnaryOp;
+use kiln_graph::graph::{Node, NodeId};
+use kiln_graph::interpret::{graph_of, interpret};
+use kiln_graph::op::Op;
 use kiln_graph::{Device, Tensor, gradients};
 
 use crate::case::{Tolerance, tensor_of};
@@ -67,15 +71,16 @@ impl Random {
 
     /// An operation on two tensors; the first where they do not fit.
     fn binary(&mut self, a: &Tensor, b: &Tensor) -> Tensor {
-        let made = match self.below(7) {
+        let made = match self.below(8) {
             0 => a + b,
             1 => a * b,
             2 => a - b,
             3 => a.maximum(b),
             4 => a / (b.square() + 1.0),
             5 => Tensor::concat(&[a.clone(), b.clone()], -1),
-            _ if a.rank() > 0 && b.rank() > 0 => a.swap_axes(0, -1).matmul(b) * 0.25,
-            _ => Tensor::select(&a.greater(0.0), a, b),
+            6 => a.swap_axes(0, -1).matmul(b) * 0.25,
+            // By place, not by value: rounding must not decide.
+            _ => Tensor::select(&Tensor::iota(a.shape(), 0).greater(0), a, b),
         };
         if made.error().is_none() { made } else { a.clone() }
     }
@@ -108,6 +113,20 @@ fn expression(seed: u64, steps: usize, with_gradients: bool) -> Vec<Tensor> {
     outputs
 }
 
+/// True where rounding decides a comparison or a sign: there executors may differ.
+fn on_a_kink(tensors: &[Tensor]) -> bool {
+    let (mut graph, leaves) = graph_of(&[], tensors).expect("a graph");
+    graph.outputs = (0..graph.nodes.len() as u32).map(NodeId).collect();
+    let values = interpret(&graph, &leaves).expect("values").outputs;
+    let decided_by_rounding = |node: &Node| {
+        let operand = |i: usize| node.inputs.get(i).map(|id| &values[id.index()]);
+        let distance = |i: usize| operand(0).map_or(0.0, |a| a[i]) - operand(1).map_or(0.0, |b| b[i]);
+        let compares = matches!(node.op, Op::Compare(_) | Op::Unary(UnaryOp::Sign));
+        compares && (0..node.len()).any(|i| distance(i) != 0.0 && distance(i).abs() < 1e-5)
+    };
+    graph.nodes.iter().any(decided_by_rounding)
+}
+
 /// What is wrong with the first steps of a seed's expression.
 fn wrong(device: &Device, seed: u64, steps: usize, with_gradients: bool) -> Option<String> {
     let kind = if with_gradients { ", with gradients" } else { "" };
@@ -122,7 +141,7 @@ fn random_expressions_agree() {
     for device in devices() {
         let shortest = |seed: u64| {
             let longest = 4 + Random(seed).below(24);
-            wrong(&device, seed, longest, true)?;
+            wrong(&device, seed, longest, true).filter(|_| !on_a_kink(&expression(seed, longest, true)))?;
             let mut shorter = (1..=longest).flat_map(|steps| [(steps, false), (steps, true)]);
             shorter.find_map(|(steps, with_gradients)| wrong(&device, seed, steps, with_gradients))
         };
