@@ -40,9 +40,9 @@ mod tests {
 ";
 
     fn validate(text: &str, values: &[(&str, &str)]) {
-        let text = values.iter().fold(text.to_owned(), |text, (key, value)| {
-            text.replace(&format!("{{{{{key}}}}}"), value)
-        });
+        let text = values
+            .iter()
+            .fold(text.to_owned(), |text, (key, value)| text.replace(&format!("{{{{{key}}}}}"), value));
         let text = format!("{BUFFERS}{text}");
         let module =
             naga::front::wgsl::parse_str(&text).unwrap_or_else(|e| panic!("{}", e.emit_to_string(&text)));
@@ -64,12 +64,7 @@ mod tests {
     #[test]
     fn scatter() {
         let text = SCATTER.replace("b1[mine]", "b2[mine]");
-        let sizes = [
-            ("parts", "1u"),
-            ("targets", "5u"),
-            ("updates", "9u"),
-            ("width", "7u"),
-        ];
+        let sizes = [("parts", "1u"), ("targets", "5u"), ("updates", "9u"), ("width", "7u")];
         let code = [
             ("once", ""),
             ("register", "f32"),
@@ -83,12 +78,7 @@ mod tests {
 
     #[test]
     fn scan() {
-        let sizes = [
-            ("lines", "6u"),
-            ("inner", "2u"),
-            ("length", "5u"),
-            ("position", "step"),
-        ];
+        let sizes = [("lines", "6u"), ("inner", "2u"), ("length", "5u"), ("position", "step")];
         let code = [
             ("once", ""),
             ("register", "f32"),
@@ -102,17 +92,9 @@ mod tests {
 
     #[test]
     fn sort() {
-        for (pairs, barrier) in [
-            (SORT_LOCAL, "workgroupBarrier();"),
-            (SORT_GLOBAL, "storageBarrier();"),
-        ] {
+        for (pairs, barrier) in [(SORT_LOCAL, "workgroupBarrier();"), (SORT_GLOBAL, "storageBarrier();")] {
             let text = format!("{SORT_RANK_F32}{}", SORT.replace("{{pairs}}", pairs));
-            let sizes = [
-                ("lines", "6u"),
-                ("length", "5u"),
-                ("padded", "8u"),
-                ("capacity", "8"),
-            ];
+            let sizes = [("lines", "6u"), ("length", "5u"), ("padded", "8u"), ("capacity", "8")];
             let code = [
                 ("once", ""),
                 ("register", "f32"),

@@ -48,10 +48,7 @@ fn clamp(x: f32, low: f32, high: f32) -> f32 {
 #[inline(always)]
 fn nearest(x: f32) -> (f32, i32) {
     let shifted = x + MAGIC;
-    (
-        shifted - MAGIC,
-        (shifted.to_bits() as i32).wrapping_sub(MAGIC.to_bits() as i32),
-    )
+    (shifted - MAGIC, (shifted.to_bits() as i32).wrapping_sub(MAGIC.to_bits() as i32))
 }
 
 /// `(e^r − 1 − r) / r²` for |r| ≤ ln 2 / 2.
@@ -229,19 +226,11 @@ pub fn atan2(y: f32, x: f32) -> f32 {
     // Equal infinities count as equal numbers. A quarter of large ones, because the sum of the two must be finite.
     let quarter = if high > 1e37 { 0.25 } else { 1.0 };
     let low = if low == f32::INFINITY { 1.0 } else { low * quarter };
-    let high = if tall == wide && high == f32::INFINITY {
-        1.0
-    } else {
-        high * quarter
-    };
+    let high = if tall == wide && high == f32::INFINITY { 1.0 } else { high * quarter };
     let high = if high == 0.0 { 1.0 } else { high };
     let endless = high == f32::INFINITY;
     let angle = atan_ratio(if endless { 0.0 } else { low }, if endless { 1.0 } else { high });
-    let angle = if steep {
-        std::f32::consts::FRAC_PI_2 - angle
-    } else {
-        angle
-    };
+    let angle = if steep { std::f32::consts::FRAC_PI_2 - angle } else { angle };
     let left = (x.to_bits() as i32) < 0;
     let angle = if left { std::f32::consts::PI - angle } else { angle };
     let unordered = is_nan(x) || is_nan(y);
@@ -378,11 +367,7 @@ pub fn pow(a: f32, b: f32) -> f32 {
     let low = (y - y_high) * log_high + y * log_low;
     let high = y_high * log_high;
     let saturated = (high + low).abs() > 200.0;
-    let high = if saturated {
-        clamp(high, -200.0, 200.0)
-    } else {
-        high
-    };
+    let high = if saturated { clamp(high, -200.0, 200.0) } else { high };
     let low = if saturated { 0.0 } else { low };
     let (n, whole) = nearest(high + low);
     let r = ((high - n) + low) * std::f32::consts::LN_2;
@@ -391,11 +376,7 @@ pub fn pow(a: f32, b: f32) -> f32 {
     let at_zero = if grows { 0.0 } else { f32::INFINITY };
     let at_infinity = if grows { f32::INFINITY } else { 0.0 };
     let result = if magnitude == 0.0 { at_zero } else { inside };
-    let result = if magnitude == f32::INFINITY {
-        at_infinity
-    } else {
-        result
-    };
+    let result = if magnitude == f32::INFINITY { at_infinity } else { result };
     let whole_power = b.trunc() == b;
     let half = b * 0.5;
     // From 2^24 on every float is an even integer, so that its half is whole too.
@@ -403,10 +384,6 @@ pub fn pow(a: f32, b: f32) -> f32 {
     let negative = (a.to_bits() >> 31) == 1;
     let result = if negative && odd { -result } else { result };
     let no_root = a < 0.0 && magnitude < f32::INFINITY && !whole_power;
-    let result = if no_root || is_nan(a) || is_nan(b) {
-        f32::NAN
-    } else {
-        result
-    };
+    let result = if no_root || is_nan(a) || is_nan(b) { f32::NAN } else { result };
     if a == 1.0 || b == 0.0 { 1.0 } else { result }
 }

@@ -74,10 +74,7 @@ fn program(
         steps: kernels
             .iter()
             .map(|(kernel, buffers)| {
-                Step::Launch(Launch {
-                    kernel: (*kernel).clone(),
-                    buffers: buffers.to_vec(),
-                })
+                Step::Launch(Launch { kernel: (*kernel).clone(), buffers: buffers.to_vec() })
             })
             .collect(),
         checks,
@@ -141,9 +138,7 @@ fn check(device: &Device, case: &Case) -> Result<(), String> {
         };
         for (at, (got, want)) in from_host(binding.dtype, &bytes).into_iter().zip(want).enumerate() {
             if !agree(got, *want, tolerance) {
-                let Kernel {
-                    name, rows, inner, ..
-                } = &case.kernel;
+                let Kernel { name, rows, inner, .. } = &case.kernel;
                 return Err(format!(
                     "{name} {rows:?}×{inner:?}: buffer {n} element {at}: {got} instead of {want}\n{}",
                     executable.sources()[0]
@@ -162,12 +157,7 @@ fn every_kernel_means_what_the_contract_says() {
         let start = std::time::Instant::now();
         wrong.extend(check(&device, &case).err());
         if std::env::var_os("KILN_TEST_TIMES").is_some() {
-            eprintln!(
-                "{} {:?}: {:?}",
-                case.kernel.name,
-                case.kernel.rows,
-                start.elapsed()
-            );
+            eprintln!("{} {:?}: {:?}", case.kernel.name, case.kernel.rows, start.elapsed());
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
@@ -181,12 +171,7 @@ fn checked(count: usize, site: u32) -> Kernel {
         Instr::Const(Value::I32(100)),
         Instr::Compare(CompareOp::Lt, 0, 1),
         Instr::Index(affine(&[1], 0)),
-        Instr::Check {
-            ok: 2,
-            value: 0,
-            position: 3,
-            site,
-        },
+        Instr::Check { ok: 2, value: 0, position: 3, site },
         Instr::Binary(BinaryOp::Add, 0, 0),
         store(1, map(&[1], 0), 5),
     ];
@@ -195,11 +180,7 @@ fn checked(count: usize, site: u32) -> Kernel {
 }
 
 fn site(op: &str) -> CheckSite {
-    CheckSite {
-        op: op.into(),
-        bound: 100,
-        at: String::new(),
-    }
+    CheckSite { op: op.into(), bound: 100, at: String::new() }
 }
 
 fn words(values: &[i32]) -> Vec<u8> {
@@ -218,24 +199,15 @@ fn a_failed_check_is_reported_once_and_the_device_goes_on() {
     let mut values: Vec<i32> = (0..count as i32).map(|v| v % 40).collect();
     let run = |values: &[i32]| {
         let input = device.buffer_from(DType::I32, &words(values)).unwrap();
-        let buffers = [
-            input,
-            device.allocate(DType::I32, count).unwrap(),
-            device.allocate(DType::I32, count).unwrap(),
-        ];
+        let buffers =
+            [input, device.allocate(DType::I32, count).unwrap(), device.allocate(DType::I32, count).unwrap()];
         executable.run(&buffers).unwrap();
         device.download(&buffers[2], DType::I32, count - 1, 1)
     };
     assert_eq!(run(&values).unwrap(), words(&[4 * 39]));
     values[4000] = 70;
     match run(&values) {
-        Err(Error::IndexOutOfRange {
-            op,
-            value,
-            position,
-            bound,
-            ..
-        }) => {
+        Err(Error::IndexOutOfRange { op, value, position, bound, .. }) => {
             assert_eq!((op.as_str(), value, position, bound), ("second", 140, 4000, 100));
         }
         other => panic!("{other:?}"),
@@ -244,9 +216,7 @@ fn a_failed_check_is_reported_once_and_the_device_goes_on() {
         values[at] = 1000 + at as i32;
     }
     match run(&values) {
-        Err(Error::IndexOutOfRange {
-            op, value, position, ..
-        }) => {
+        Err(Error::IndexOutOfRange { op, value, position, .. }) => {
             assert_eq!((op.as_str(), value, position), ("first", 1300, 300));
         }
         other => panic!("{other:?}"),
@@ -267,12 +237,7 @@ fn programs_replay_with_other_buffers_and_temporaries() {
         &[(DType::I32, count); 4],
         vec![site("check")],
     );
-    let copy = Step::Copy {
-        from: 1,
-        to: 2,
-        dtype: DType::I32,
-        count,
-    };
+    let copy = Step::Copy { from: 1, to: 2, dtype: DType::I32, count };
     program.steps.insert(1, copy);
     program.buffers[1].role = Role::Temporary;
     program.buffers[2].role = Role::Temporary;
@@ -280,19 +245,14 @@ fn programs_replay_with_other_buffers_and_temporaries() {
     let executable = device.compile(program).unwrap();
     assert_eq!(executable.sources().len(), 2);
     for round in 0..20 {
-        let input = device
-            .buffer_from(DType::I32, &words(&vec![round; count]))
-            .unwrap();
+        let input = device.buffer_from(DType::I32, &words(&vec![round; count])).unwrap();
         let output = device.allocate(DType::I32, count).unwrap();
         executable.run(&[input.clone(), output.clone()]).unwrap();
         let got = device.download(&output, DType::I32, 0, count).unwrap();
         assert_eq!(got, words(&vec![4 * round; count]));
         if round == 3 {
             assert_eq!(executable.profile(&[input.clone(), output]).unwrap().len(), 3);
-            assert!(matches!(
-                executable.run(std::slice::from_ref(&input)),
-                Err(Error::Buffer(_))
-            ));
+            assert!(matches!(executable.run(std::slice::from_ref(&input)), Err(Error::Buffer(_))));
             assert!(matches!(
                 executable.run(&[input.clone(), device.allocate(DType::I32, 3).unwrap()]),
                 Err(Error::Buffer(_))
@@ -305,18 +265,10 @@ fn programs_replay_with_other_buffers_and_temporaries() {
 fn a_buffer_that_is_written_is_not_bound_twice() {
     let Some((device, _turn)) = device() else { return };
     let kernel = checked(10, 0);
-    let program = program(
-        &device,
-        &[(&kernel, &[0, 1])],
-        &[(DType::I32, 10); 2],
-        vec![site("check")],
-    );
+    let program = program(&device, &[(&kernel, &[0, 1])], &[(DType::I32, 10); 2], vec![site("check")]);
     let executable = device.compile(program).unwrap();
     let buffer = device.buffer_from(DType::I32, &words(&[0; 10])).unwrap();
-    assert!(matches!(
-        executable.run(&[buffer.clone(), buffer]),
-        Err(Error::Buffer(_))
-    ));
+    assert!(matches!(executable.run(&[buffer.clone(), buffer]), Err(Error::Buffer(_))));
     device.synchronize().unwrap();
 }
 
@@ -338,11 +290,7 @@ fn elements_travel_unchanged() {
         let mut want = host.clone();
         want[3 * size..4 * size].copy_from_slice(&host[..size]);
         assert_eq!(device.download(&buffer, dtype, 0, 7).unwrap(), want, "{dtype}");
-        assert_eq!(
-            device.download(&buffer, dtype, 3, 2).unwrap(),
-            want[3 * size..5 * size],
-            "{dtype}"
-        );
+        assert_eq!(device.download(&buffer, dtype, 3, 2).unwrap(), want[3 * size..5 * size], "{dtype}");
         device.copy(&buffer, 1, &buffer, 4, dtype, 3).unwrap();
         want.copy_within(size..4 * size, 4 * size);
         assert_eq!(device.download(&buffer, dtype, 0, 7).unwrap(), want, "{dtype}");
@@ -350,10 +298,7 @@ fn elements_travel_unchanged() {
         let empty = device.allocate(dtype, 0).unwrap();
         assert_eq!(device.download(&empty, dtype, 0, 0).unwrap(), Vec::<u8>::new());
     }
-    let large: Vec<u8> = kernels::words(9 << 20, 3)
-        .into_iter()
-        .flat_map(u32::to_ne_bytes)
-        .collect();
+    let large: Vec<u8> = kernels::words(9 << 20, 3).into_iter().flat_map(u32::to_ne_bytes).collect();
     let buffer = device.buffer_from(DType::U32, &large).unwrap();
     assert!(device.download(&buffer, DType::U32, 0, 9 << 20).unwrap() == large);
 }
@@ -362,18 +307,10 @@ fn elements_travel_unchanged() {
 fn odd_halves_are_copied_inside_programs() {
     let Some((device, _turn)) = device() else { return };
     let host: Vec<u8> = (0..10u8).collect();
-    let spec = |n| BufferSpec {
-        role: Role::External(n),
-        bytes: 5 * device.element_size(DType::F16),
-    };
+    let spec = |n| BufferSpec { role: Role::External(n), bytes: 5 * device.element_size(DType::F16) };
     let program = Program {
         buffers: vec![spec(0), spec(1)],
-        steps: vec![Step::Copy {
-            from: 0,
-            to: 1,
-            dtype: DType::F16,
-            count: 3,
-        }],
+        steps: vec![Step::Copy { from: 0, to: 1, dtype: DType::F16, count: 3 }],
         checks: vec![],
     };
     let from = device.buffer_from(DType::F16, &host).unwrap();

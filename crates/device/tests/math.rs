@@ -62,12 +62,7 @@ fn check(f: impl Fn(f32) -> f32, op: UnaryOp, bound: f64, absolute: f64, range: 
         }
     }
     let want = math::unary_f64(op, f64::from(at));
-    assert!(
-        worst <= bound,
-        "{}({at}) is off by {worst} ulp: {} not {want}",
-        op.name(),
-        f(at)
-    );
+    assert!(worst <= bound, "{}({at}) is off by {worst} ulp: {} not {want}", op.name(), f(at));
 }
 
 #[test]
@@ -91,25 +86,15 @@ fn unary_functions_are_accurate_over_the_float_range() {
 
 #[test]
 fn zeros_keep_their_sign_and_infinities_saturate() {
-    let odd: [fn(f32) -> f32; 7] = [
-        math::expm1,
-        math::log1p,
-        math::sin,
-        math::tanh,
-        math::atan,
-        math::erf,
-        math::sign,
-    ];
+    let odd: [fn(f32) -> f32; 7] =
+        [math::expm1, math::log1p, math::sin, math::tanh, math::atan, math::erf, math::sign];
     for f in odd {
         assert_eq!(f(-0.0).to_bits(), (-0.0f32).to_bits());
         assert_eq!(f(0.0).to_bits(), 0);
     }
     let bounded: [fn(f32) -> f32; 3] = [math::tanh, math::erf, math::sign];
     for f in bounded {
-        assert_eq!(
-            (f(f32::INFINITY), f(f32::NEG_INFINITY), f(20.0)),
-            (1.0, -1.0, 1.0)
-        );
+        assert_eq!((f(f32::INFINITY), f(f32::NEG_INFINITY), f(20.0)), (1.0, -1.0, 1.0));
     }
     assert!(math::sin(f32::INFINITY).is_nan() && math::cos(f32::NEG_INFINITY).is_nan());
     let stays = |x: f32| math::sin(x).abs() <= 1.0 && math::cos(x).abs() <= 1.0;
@@ -142,10 +127,7 @@ fn pow_is_within_16_ulp_and_exact_at_the_edges() {
         let (got, want) = (math::pow(a, b), f64::from(a).powf(f64::from(b)));
         let inner = (1e-30..=1e30).contains(&want.abs());
         let bound = if inner { 16.0 } else { 64.0 };
-        assert!(
-            ulps(got, want) <= bound,
-            "pow({a:e}, {b:e}) = {got:e}, not {want:e}"
-        );
+        assert!(ulps(got, want) <= bound, "pow({a:e}, {b:e}) = {got:e}, not {want:e}");
         let negative = |nan: bool, sign: bool| !nan && sign;
         assert_eq!(
             negative(got.is_nan(), got.is_sign_negative()),
@@ -162,10 +144,7 @@ fn atan2_rem_max_and_min_follow_the_reference() {
         let want = math::binary_f64(BinaryOp::Atan2, x, y);
         let got = math::atan2(a, b);
         let fine = (f64::from(got) - want).abs() <= 4e-7 && (ulps(got, want) <= 8.0 || want.abs() < 1e-37);
-        assert!(
-            fine || (got.is_nan() && want.is_nan()),
-            "atan2({a:e}, {b:e}) = {got:e}, not {want:e}"
-        );
+        assert!(fine || (got.is_nan() && want.is_nan()), "atan2({a:e}, {b:e}) = {got:e}, not {want:e}");
         if want == 0.0 {
             assert_eq!(got.is_sign_negative(), want.is_sign_negative());
         }
@@ -175,63 +154,28 @@ fn atan2_rem_max_and_min_follow_the_reference() {
         assert!(ulps(math::max(a, b), math::binary_f64(BinaryOp::Max, x, y)) == 0.0);
         assert!(ulps(math::min(a, b), math::binary_f64(BinaryOp::Min, x, y)) == 0.0);
     }
-    assert_eq!(
-        (math::rem(-1.0, 3.0), math::rem(1.0, -3.0), math::rem(5.5, 2.0)),
-        (2.0, -2.0, 1.5)
-    );
+    assert_eq!((math::rem(-1.0, 3.0), math::rem(1.0, -3.0), math::rem(5.5, 2.0)), (2.0, -2.0, 1.5));
 }
 
 #[test]
 fn integers_divide_downwards() {
-    let cases = [
-        (7, 2, 3, 1),
-        (-7, 2, -4, 1),
-        (7, -2, -4, -1),
-        (-7, -2, 3, -1),
-        (5, 0, 0, 0),
-    ];
+    let cases = [(7, 2, 3, 1), (-7, 2, -4, 1), (7, -2, -4, -1), (-7, -2, 3, -1), (5, 0, 0, 0)];
     for (a, b, quotient, rest) in cases {
-        assert_eq!(
-            (math::div_i32(a, b), math::rem_i32(a, b)),
-            (quotient, rest),
-            "{a} by {b}"
-        );
+        assert_eq!((math::div_i32(a, b), math::rem_i32(a, b)), (quotient, rest), "{a} by {b}");
     }
-    assert_eq!(
-        (math::div_i32(i32::MIN, -1), math::rem_i32(i32::MIN, -1)),
-        (i32::MIN, 0)
-    );
-    assert_eq!(
-        (math::div_u32(7, 0), math::rem_u32(7, 0), math::div_u32(7, 2)),
-        (0, 0, 3)
-    );
-    assert_eq!(
-        (math::pow_i32(-1, -3), math::pow_i32(2, -1), math::pow_i32(-3, 3)),
-        (-1, 0, -27)
-    );
-    assert_eq!(
-        (
-            math::shl_i32(1, 33),
-            math::shr_i32(-8, 1),
-            math::shr_u32(0x8000_0000, 31)
-        ),
-        (2, -4, 1)
-    );
+    assert_eq!((math::div_i32(i32::MIN, -1), math::rem_i32(i32::MIN, -1)), (i32::MIN, 0));
+    assert_eq!((math::div_u32(7, 0), math::rem_u32(7, 0), math::div_u32(7, 2)), (0, 0, 3));
+    assert_eq!((math::pow_i32(-1, -3), math::pow_i32(2, -1), math::pow_i32(-3, 3)), (-1, 0, -27));
+    assert_eq!((math::shl_i32(1, 33), math::shr_i32(-8, 1), math::shr_u32(0x8000_0000, 31)), (2, -4, 1));
 }
 
 #[test]
 fn threefry_matches_random123() {
     let ones = u32::MAX;
     assert_eq!(math::threefry2x32([0, 0], [0, 0]), [0x6b20_0159, 0x99ba_4efe]);
-    assert_eq!(
-        math::threefry2x32([ones, ones], [ones, ones]),
-        [0x1cb9_96fc, 0xbb00_2be7]
-    );
+    assert_eq!(math::threefry2x32([ones, ones], [ones, ones]), [0x1cb9_96fc, 0xbb00_2be7]);
     let pi = [0x243f_6a88, 0x85a3_08d3];
-    assert_eq!(
-        math::threefry2x32([0x1319_8a2e, 0x0370_7344], pi),
-        [0xc492_3a9c, 0x483d_f7a0]
-    );
+    assert_eq!(math::threefry2x32([0x1319_8a2e, 0x0370_7344], pi), [0xc492_3a9c, 0x483d_f7a0]);
 }
 
 #[test]

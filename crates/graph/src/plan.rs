@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use kiln_device::{Access, Binding, Body, Device, Instr, Kernel, Map, Program, Tape, Value};
 
 use crate::error::{Error, Result};
-use crate::fuse::{Fused, GroupId, Kind, Linear, Place, Spot, fuse, prepare};
+use crate::fuse::{Fused, GroupId, Kind, Linear, Place, Spot, fuse, prepare, reaches};
 use crate::graph::{Graph, NodeId};
 use crate::lower::{Context, Key, Lowered, Storage, lower};
 use crate::op::Op;
@@ -30,13 +30,17 @@ pub(crate) struct Plan {
     pub(crate) report: Report,
 }
 
+/// From every group to those that must run after it.
+type Edges = Vec<Vec<GroupId>>;
+
 /// Plans a graph for a device.
 pub(crate) fn plan(graph: &Graph, device: &Device) -> Result<Plan> {
-    let mut fused = fuse(prepare(graph))?;
-    let deferred = order_writes(&mut fused);
-    let riders = ride_along(&mut fused);
+    let fused = fuse(prepare(graph))?;
+    let mut edges = fused.readers.clone();
+    let deferred = order_writes(&fused, &mut edges);
+    let riders = ride_along(&fused, &mut edges);
     let storage = storages(&fused, &deferred);
-    let order = schedule(&fused, &riders)?;
+    let order = schedule(&fused, &edges, &riders)?;
     let mut context = Context { fused: &fused, storage: &storage, checks: vec![] };
     let mut lowered = vec![];
     for group in order {
@@ -52,8 +56,8 @@ pub(crate) fn plan(graph: &Graph, device: &Device) -> Result<Plan> {
 
 /// Puts the readers of a state before its writer. Where that cannot be, the value is written to memory of its own and
 /// copied at the end: those assignments, by number.
-fn order_writes(fused: &mut Fused) -> Vec<usize> {
-    let assigns = fused.prepared.graph.assigns.clone();
+fn order_writes(fused: &Fused, edges: &mut Edges) -> Vec<usize> {
+    let assigns = &fused.prepared.graph.assigns;
     let mut deferred = vec![];
     for (n, assign) in assigns.iter().enumerate() {
         let Some(writer) = fused.stored_by[assign.value.index()] else { continue };
@@ -70,7 +74,7 @@ fn order_writes(fused: &mut Fused) -> Vec<usize> {
                 if *reader == writer {
                     reads_what_it_writes(fused, writer, assign.value, assign.offset, place)
                 } else {
-                    !fused.reaches(writer, *reader)
+                    !reaches(edges, writer, *reader)
                 }
             });
         if !in_place {
@@ -78,8 +82,8 @@ fn order_writes(fused: &mut Fused) -> Vec<usize> {
             continue;
         }
         for (reader, _) in reads {
-            if reader != writer && !fused.readers[reader].contains(&writer) {
-                fused.readers[reader].push(writer);
+            if reader != writer && !edges[reader].contains(&writer) {
+                edges[reader].push(writer);
             }
         }
     }
@@ -126,7 +130,7 @@ fn reads_leaf(fused: &Fused, operand: NodeId, value: NodeId) -> bool {
 }
 
 /// Lets groups of scalars ride along in a kernel that neither needs them nor is needed by them: who hosts whom.
-fn ride_along(fused: &mut Fused) -> Vec<Option<GroupId>> {
+fn ride_along(fused: &Fused, edges: &mut Edges) -> Vec<Option<GroupId>> {
     let mut hosts = vec![None; fused.groups.len()];
     for rider in 0..fused.groups.len() {
         let group = &fused.groups[rider];
@@ -141,14 +145,14 @@ fn ride_along(fused: &mut Fused) -> Vec<Option<GroupId>> {
                 && hosts[*host].is_none()
                 && !matches!(other.kind, Kind::Whole(_))
                 && !shares_written_state(fused, rider, *host)
-                && !fused.reaches(rider, *host)
-                && !fused.reaches(*host, rider)
+                && !reaches(edges, rider, *host)
+                && !reaches(edges, *host, rider)
         };
         let Some(host) = (0..fused.groups.len()).rev().find(fits) else { continue };
         hosts[rider] = Some(host);
-        let moved = std::mem::take(&mut fused.readers[rider]);
-        fused.readers[host].extend(moved);
-        for (group, list) in fused.readers.iter_mut().enumerate() {
+        let moved = std::mem::take(&mut edges[rider]);
+        edges[host].extend(moved);
+        for (group, list) in edges.iter_mut().enumerate() {
             for reader in list.iter_mut().filter(|r| **r == rider) {
                 *reader = host;
             }
@@ -210,10 +214,10 @@ fn storages(fused: &Fused, deferred: &[usize]) -> Vec<Option<Storage>> {
 }
 
 /// Groups in an order that respects who reads what; among those that are ready, the one that the program made first.
-fn schedule(fused: &Fused, riders: &[Option<GroupId>]) -> Result<Vec<GroupId>> {
+fn schedule(fused: &Fused, edges: &Edges, riders: &[Option<GroupId>]) -> Result<Vec<GroupId>> {
     let runs = |g: GroupId| fused.groups[g].alive && riders[g].is_none();
     let mut waiting = vec![0usize; fused.groups.len()];
-    for list in fused.readers.iter() {
+    for list in edges {
         for reader in list {
             waiting[*reader] += 1;
         }
@@ -225,7 +229,7 @@ fn schedule(fused: &Fused, riders: &[Option<GroupId>]) -> Result<Vec<GroupId>> {
     let mut order = vec![];
     while let Some(std::cmp::Reverse((_, group))) = ready.pop() {
         order.push(group);
-        for reader in &fused.readers[group] {
+        for reader in &edges[group] {
             waiting[*reader] -= 1;
             if waiting[*reader] == 0 {
                 ready.push(std::cmp::Reverse((first(*reader), *reader)));

@@ -53,10 +53,7 @@ pub(crate) struct Segment {
 
 impl Line {
     pub(crate) fn new(affine: &Affine, axes: &Axes) -> Line {
-        Line {
-            strides: axes.iter().map(|(v, _)| affine.coefficients[*v]).collect(),
-            offset: affine.offset,
-        }
+        Line { strides: axes.iter().map(|(v, _)| affine.coefficients[*v]).collect(), offset: affine.offset }
     }
 
     pub(crate) fn add(&mut self, other: &Line, factor: i64) {
@@ -77,12 +74,7 @@ impl Line {
     }
 
     fn at(&self, coordinates: &[usize]) -> i64 {
-        let sum: i64 = self
-            .strides
-            .iter()
-            .zip(coordinates)
-            .map(|(s, c)| s * *c as i64)
-            .sum();
+        let sum: i64 = self.strides.iter().zip(coordinates).map(|(s, c)| s * *c as i64).sum();
         sum + self.offset
     }
 }
@@ -106,25 +98,15 @@ impl Walk {
                 });
             }
         }
-        let mut walk = Walk {
-            extents: axes.iter().map(|a| a.1).collect(),
-            base,
-            guards,
-        };
+        let mut walk = Walk { extents: axes.iter().map(|a| a.1).collect(), base, guards };
         walk.collapse();
-        assert!(
-            walk.extents.len() <= MAX_RANK && walk.guards.len() <= MAX_GUARDS,
-            "too many axes or guards"
-        );
+        assert!(walk.extents.len() <= MAX_RANK && walk.guards.len() <= MAX_GUARDS, "too many axes or guards");
         walk
     }
 
     /// The values of an affine function over these axes, as addresses.
     pub(crate) fn of_affine(affine: &Affine, axes: &Axes) -> Walk {
-        let map = Map {
-            base: affine.clone(),
-            guards: vec![],
-        };
+        let map = Map { base: affine.clone(), guards: vec![] };
         Walk::new(&map, axes)
     }
 
@@ -149,10 +131,7 @@ impl Walk {
         }
         for axis in (1..self.extents.len()).rev() {
             let inner = self.extents[axis] as i64;
-            if self
-                .lines()
-                .all(|l| l.strides[axis - 1] == l.strides[axis] * inner)
-            {
+            if self.lines().all(|l| l.strides[axis - 1] == l.strides[axis] * inner) {
                 let strides: Vec<i64> = self.lines().map(|l| l.strides[axis]).collect();
                 self.extents[axis - 1] *= self.extents[axis];
                 self.base.strides[axis - 1] = strides[0];
@@ -209,11 +188,7 @@ impl Walk {
         let mut coordinates = [0usize; MAX_RANK];
         let mut rest = start;
         for axis in (0..rank).rev() {
-            coordinates[axis] = if axis == 0 {
-                rest
-            } else {
-                rest % self.extents[axis]
-            };
+            coordinates[axis] = if axis == 0 { rest } else { rest % self.extents[axis] };
             rest /= self.extents[axis].max(1);
         }
         let last = rank - 1;
@@ -222,17 +197,10 @@ impl Walk {
         for (position, guard) in positions.iter_mut().zip(&self.guards) {
             *position = guard.position.at(&coordinates[..rank]);
         }
-        let single = self
-            .guards
-            .iter()
-            .any(|g| g.divisor > 1 && g.position.strides[last] % g.divisor != 0);
+        let single = self.guards.iter().any(|g| g.divisor > 1 && g.position.strides[last] % g.divisor != 0);
         let mut at = 0;
         while at < count {
-            let run = if single {
-                1
-            } else {
-                (self.extents[last] - coordinates[last]).min(count - at)
-            };
+            let run = if single { 1 } else { (self.extents[last] - coordinates[last]).min(count - at) };
             visit(self.segment(&positions, address, last, at, run));
             at += run;
             let mut axis = last;
@@ -241,11 +209,7 @@ impl Walk {
             loop {
                 coordinates[axis] += steps as usize;
                 let wrap = coordinates[axis] >= self.extents[axis] && axis > 0;
-                let moved = if wrap {
-                    steps - self.extents[axis] as i64
-                } else {
-                    steps
-                };
+                let moved = if wrap { steps - self.extents[axis] as i64 } else { steps };
                 address += self.base.strides[axis] * moved;
                 for (position, guard) in positions.iter_mut().zip(&self.guards) {
                     *position += guard.position.strides[axis] * moved;
@@ -327,11 +291,7 @@ impl Walk {
             for axis in (0..rank).rev() {
                 coordinates[axis] += steps as usize;
                 let wrap = coordinates[axis] >= self.extents[axis];
-                let moved = if wrap {
-                    steps - self.extents[axis] as i64
-                } else {
-                    steps
-                };
+                let moved = if wrap { steps - self.extents[axis] as i64 } else { steps };
                 address += self.base.strides[axis] * moved;
                 for (position, guard) in positions.iter_mut().zip(&self.guards) {
                     *position += guard.position.strides[axis] * moved;
@@ -352,10 +312,7 @@ fn inside(first: i64, step: i64, extent: i64) -> (i64, i64) {
     match step {
         1 => (-first, extent - first),
         -1 => (first - extent + 1, first + 1),
-        s if s > 0 => (
-            (-first + s - 1).div_euclid(s),
-            (extent - first + s - 1).div_euclid(s),
-        ),
+        s if s > 0 => ((-first + s - 1).div_euclid(s), (extent - first + s - 1).div_euclid(s)),
         s => ((first - extent - s).div_euclid(-s), first.div_euclid(-s) + 1),
     }
 }

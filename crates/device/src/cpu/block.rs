@@ -72,12 +72,7 @@ impl<'a> Block<'a> {
             }
             let shift = scratch.memory.as_ptr().align_offset(64);
             let memory = scratch.memory[shift..].as_mut_ptr();
-            let mut block = Block {
-                launched,
-                memory,
-                width: pitch,
-                lanes: &mut scratch.lanes[..slots],
-            };
+            let mut block = Block { launched, memory, width: pitch, lanes: &mut scratch.lanes[..slots] };
             body(&mut block)
         })
     }
@@ -122,14 +117,7 @@ impl<'a> Block<'a> {
                     let args = args.map(|a| self.source(a, count));
                     lanes::compute(self.launched.isa, *kind, args, self.slot_mut(*out, count));
                 }
-                Op::Load {
-                    walk,
-                    buffer,
-                    dtype,
-                    fill,
-                    borrow,
-                    out,
-                } => {
+                Op::Load { walk, buffer, dtype, fill, borrow, out } => {
                     let base = self.launched.bases.0[*buffer].cast_const();
                     match walk.contiguous() {
                         Some(first) if *borrow && dtype.host_size() == 4 => {
@@ -140,12 +128,7 @@ impl<'a> Block<'a> {
                         _ => load(base, *dtype, walk, *fill, start, self.slot_mut(*out, count)),
                     }
                 }
-                Op::Store {
-                    walk,
-                    buffer,
-                    dtype,
-                    value,
-                } => {
+                Op::Store { walk, buffer, dtype, value } => {
                     let base = self.launched.bases.0[*buffer];
                     store(base, *dtype, walk, self.source(*value, count), start, count);
                 }
@@ -157,23 +140,12 @@ impl<'a> Block<'a> {
                         }
                     });
                 }
-                Op::LoadAt {
-                    buffer,
-                    dtype,
-                    index,
-                    len,
-                    out,
-                } => {
+                Op::LoadAt { buffer, dtype, index, len, out } => {
                     let base = self.launched.bases.0[*buffer].cast_const();
                     let index = self.source(*index, count);
                     gather(base, *dtype, index, *len, self.slot_mut(*out, count));
                 }
-                Op::Check {
-                    ok,
-                    value,
-                    position,
-                    site,
-                } => self.check([*ok, *value, *position], *site, count),
+                Op::Check { ok, value, position, site } => self.check([*ok, *value, *position], *site, count),
                 Op::Expand { .. } | Op::Reduce { .. } => unreachable!("executed by the row loop"),
             }
         }

@@ -96,12 +96,7 @@ impl ContractKernel {
         kernels: Kernels,
     ) -> Result<ContractKernel> {
         let rows: Axes = kernel.rows.iter().copied().enumerate().collect();
-        let inner: Axes = kernel
-            .inner
-            .iter()
-            .enumerate()
-            .map(|(i, n)| (rows.len() + i, *n))
-            .collect();
+        let inner: Axes = kernel.inner.iter().enumerate().map(|(i, n)| (rows.len() + i, *n)).collect();
         let (batch_axes, m_axes, n_axes) = (&rows[..batch], &rows[batch..batch + m], &rows[batch + m..]);
         let (lhs, rhs) = (
             Side::new(kernel, lhs, [batch_axes, m_axes, &inner]),
@@ -164,10 +159,7 @@ impl ContractKernel {
 
     /// The left operand's runs, where it is read as it lies in memory.
     fn runs(&self) -> Option<&Separable> {
-        self.lhs
-            .runs
-            .as_ref()
-            .filter(|r| self.splits == 1 && (1..=LONGEST_RUN).contains(&r.run))
+        self.lhs.runs.as_ref().filter(|r| self.splits == 1 && (1..=LONGEST_RUN).contains(&r.run))
     }
 
     fn blocks(&self) -> (usize, usize) {
@@ -216,11 +208,7 @@ impl ContractKernel {
     /// The parts of a sum that are computed one after another: (first, length of a run, runs).
     fn steps(&self, (first, count): (usize, usize)) -> impl Iterator<Item = (usize, usize, usize)> {
         let run = self.runs().map_or(usize::MAX, |r| r.run);
-        let (unit, runs) = if run <= BLOCK_K {
-            (run, BLOCK_K / run)
-        } else {
-            (BLOCK_K, 1)
-        };
+        let (unit, runs) = if run <= BLOCK_K { (run, BLOCK_K / run) } else { (BLOCK_K, 1) };
         let mut at = first;
         std::iter::from_fn(move || {
             let left = first + count - at;
@@ -250,20 +238,11 @@ impl ContractKernel {
         at_least(&mut scratch.line, MAX_COLUMNS * BLOCK_K.max(BLOCK_N));
         for (first, length, runs) in self.steps(area.k) {
             let k = (first, length * runs);
-            let part = Part {
-                batch: area.batch,
-                rows: area.n,
-                k,
-            };
-            self.rhs
-                .pack(launched, part, tile_n, &mut scratch.line, &mut scratch.b);
+            let part = Part { batch: area.batch, rows: area.n, k };
+            self.rhs.pack(launched, part, tile_n, &mut scratch.line, &mut scratch.b);
             for top in (0..area.m.1).step_by(PANEL_M) {
                 let rows = (area.m.0 + top, PANEL_M.min(area.m.1 - top));
-                let part = Part {
-                    batch: area.batch,
-                    rows,
-                    k,
-                };
+                let part = Part { batch: area.batch, rows, k };
                 self.left(launched, part, (length, runs), scratch);
                 for j in (0..n).step_by(tile_n) {
                     for i in (0..rows.1).step_by(tile_m) {
@@ -295,9 +274,7 @@ impl ContractKernel {
     fn left(&self, launched: Launched, part: Part, (length, runs): (usize, usize), scratch: &mut Scratch) {
         let tile_m = self.kernels.rows;
         let Some(separable) = self.runs() else {
-            return self
-                .lhs
-                .pack(launched, part, tile_m, &mut scratch.line, &mut scratch.a);
+            return self.lhs.pack(launched, part, tile_m, &mut scratch.line, &mut scratch.a);
         };
         at_least(&mut scratch.table, PANEL_M.div_ceil(tile_m) * runs * MAX_ROWS);
         let base = launched.bases.0[self.lhs.buffer].cast::<f32>().cast_const();
@@ -307,13 +284,7 @@ impl ContractKernel {
             let first = part.batch * self.m + part.rows.0 + row;
             let table = &mut scratch.table[panel * runs * MAX_ROWS..][..runs * MAX_ROWS];
             let rows = (first, tile_m.min(part.rows.1 - row));
-            separable.fill(
-                rows,
-                run..run + runs,
-                MAX_ROWS,
-                [base, self.zeros.as_ptr()],
-                table,
-            );
+            separable.fill(rows, run..run + runs, MAX_ROWS, [base, self.zeros.as_ptr()], table);
         }
         debug_assert!(length <= self.zeros.len());
     }
@@ -324,11 +295,7 @@ impl ContractKernel {
             let point = |i: usize| (area.batch * self.m + area.m.0 + i) * self.n + area.n.0;
             // Rows that follow each other in memory and in the row space are one run of lanes.
             let whole = row == self.n;
-            let (lines, length) = if whole {
-                (1, area.m.1 * row)
-            } else {
-                (area.m.1, area.n.1)
-            };
+            let (lines, length) = if whole { (1, area.m.1 * row) } else { (area.m.1, area.n.1) };
             for i in 0..lines {
                 for first in (0..length).step_by(WIDTH) {
                     let count = WIDTH.min(length - first);
@@ -366,12 +333,7 @@ impl ContractKernel {
                     *sum += other;
                 }
             }
-            let area = Area {
-                batch,
-                m: (0, self.m),
-                n: (0, self.n),
-                k: (0, self.k),
-            };
+            let area = Area { batch, m: (0, self.m), n: (0, self.n), k: (0, self.k) };
             self.finish(launched, area, sum, self.n);
         }
     }
@@ -390,9 +352,7 @@ impl ContractKernel {
             Block::with(launched, self.slots, WIDTH, |block| {
                 for first in (0..self.n).step_by(WIDTH) {
                     let count = WIDTH.min(self.n - first);
-                    block
-                        .slot_mut(self.accumulator, count)
-                        .copy_from_slice(&sums[first..first + count]);
+                    block.slot_mut(self.accumulator, count).copy_from_slice(&sums[first..first + count]);
                     block.execute(&self.epilogue, task * self.n + first, count);
                 }
             });

@@ -323,11 +323,7 @@ fn fold_body(op: ReduceOp, scalar: Scalar, identity: u32, values: &[u32], result
         accumulate_body(op, scalar, &mut lanes, block);
     }
     accumulate_body(op, scalar, &mut lanes, rest);
-    let mut width = if blocks.is_empty() {
-        rest.len().next_power_of_two()
-    } else {
-        FOLD
-    };
+    let mut width = if blocks.is_empty() { rest.len().next_power_of_two() } else { FOLD };
     while width > 1 {
         width /= 2;
         let (low, high) = lanes.split_at_mut(width);

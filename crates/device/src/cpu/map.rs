@@ -28,12 +28,7 @@ impl MapKernel {
         let ops = translator.section(&schedule, 0, Level::Points, axes, &mut Vec::new());
         let points: usize = axes.iter().map(|a| a.1).product();
         let width = if translator.slots <= 6 { 1024 } else { 512 };
-        Ok(MapKernel {
-            ops,
-            slots: translator.slots,
-            width: width.min(points.max(1)),
-            points,
-        })
+        Ok(MapKernel { ops, slots: translator.slots, width: width.min(points.max(1)), points })
     }
 
     pub(crate) fn tasks(&self) -> usize {

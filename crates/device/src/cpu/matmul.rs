@@ -155,10 +155,7 @@ macro_rules! x86_tile {
                     }
                     Left::Rows(table) => {
                         for run in 0..t.runs {
-                            let rows = table
-                                .add(run * MAX_ROWS)
-                                .cast::<[*const f32; ROWS]>()
-                                .read();
+                            let rows = table.add(run * MAX_ROWS).cast::<[*const f32; ROWS]>().read();
                             for k in 0..t.k {
                                 let (b0, b1) = ($load(b), $load(b.add($lanes)));
                                 for (row, sums) in rows.iter().zip(&mut sums) {

@@ -56,11 +56,7 @@ impl Pool {
             self.clear();
             fresh(bytes)
         })?;
-        Some(Memory {
-            block,
-            bytes,
-            pool: self.clone(),
-        })
+        Some(Memory { block, bytes, pool: self.clone() })
     }
 
     fn free(&self) -> std::sync::MutexGuard<'_, Free> {

@@ -80,10 +80,8 @@ impl CpuExecutor {
     }
 
     pub(crate) fn with_threads(threads: usize) -> Result<CpuExecutor> {
-        let pool = Self::pool(threads).map_err(|e| Error::Open {
-            device: "cpu".into(),
-            reason: e.to_string(),
-        })?;
+        let pool =
+            Self::pool(threads).map_err(|e| Error::Open { device: "cpu".into(), reason: e.to_string() })?;
         Ok(CpuExecutor::build(pool))
     }
 
@@ -189,11 +187,7 @@ impl Executor for CpuExecutor {
         let _queue = self.queue();
         // SAFETY: as for `upload`; ranges of one buffer may overlap.
         unsafe {
-            std::ptr::copy(
-                from.pointer().add(first * size),
-                to.pointer().add(to_first * size),
-                count * size,
-            )
+            std::ptr::copy(from.pointer().add(first * size), to.pointer().add(to_first * size), count * size)
         };
         Ok(())
     }

@@ -43,11 +43,7 @@ impl Side {
         let (along_rows, along_k) = (alone(rows), alone(k));
         let rows_fast =
             along_k.last_stride() != 1 && (along_rows.last_stride() == 1 || product(k) < product(rows));
-        let order: Axes = if rows_fast {
-            [batch, k, rows].concat()
-        } else {
-            [batch, rows, k].concat()
-        };
+        let order: Axes = if rows_fast { [batch, k, rows].concat() } else { [batch, rows, k].concat() };
         let walk = Walk::new(&operand.map, &order);
         let strides = (along_rows.single_stride(), along_k.single_stride());
         let plain = match strides {
@@ -104,22 +100,13 @@ impl Side {
             Some(strides) => {
                 let point = self.point(part.batch, part.rows.0, part.k.0);
                 let first = self.walk.address(point).unwrap_or(0) as isize;
-                let base = launched.bases.0[self.buffer]
-                    .cast::<f32>()
-                    .cast_const()
-                    .wrapping_offset(first);
+                let base = launched.bases.0[self.buffer].cast::<f32>().cast_const().wrapping_offset(first);
                 for (panel, row) in (0..part.rows.1).step_by(width).enumerate() {
                     let target = &mut panels[panel * length * width..][..length * width];
                     let rows = width.min(part.rows.1 - row);
                     // SAFETY: the part lies within the matrix, whose elements all lie within the buffer.
                     unsafe {
-                        pack_plain(
-                            base.offset(row as isize * strides.0),
-                            strides,
-                            rows,
-                            width,
-                            target,
-                        )
+                        pack_plain(base.offset(row as isize * strides.0), strides, rows, width, target)
                     };
                 }
             }
@@ -139,11 +126,7 @@ impl Side {
         let length = part.k.1;
         for step in 0..length {
             let line = &mut line[..part.rows.1];
-            self.line(
-                launched,
-                self.point(part.batch, part.rows.0, part.k.0 + step),
-                line,
-            );
+            self.line(launched, self.point(part.batch, part.rows.0, part.k.0 + step), line);
             for (panel, lanes) in line.chunks(width).enumerate() {
                 let target = &mut panels[(panel * length + step) * width..][..width];
                 for (target, lane) in target.iter_mut().zip(lanes) {
@@ -214,11 +197,7 @@ unsafe fn copy_panel<const WIDTH: usize>(base: *const f32, k: isize, target: &mu
     let (columns, _) = target.as_chunks_mut::<WIDTH>();
     for (step, column) in columns.iter_mut().enumerate() {
         // SAFETY: the caller's promise.
-        *column = unsafe {
-            base.offset(step as isize * k)
-                .cast::<[f32; WIDTH]>()
-                .read_unaligned()
-        };
+        *column = unsafe { base.offset(step as isize * k).cast::<[f32; WIDTH]>().read_unaligned() };
     }
 }
 
@@ -233,9 +212,7 @@ unsafe fn transpose_panel<const WIDTH: usize>(base: *const f32, row: isize, targ
         for i in 0..WIDTH {
             // SAFETY: the caller's promise.
             let values = unsafe {
-                base.offset(i as isize * row + 4 * step as isize)
-                    .cast::<[f32; 4]>()
-                    .read_unaligned()
+                base.offset(i as isize * row + 4 * step as isize).cast::<[f32; 4]>().read_unaligned()
             };
             for (column, value) in four.iter_mut().zip(values) {
                 column[i] = value;

@@ -10,13 +10,7 @@ fn affine(a: &Affine) -> String {
         .iter()
         .enumerate()
         .filter(|(_, c)| **c != 0)
-        .map(|(v, c)| {
-            if *c == 1 {
-                format!("i{v}")
-            } else {
-                format!("{c}·i{v}")
-            }
-        })
+        .map(|(v, c)| if *c == 1 { format!("i{v}") } else { format!("{c}·i{v}") })
         .collect();
     if a.offset != 0 || terms.is_empty() {
         terms.push(a.offset.to_string());
@@ -28,11 +22,7 @@ fn address(map: &Map) -> String {
     let mut text = affine(&map.base);
     for guard in &map.guards {
         let position = affine(&guard.position);
-        let _ = write!(
-            text,
-            " + {}·(({position}) / {} in 0..{})",
-            guard.stride, guard.divisor, guard.extent
-        );
+        let _ = write!(text, " + {}·(({position}) / {} in 0..{})", guard.stride, guard.divisor, guard.extent);
     }
     text
 }
@@ -54,12 +44,9 @@ fn instruction(instr: &Instr) -> String {
         Instr::Random { key, counter } => format!("random r{} r{} r{counter}", key[0], key[1]),
         Instr::Reduce(op, a) => format!("reduce {} r{a}", op.name()),
         Instr::Accumulator => "accumulator".into(),
-        Instr::Check {
-            ok,
-            value,
-            position,
-            site,
-        } => format!("check r{ok}, value r{value} at r{position}, site {site}"),
+        Instr::Check { ok, value, position, site } => {
+            format!("check r{ok}, value r{value} at r{position}, site {site}")
+        }
     }
 }
 
@@ -71,10 +58,7 @@ fn tape(text: &mut String, tape: &Tape) {
 
 /// The kernel's loops, buffers and instructions, a line each.
 pub(crate) fn kernel(kernel: &Kernel) -> String {
-    let mut text = format!(
-        "{}: rows {:?} inner {:?}\n",
-        kernel.name, kernel.rows, kernel.inner
-    );
+    let mut text = format!("{}: rows {:?} inner {:?}\n", kernel.name, kernel.rows, kernel.inner);
     for (number, buffer) in kernel.buffers.iter().enumerate() {
         let _ = writeln!(text, "  b{number}: {} {:?}", buffer.dtype, buffer.access);
     }
@@ -83,24 +67,14 @@ pub(crate) fn kernel(kernel: &Kernel) -> String {
             text.push_str("map\n");
             tape(&mut text, body);
         }
-        Body::Row {
-            tape: body,
-            before,
-            phases,
-        } => {
+        Body::Row { tape: body, before, phases } => {
             let _ = writeln!(text, "row, before {before:?}");
             for phase in phases {
                 let _ = writeln!(text, "  phase each {:?} after {:?}", phase.each, phase.after);
             }
             tape(&mut text, body);
         }
-        Body::Contract {
-            batch,
-            m,
-            lhs,
-            rhs,
-            epilogue,
-        } => {
+        Body::Contract { batch, m, lhs, rhs, epilogue } => {
             let _ = writeln!(text, "contract, {batch} batch axes, {m} m axes");
             let _ = writeln!(text, "  lhs b{}[{}]", lhs.buffer, address(&lhs.map));
             let _ = writeln!(text, "  rhs b{}[{}]", rhs.buffer, address(&rhs.map));

@@ -67,13 +67,7 @@ fn translate(kernel: &Kernel, kernels: Kernels) -> Result<Work> {
             Work::Map(MapKernel::new(kernel, tape, &axes)?)
         }
         Body::Row { tape, before, phases } => Work::Row(RowKernel::new(kernel, tape, before, phases)?),
-        Body::Contract {
-            batch,
-            m,
-            lhs,
-            rhs,
-            epilogue,
-        } => Work::Contract(Box::new(ContractKernel::new(
+        Body::Contract { batch, m, lhs, rhs, epilogue } => Work::Contract(Box::new(ContractKernel::new(
             kernel,
             (*batch, *m),
             (lhs, rhs),
@@ -88,16 +82,9 @@ impl PreparedStep {
     fn new(step: &Step, kernels: Kernels) -> Result<PreparedStep> {
         let launch = match step {
             Step::Launch(launch) => launch,
-            Step::Copy {
-                from,
-                to,
-                dtype,
-                count,
-            } => {
+            Step::Copy { from, to, dtype, count } => {
                 return Ok(PreparedStep {
-                    work: Work::Copy {
-                        bytes: count * dtype.host_size(),
-                    },
+                    work: Work::Copy { bytes: count * dtype.host_size() },
                     once: None,
                     buffers: vec![*from, *to],
                     text: None,
@@ -139,11 +126,7 @@ impl PreparedStep {
                 let bases = launched.bases;
                 // SAFETY: both buffers hold `bytes` bytes; tasks copy disjoint ranges.
                 unsafe {
-                    std::ptr::copy(
-                        bases.0[0].add(first),
-                        bases.0[1].add(first),
-                        COPY.min(bytes - first),
-                    )
+                    std::ptr::copy(bases.0[0].add(first), bases.0[1].add(first), COPY.min(bytes - first))
                 };
             }),
         }
@@ -156,11 +139,8 @@ impl PreparedStep {
 impl PreparedProgram {
     pub(crate) fn new(executor: CpuExecutor, program: Program) -> Result<PreparedProgram> {
         let kernels = Kernels::new(executor.shared.isa);
-        let steps: Vec<PreparedStep> = program
-            .steps
-            .iter()
-            .map(|step| PreparedStep::new(step, kernels))
-            .collect::<Result<_>>()?;
+        let steps: Vec<PreparedStep> =
+            program.steps.iter().map(|step| PreparedStep::new(step, kernels)).collect::<Result<_>>()?;
         let temporary = |spec: &crate::program::BufferSpec| match spec.role {
             Role::External(_) => Ok(None),
             Role::Temporary => executor.allocate(spec.bytes).map(Some),
@@ -213,13 +193,7 @@ impl PreparedProgram {
         let Addresses { buffers, bindings } = &mut *addresses;
         self.resolve(external, buffers)?;
         let failure: Mutex<Option<Failure>> = Mutex::new(None);
-        let mut run = Run {
-            program: self,
-            buffers,
-            bindings,
-            failure: &failure,
-            report,
-        };
+        let mut run = Run { program: self, buffers, bindings, failure: &failure, report };
         match &shared.threads {
             Some(pool) if self.threaded => pool.install(|| run.all()),
             _ => run.all(),
@@ -251,8 +225,7 @@ impl Run<'_> {
         for (number, step) in self.program.steps.iter().enumerate() {
             let start = Instant::now();
             self.bindings.clear();
-            self.bindings
-                .extend(step.buffers.iter().map(|b| self.buffers[*b]));
+            self.bindings.extend(step.buffers.iter().map(|b| self.buffers[*b]));
             step.run(Launched {
                 isa: self.program.executor.shared.isa,
                 bases: Bases(self.bindings),

@@ -65,12 +65,7 @@ pub(crate) struct RowKernel {
 fn axes(kernel: &Kernel, order: Order) -> (Axes, Axes) {
     let rows: Axes = kernel.rows.iter().copied().enumerate().collect();
     let first = rows.len();
-    let inner: Axes = kernel
-        .inner
-        .iter()
-        .enumerate()
-        .map(|(i, n)| (first + i, *n))
-        .collect();
+    let inner: Axes = kernel.inner.iter().enumerate().map(|(i, n)| (first + i, *n)).collect();
     let full = match order {
         Order::InnerFast => rows.iter().chain(&inner).copied().collect(),
         Order::RowFast => inner.iter().chain(&rows).copied().collect(),
@@ -90,11 +85,7 @@ fn choose_order(kernel: &Kernel, tape: &Tape, phases: &[Phase]) -> Order {
         }
     }
     let many = kernel.rows.iter().product::<usize>() >= 4;
-    if balance > 0 && many {
-        Order::RowFast
-    } else {
-        Order::InnerFast
-    }
+    if balance > 0 && many { Order::RowFast } else { Order::InnerFast }
 }
 
 impl RowKernel {
@@ -109,11 +100,7 @@ impl RowKernel {
             Order::RowFast if rows <= BLOCK / 2 => (rows.max(1), (BLOCK / rows.max(1)).min(inner.max(1))),
             Order::RowFast => (BLOCK / 2, 1),
         };
-        let level = if order == Order::InnerFast && group == 1 {
-            Level::OneRow
-        } else {
-            Level::ManyRows
-        };
+        let level = if order == Order::InnerFast && group == 1 { Level::OneRow } else { Level::ManyRows };
         let keep = chunk >= inner;
         let mut translation = Translation {
             translator: Translator::new(kernel, tape)?,
@@ -124,26 +111,17 @@ impl RowKernel {
         let (before_ops, phase_ops) = translation.all(before, phases);
         let most = phase_ops.iter().map(|p| p.accumulators.len()).max().unwrap_or(0);
         if most > MAX_ACCUMULATORS {
-            return Err(Error::Kernel(format!(
-                "{}: too many reductions in one phase",
-                kernel.name
-            )));
+            return Err(Error::Kernel(format!("{}: too many reductions in one phase", kernel.name)));
         }
         let levels = translation.translator.slots + 1;
         let blocks = rows.div_ceil(group);
         let single = phases.len() == 1 && blocks < 16;
         let splits = if single {
-            (inner * group / TASK)
-                .clamp(1, 64)
-                .min(inner.div_ceil(chunk.max(1)).max(1))
+            (inner * group / TASK).clamp(1, 64).min(inner.div_ceil(chunk.max(1)).max(1))
         } else {
             1
         };
-        let partials = if splits > 1 {
-            blocks * splits * most * group
-        } else {
-            0
-        };
+        let partials = if splits > 1 { blocks * splits * most * group } else { 0 };
         Ok(RowKernel {
             before: before_ops,
             phases: phase_ops,
@@ -162,11 +140,7 @@ impl RowKernel {
 
     pub(crate) fn tasks(&self) -> usize {
         let blocks = self.rows.div_ceil(self.group);
-        if self.splits > 1 {
-            blocks * self.splits
-        } else {
-            blocks.div_ceil(self.blocks_of_task())
-        }
+        if self.splits > 1 { blocks * self.splits } else { blocks.div_ceil(self.blocks_of_task()) }
     }
 
     fn blocks_of_task(&self) -> usize {
@@ -290,18 +264,14 @@ impl RowKernel {
                     lanes.fill(*value);
                 }
             }
-            Order::RowFast => target
-                .chunks_exact_mut(rows)
-                .for_each(|lanes| lanes.copy_from_slice(source)),
+            Order::RowFast => target.chunks_exact_mut(rows).for_each(|lanes| lanes.copy_from_slice(source)),
         }
     }
 
     /// Folds the lanes of a block into one value for each of its rows.
     fn fold(&self, block: &mut Block, folds: &mut Folds, source: Arg, number: usize, count: usize) {
         let isa = block.launched.isa;
-        let Accumulator {
-            op, scalar, identity, ..
-        } = folds.phase.accumulators[number];
+        let Accumulator { op, scalar, identity, .. } = folds.phase.accumulators[number];
         let rows = folds.rows;
         let spare = self.levels - 1;
         let lanes = match block.source(source, rows * count) {
@@ -363,12 +333,7 @@ struct Folds<'a> {
 
 impl<'a> Folds<'a> {
     fn new(kernel: &'a RowKernel, phase: &'a PhaseOps, rows: usize) -> Folds<'a> {
-        Folds {
-            kernel,
-            phase,
-            rows,
-            counts: [[0; LEVELS]; MAX_ACCUMULATORS],
-        }
+        Folds { kernel, phase, rows, counts: [[0; LEVELS]; MAX_ACCUMULATORS] }
     }
 
     fn level(&self, number: usize, level: usize) -> usize {
@@ -401,13 +366,7 @@ impl<'a> Folds<'a> {
             out.fill(accumulator.identity);
             for level in (0..LEVELS).filter(|l| self.counts[number][*l] > 0) {
                 let values = block.slot(self.level(number, level), self.rows);
-                lanes::accumulate(
-                    block.launched.isa,
-                    accumulator.op,
-                    accumulator.scalar,
-                    out,
-                    values,
-                );
+                lanes::accumulate(block.launched.isa, accumulator.op, accumulator.scalar, out, values);
             }
         }
     }
@@ -424,20 +383,12 @@ struct Translation<'a> {
 
 impl Translation<'_> {
     fn all(&mut self, before: &[Reg], phases: &[Phase]) -> (Vec<Op>, Vec<PhaseOps>) {
-        let row_values: Vec<Reg> = before
-            .iter()
-            .chain(phases.iter().flat_map(|p| &p.after))
-            .copied()
-            .collect();
-        let schedule: Vec<Reg> = before
-            .iter()
-            .chain(phases.iter().flat_map(|p| p.each.iter().chain(&p.after)))
-            .copied()
-            .collect();
+        let row_values: Vec<Reg> =
+            before.iter().chain(phases.iter().flat_map(|p| &p.after)).copied().collect();
+        let schedule: Vec<Reg> =
+            before.iter().chain(phases.iter().flat_map(|p| p.each.iter().chain(&p.after))).copied().collect();
         self.plan(&schedule, &row_values);
-        let before_ops = self
-            .translator
-            .section(before, 0, Level::Points, &self.axes.0, &mut Vec::new());
+        let before_ops = self.translator.section(before, 0, Level::Points, &self.axes.0, &mut Vec::new());
         self.translator.mark_rows(before);
         let mut first = before.len();
         let mut translated = Vec::new();
@@ -468,21 +419,10 @@ impl Translation<'_> {
             translator.reduce(*reg, self.level, &mut accumulators, &mut expansions, &mut folds);
         }
         let after_first = first + phase.each.len();
-        let after = translator.section(
-            &phase.after,
-            after_first,
-            Level::Points,
-            &self.axes.0,
-            &mut Vec::new(),
-        );
+        let after =
+            translator.section(&phase.after, after_first, Level::Points, &self.axes.0, &mut Vec::new());
         translator.mark_rows(&phase.after);
         translator.end_phase();
-        PhaseOps {
-            expansions,
-            each,
-            folds,
-            after,
-            accumulators,
-        }
+        PhaseOps { expansions, each, folds, after, accumulators }
     }
 }

@@ -45,11 +45,8 @@ impl Separable {
                 }
                 line
             };
-            let mut walk = Walk {
-                extents: axes.iter().map(|a| a.1).collect(),
-                base: line(&map.base),
-                guards: vec![],
-            };
+            let mut walk =
+                Walk { extents: axes.iter().map(|a| a.1).collect(), base: line(&map.base), guards: vec![] };
             for guard in &map.guards {
                 let (low, high) = Line::new(&guard.position, &all).bounds(&all);
                 let position = line(&guard.position);
@@ -82,11 +79,7 @@ impl Separable {
             runs.push(line);
         });
         Some(Separable {
-            guards: rows
-                .guards
-                .iter()
-                .map(|g| (g.divisor, g.extent, g.stride))
-                .collect(),
+            guards: rows.guards.iter().map(|g| (g.divisor, g.extent, g.stride)).collect(),
             rows,
             runs,
             run,
@@ -126,11 +119,7 @@ impl Separable {
                     inside &= (0..*extent).contains(&coordinate);
                     address += coordinate * stride;
                 }
-                table[row] = Pointer(if inside {
-                    origin.wrapping_offset(address as isize)
-                } else {
-                    outside
-                });
+                table[row] = Pointer(if inside { origin.wrapping_offset(address as isize) } else { outside });
             }
             row += 1;
         });

@@ -187,10 +187,7 @@ impl<'a> Translator<'a> {
                     None => {
                         // Never from the free ones: it is written before the section's other instructions.
                         self.slots += 1;
-                        expansions.push(Op::Expand {
-                            row,
-                            out: self.slots - 1,
-                        });
+                        expansions.push(Op::Expand { row, out: self.slots - 1 });
                         self.expanded[reg] = Some(self.slots - 1);
                         self.slots - 1
                     }
@@ -219,11 +216,8 @@ impl<'a> Translator<'a> {
     }
 
     fn release(&mut self, reg: Reg, at: usize) {
-        let mut dead: Vec<usize> = self.tape.instrs[reg as usize]
-            .operands()
-            .iter()
-            .map(|r| self.root(*r) as usize)
-            .collect();
+        let mut dead: Vec<usize> =
+            self.tape.instrs[reg as usize].operands().iter().map(|r| self.root(*r) as usize).collect();
         dead.push(self.root(reg) as usize);
         dead.sort_unstable();
         dead.dedup();
@@ -256,31 +250,17 @@ impl<'a> Translator<'a> {
         if known || matches!(instr, Instr::Bitcast(..) | Instr::Accumulator | Instr::Reduce(..)) {
             return;
         }
-        let operands: Vec<Arg> = instr
-            .operands()
-            .iter()
-            .map(|r| self.arg(*r, level, expansions))
-            .collect();
+        let operands: Vec<Arg> = instr.operands().iter().map(|r| self.arg(*r, level, expansions)).collect();
         let binding = |buffer: &usize| self.kernel.buffers[*buffer].dtype;
         match instr {
             Instr::Store { buffer, map, .. } => {
                 let (walk, dtype, value) = (Walk::new(map, axes), binding(buffer), operands[0]);
-                ops.push(Op::Store {
-                    walk,
-                    buffer: *buffer,
-                    dtype,
-                    value,
-                });
+                ops.push(Op::Store { walk, buffer: *buffer, dtype, value });
                 return;
             }
             Instr::Check { site, .. } => {
                 let [ok, value, position] = [operands[0], operands[1], operands[2]];
-                ops.push(Op::Check {
-                    ok,
-                    value,
-                    position,
-                    site: *site,
-                });
+                ops.push(Op::Check { ok, value, position, site: *site });
                 return;
             }
             _ => {}
@@ -288,10 +268,7 @@ impl<'a> Translator<'a> {
         let out = self.take_slot();
         self.places[reg as usize] = Place::Full(out);
         let op = match instr {
-            Instr::Index(affine) => Op::Index {
-                walk: Walk::of_affine(affine, axes),
-                out,
-            },
+            Instr::Index(affine) => Op::Index { walk: Walk::of_affine(affine, axes), out },
             Instr::Load { buffer, map, fill } => Op::Load {
                 walk: Walk::new(map, axes),
                 buffer: *buffer,
@@ -307,11 +284,7 @@ impl<'a> Translator<'a> {
                 len: *len,
                 out,
             },
-            other => Op::Compute {
-                kind: self.kind(other),
-                args: three(&operands),
-                out,
-            },
+            other => Op::Compute { kind: self.kind(other), args: three(&operands), out },
         };
         ops.push(op);
     }
@@ -360,17 +333,9 @@ impl<'a> Translator<'a> {
         let source = self.arg(source, level, expansions);
         self.slots += 1;
         let out = self.slots - 1;
-        each.push(Op::Reduce {
-            source,
-            accumulator: accumulators.len(),
-        });
+        each.push(Op::Reduce { source, accumulator: accumulators.len() });
         let identity = op.identity(scalar).bits();
-        accumulators.push(Accumulator {
-            op,
-            scalar,
-            identity,
-            out,
-        });
+        accumulators.push(Accumulator { op, scalar, identity, out });
         self.places[reg as usize] = Place::Row(out);
     }
 }

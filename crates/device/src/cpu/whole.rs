@@ -25,10 +25,7 @@ thread_local! {
 
 impl WholeKernel {
     pub(crate) fn new(kernel: &Kernel) -> WholeKernel {
-        WholeKernel {
-            body: kernel.body.clone(),
-            dtypes: kernel.buffers.iter().map(|b| b.dtype).collect(),
-        }
+        WholeKernel { body: kernel.body.clone(), dtypes: kernel.buffers.iter().map(|b| b.dtype).collect() }
     }
 
     pub(crate) fn tasks(&self) -> usize {
@@ -42,26 +39,13 @@ impl WholeKernel {
 
     pub(crate) fn run(&self, launched: Launched) {
         parallel(self.tasks(), |task| match self.body {
-            Body::Scatter {
-                op,
-                targets,
-                updates,
-                width,
-            } => {
+            Body::Scatter { op, targets, updates, width } => {
                 let part = targets.div_ceil(self.tasks());
                 let range = (task * part).min(targets)..((task + 1) * part).min(targets);
                 self.scatter(launched, op, range, updates, width);
             }
-            Body::Sort {
-                length, descending, ..
-            } => self.sort(launched, task, length, descending),
-            Body::Scan {
-                op,
-                length,
-                inner,
-                reverse,
-                ..
-            } => {
+            Body::Sort { length, descending, .. } => self.sort(launched, task, length, descending),
+            Body::Scan { op, length, inner, reverse, .. } => {
                 let parts = inner.div_ceil(WIDTH);
                 let lanes = (task % parts * WIDTH, WIDTH.min(inner - task % parts * WIDTH));
                 self.scan(launched, op, (task / parts, length, inner), lanes, reverse);
@@ -186,11 +170,7 @@ fn sort_key(lane: u32, scalar: Scalar, descending: bool) -> u32 {
             }
             // Zeros of both signs are equal.
             let bits = (value + 0.0).to_bits();
-            if bits >> 31 == 1 {
-                !bits
-            } else {
-                bits | 0x8000_0000
-            }
+            if bits >> 31 == 1 { !bits } else { bits | 0x8000_0000 }
         }
         Scalar::I32 => lane ^ 0x8000_0000,
         Scalar::U32 | Scalar::Bool => lane,

@@ -28,11 +28,8 @@ fn rank(adapter: &wgpu::Adapter) -> usize {
 fn instance() -> wgpu::Instance {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
-    descriptor.flags = if cfg!(debug_assertions) {
-        wgpu::InstanceFlags::DEBUG
-    } else {
-        wgpu::InstanceFlags::empty()
-    };
+    descriptor.flags =
+        if cfg!(debug_assertions) { wgpu::InstanceFlags::DEBUG } else { wgpu::InstanceFlags::empty() };
     wgpu::Instance::new(descriptor)
 }
 
@@ -40,11 +37,7 @@ fn instance() -> wgpu::Instance {
 fn adapters() -> Vec<Named> {
     let backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
     let mut adapters = pollster::block_on(instance().enumerate_adapters(backends));
-    adapters.retain(|a| {
-        a.get_downlevel_capabilities()
-            .flags
-            .contains(wgpu::DownlevelFlags::COMPUTE_SHADERS)
-    });
+    adapters.retain(|a| a.get_downlevel_capabilities().flags.contains(wgpu::DownlevelFlags::COMPUTE_SHADERS));
     adapters.sort_by_key(rank);
     let (mut real, mut software) = (0, 0);
     let numbered = |stem: &str, count: &mut usize| {
@@ -68,11 +61,7 @@ fn adapters() -> Vec<Named> {
 
 /// What kind of device an adapter is.
 pub(crate) fn kind(info: &wgpu::AdapterInfo) -> DeviceKind {
-    if info.device_type == wgpu::DeviceType::Cpu {
-        DeviceKind::Software
-    } else {
-        DeviceKind::Gpu
-    }
+    if info.device_type == wgpu::DeviceType::Cpu { DeviceKind::Software } else { DeviceKind::Gpu }
 }
 
 /// The best adapter there is, software or not.
@@ -87,9 +76,7 @@ pub(crate) fn available() -> Vec<String> {
 }
 
 fn unknown(asked: &str, adapters: &[Named]) -> Error {
-    let names: Vec<&str> = std::iter::once("cpu")
-        .chain(adapters.iter().map(|a| a.name.as_str()))
-        .collect();
+    let names: Vec<&str> = std::iter::once("cpu").chain(adapters.iter().map(|a| a.name.as_str())).collect();
     let hint = if !asked.starts_with("gpu") && asked != "software" {
         ""
     } else if adapters.is_empty() {
@@ -99,11 +86,7 @@ fn unknown(asked: &str, adapters: &[Named]) -> Error {
     } else {
         "; no graphics processor was found; `software` runs the WGSL path slowly"
     };
-    Error::UnknownDevice {
-        asked: asked.to_owned(),
-        available: names.join(", "),
-        hint: hint.to_owned(),
-    }
+    Error::UnknownDevice { asked: asked.to_owned(), available: names.join(", "), hint: hint.to_owned() }
 }
 
 /// Opens the adapter of a name, once per process; a lost device is opened anew.
@@ -134,8 +117,6 @@ pub(crate) fn request(adapter: &wgpu::Adapter) -> Result<(wgpu::Device, wgpu::Qu
         memory_hints: wgpu::MemoryHints::MemoryUsage,
         ..Default::default()
     };
-    pollster::block_on(adapter.request_device(&descriptor)).map_err(|error| Error::Open {
-        device: adapter.get_info().name,
-        reason: error.to_string(),
-    })
+    pollster::block_on(adapter.request_device(&descriptor))
+        .map_err(|error| Error::Open { device: adapter.get_info().name, reason: error.to_string() })
 }

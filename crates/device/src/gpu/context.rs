@@ -44,9 +44,7 @@ impl Context {
     pub(crate) fn wait(&self) -> Result<()> {
         let waited = self.device.poll(wgpu::PollType::wait_indefinitely());
         self.check()?;
-        waited
-            .map(|_| ())
-            .map_err(|error| Error::Kernel(error.to_string()))
+        waited.map(|_| ()).map_err(|error| Error::Kernel(error.to_string()))
     }
 
     /// A mappable buffer of at least `bytes`.

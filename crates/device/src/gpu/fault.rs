@@ -25,19 +25,13 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Faults {
     /// Installs the handlers on a device.
     pub(crate) fn watch(device: &wgpu::Device, name: &str, ledger: &Arc<Ledger>) -> Arc<Faults> {
-        let faults = Arc::new(Faults {
-            name: name.to_owned(),
-            ledger: ledger.clone(),
-            first: Mutex::new(None),
-        });
+        let faults =
+            Arc::new(Faults { name: name.to_owned(), ledger: ledger.clone(), first: Mutex::new(None) });
         let uncaptured = faults.clone();
         device.on_uncaptured_error(Arc::new(move |error| uncaptured.store(uncaptured.typed(error))));
         let lost = faults.clone();
         device.set_device_lost_callback(move |reason, message| {
-            lost.store(Error::Lost {
-                device: lost.name.clone(),
-                reason: format!("{reason:?}: {message}"),
-            });
+            lost.store(Error::Lost { device: lost.name.clone(), reason: format!("{reason:?}: {message}") });
         });
         faults
     }
@@ -57,10 +51,7 @@ impl Faults {
         }
         // A loss is announced in a poll when all work has ended, and shows as errors of other kinds before.
         if !self.is_lost() {
-            let _ = device.poll(wgpu::PollType::Wait {
-                submission_index: None,
-                timeout: Some(PATIENCE),
-            });
+            let _ = device.poll(wgpu::PollType::Wait { submission_index: None, timeout: Some(PATIENCE) });
         }
         let mut first = lock(&self.first);
         match &*first {

@@ -70,9 +70,7 @@ static NEXT_SLOT: AtomicU64 = AtomicU64::new(1);
 fn size_class(bytes: u64, most: u64) -> u64 {
     let bytes = bytes.max(256);
     let step = (bytes.next_power_of_two() / 8).max(64);
-    bytes
-        .next_multiple_of(step)
-        .min(most.max(bytes.next_multiple_of(4)))
+    bytes.next_multiple_of(step).min(most.max(bytes.next_multiple_of(4)))
 }
 
 impl Pool {
@@ -100,10 +98,7 @@ impl Pool {
             Some(slot) => slot,
             None => self.create(class, bytes)?,
         };
-        let memory = Memory {
-            slot: Some(slot),
-            pool: self.clone(),
-        };
+        let memory = Memory { slot: Some(slot), pool: self.clone() };
         Ok(Buffer::new(bytes, Storage::Gpu(memory), lease))
     }
 
@@ -126,10 +121,7 @@ impl Pool {
             Error::OutOfMemory { .. } => self.ledger.refused(asked),
             other => other,
         })?;
-        Ok(Slot {
-            buffer,
-            number: NEXT_SLOT.fetch_add(1, Ordering::Relaxed),
-        })
+        Ok(Slot { buffer, number: NEXT_SLOT.fetch_add(1, Ordering::Relaxed) })
     }
 
     fn create_buffer(&self, size: u64) -> Result<wgpu::Buffer> {

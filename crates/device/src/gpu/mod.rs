@@ -70,9 +70,7 @@ impl GpuExecutor {
         let faults = Faults::watch(&device, &found.name, &ledger);
         let context = Context {
             name: found.name.clone(),
-            target: Target {
-                f16: features.contains(wgpu::Features::SHADER_F16),
-            },
+            target: Target { f16: features.contains(wgpu::Features::SHADER_F16) },
             pool: memory::Pool::new(&device, &faults, &ledger, most),
             reports: Reports::new(&device),
             staging: Mutex::default(),
@@ -147,9 +145,7 @@ impl Executor for GpuExecutor {
         }
         if [bytes, at, to_at].iter().all(|n| n.is_multiple_of(4)) {
             let (from, to) = (self.context.slot(from)?.0, self.context.slot(to)?.0);
-            return self
-                .context
-                .copy_words((from, at as u64), (to, to_at as u64), bytes as u64);
+            return self.context.copy_words((from, at as u64), (to, to_at as u64), bytes as u64);
         }
         // Halves that do not fill words go through the host: rare, and never inside a program.
         let mut host = vec![0; count * dtype.host_size()];
@@ -158,11 +154,7 @@ impl Executor for GpuExecutor {
     }
 
     fn prepare(&self, program: Program) -> Result<Box<dyn Prepared>> {
-        Ok(Box::new(GpuProgram::new(
-            &self.context,
-            &self.pipelines,
-            program,
-        )?))
+        Ok(Box::new(GpuProgram::new(&self.context, &self.pipelines, program)?))
     }
 
     fn synchronize(&self) -> Result<()> {

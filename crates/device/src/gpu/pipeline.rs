@@ -36,23 +36,16 @@ impl Pipelines {
                 }
             }
         }
-        let compiled: Vec<Pipeline> = missing
-            .par_iter()
-            .map(|kernel| compile(context, kernel))
-            .collect::<Result<_>>()?;
+        let compiled: Vec<Pipeline> =
+            missing.par_iter().map(|kernel| compile(context, kernel)).collect::<Result<_>>()?;
         let mut known = lock(&self.by_text);
         for (kernel, pipeline) in missing.into_iter().zip(compiled) {
-            known
-                .entry(kernel.text.clone())
-                .or_insert_with(|| Arc::new(pipeline));
+            known.entry(kernel.text.clone()).or_insert_with(|| Arc::new(pipeline));
         }
         kernels
             .iter()
             .map(|kernel| {
-                known
-                    .get(&kernel.text)
-                    .cloned()
-                    .ok_or_else(|| Error::Kernel("a pipeline is missing".into()))
+                known.get(&kernel.text).cloned().ok_or_else(|| Error::Kernel("a pipeline is missing".into()))
             })
             .collect()
     }
@@ -62,11 +55,7 @@ fn entry(binding: usize, ty: wgpu::BufferBindingType) -> wgpu::BindGroupLayoutEn
     wgpu::BindGroupLayoutEntry {
         binding: binding as u32,
         visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer {
-            ty,
-            has_dynamic_offset: false,
-            min_binding_size: None,
-        },
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
         count: None,
     }
 }
@@ -74,12 +63,8 @@ fn entry(binding: usize, ty: wgpu::BufferBindingType) -> wgpu::BindGroupLayoutEn
 fn compile(context: &Context, kernel: &Printed) -> Result<Pipeline> {
     let device = &context.device;
     let storage = |read_only| wgpu::BufferBindingType::Storage { read_only };
-    let mut entries: Vec<_> = kernel
-        .read_only
-        .iter()
-        .enumerate()
-        .map(|(at, read_only)| entry(at, storage(*read_only)))
-        .collect();
+    let mut entries: Vec<_> =
+        kernel.read_only.iter().enumerate().map(|(at, read_only)| entry(at, storage(*read_only))).collect();
     entries.push(entry(entries.len(), wgpu::BufferBindingType::Uniform));
     if kernel.checks {
         entries.push(entry(entries.len(), storage(false)));

@@ -34,11 +34,7 @@ impl Stamps {
             });
             (queries, resolved)
         })?;
-        Ok(Some(Stamps {
-            queries,
-            resolved,
-            period: f64::from(context.queue.get_timestamp_period()),
-        }))
+        Ok(Some(Stamps { queries, resolved, period: f64::from(context.queue.get_timestamp_period()) }))
     }
 }
 

@@ -24,11 +24,7 @@ const PER_SUBMIT: usize = 256;
 /// One recorded command.
 pub(crate) enum Work {
     Dispatch(Dispatch),
-    Copy {
-        from: BufferId,
-        to: BufferId,
-        bytes: u64,
-    },
+    Copy { from: BufferId, to: BufferId, bytes: u64 },
 }
 
 /// A kernel with its pipeline and its place among the parameters.
@@ -65,32 +61,16 @@ pub(crate) struct GpuProgram {
 
 /// A kernel that copies the first elements of a buffer: for sizes that are not whole words.
 fn copy_kernel(dtype: DType, count: usize) -> Kernel {
-    let map = Map {
-        base: Affine {
-            coefficients: vec![1],
-            offset: 0,
-        },
-        guards: vec![],
-    };
-    let load = Instr::Load {
-        buffer: 0,
-        map: map.clone(),
-        fill: Value::zero(dtype.scalar()),
-    };
-    let store = Instr::Store {
-        buffer: 1,
-        map,
-        value: 0,
-    };
+    let map = Map { base: Affine { coefficients: vec![1], offset: 0 }, guards: vec![] };
+    let load = Instr::Load { buffer: 0, map: map.clone(), fill: Value::zero(dtype.scalar()) };
+    let store = Instr::Store { buffer: 1, map, value: 0 };
     let buffer = |access| Binding { dtype, access };
     Kernel {
         name: "copy".into(),
         rows: vec![count],
         inner: vec![],
         buffers: vec![buffer(Access::Read), buffer(Access::Write)],
-        body: Body::Map(Tape {
-            instrs: vec![load, store],
-        }),
+        body: Body::Map(Tape { instrs: vec![load, store] }),
         once: Tape::default(),
     }
 }
@@ -134,12 +114,7 @@ impl Plans {
                     plans.sources.push(source);
                 }
                 Step::Copy { from, to, count, .. } if *count == 0 || from == to => {}
-                Step::Copy {
-                    from,
-                    to,
-                    dtype,
-                    count,
-                } => {
+                Step::Copy { from, to, dtype, count } => {
                     let bytes = crate::size::byte_length(*count, context.element_size(*dtype))?;
                     if bytes.is_multiple_of(4) {
                         plans.work.push((at, Plan::Copy(*from, *to, bytes as u64)));
@@ -215,10 +190,7 @@ impl GpuProgram {
         let mut compiled = pipelines.get(context, &kernels)?.into_iter();
         program
             .buffers
-            .extend(plans.partials.iter().map(|bytes| BufferSpec {
-                role: Role::Temporary,
-                bytes: *bytes,
-            }));
+            .extend(plans.partials.iter().map(|bytes| BufferSpec { role: Role::Temporary, bytes: *bytes }));
         let temporaries = program
             .buffers
             .iter()
@@ -233,9 +205,7 @@ impl GpuProgram {
             let piece = match plan {
                 Plan::Copy(from, to, bytes) => Work::Copy { from, to, bytes },
                 Plan::Kernel(kernel, buffers) => Work::Dispatch(Dispatch {
-                    pipeline: compiled
-                        .next()
-                        .ok_or_else(|| Error::Kernel("a pipeline is missing".into()))?,
+                    pipeline: compiled.next().ok_or_else(|| Error::Kernel("a pipeline is missing".into()))?,
                     grid: grid(context, kernel.groups)?,
                     params: place(context, &mut words, &kernel, site_base),
                     checks: kernel.checks,
@@ -275,11 +245,7 @@ impl GpuProgram {
                 Work::Dispatch(dispatch) => Some(self.group(at, dispatch, &buffers, &slots, &sets)?),
             });
         }
-        let set = Arc::new(BoundSet {
-            slots,
-            buffers,
-            groups,
-        });
+        let set = Arc::new(BoundSet { slots, buffers, groups });
         if sets.len() == KEPT_SETS {
             sets.remove(0);
         }
@@ -328,9 +294,7 @@ impl GpuProgram {
         for (i, a) in dispatch.buffers.iter().enumerate() {
             for (j, b) in dispatch.buffers.iter().enumerate().skip(i + 1) {
                 if slots[*a] == slots[*b] && !(dispatch.read_only[i] && dispatch.read_only[j]) {
-                    return Err(Error::Buffer(
-                        "one buffer is bound twice to a kernel that writes it".into(),
-                    ));
+                    return Err(Error::Buffer("one buffer is bound twice to a kernel that writes it".into()));
                 }
             }
         }
@@ -426,9 +390,7 @@ fn parameter_buffer(context: &Context, words: &[u32]) -> Result<wgpu::Buffer> {
         })
     })?;
     if !words.is_empty() {
-        context
-            .queue
-            .write_buffer(&buffer, 0, bytemuck::cast_slice(words));
+        context.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(words));
     }
     Ok(buffer)
 }
@@ -461,8 +423,6 @@ impl Prepared for GpuProgram {
 
 impl Drop for GpuProgram {
     fn drop(&mut self) {
-        self.context
-            .reports
-            .retire(self.site_base, self.program.checks.len());
+        self.context.reports.retire(self.site_base, self.program.checks.len());
     }
 }

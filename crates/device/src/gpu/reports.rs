@@ -44,11 +44,7 @@ impl Reports {
             usage,
             mapped_at_creation: false,
         });
-        Reports {
-            buffer,
-            pending: AtomicBool::new(false),
-            registry: Mutex::default(),
-        }
+        Reports { buffer, pending: AtomicBool::new(false), registry: Mutex::default() }
     }
 
     pub(crate) fn buffer(&self) -> &wgpu::Buffer {
@@ -66,11 +62,7 @@ impl Reports {
         let base = registry.next;
         if !sites.is_empty() {
             registry.next = base.wrapping_add(sites.len() as u32);
-            registry.programs.push(Registered {
-                base,
-                sites: sites.to_vec(),
-                retired: false,
-            });
+            registry.programs.push(Registered { base, sites: sites.to_vec(), retired: false });
         }
         base
     }
@@ -98,10 +90,8 @@ impl Reports {
 
     /// The error that the buffer's words tell of: the smallest site, then the smallest position.
     pub(crate) fn examine(&self, bytes: &[u8]) -> Result<()> {
-        let words: Vec<u32> = bytes
-            .chunks_exact(4)
-            .map(|b| u32::from_ne_bytes([b[0], b[1], b[2], b[3]]))
-            .collect();
+        let words: Vec<u32> =
+            bytes.chunks_exact(4).map(|b| u32::from_ne_bytes([b[0], b[1], b[2], b[3]])).collect();
         let count = words.first().map_or(0, |n| *n as usize).min(RECORDED);
         let mut registry = lock(&self.registry);
         let worst = words
@@ -118,10 +108,7 @@ impl Reports {
 
 impl Registry {
     fn error(&self, number: u32, position: u32, value: i32) -> Error {
-        let site = self
-            .programs
-            .iter()
-            .find_map(|p| p.sites.get(number.wrapping_sub(p.base) as usize));
+        let site = self.programs.iter().find_map(|p| p.sites.get(number.wrapping_sub(p.base) as usize));
         match site {
             Some(site) => site.error(i64::from(value), u64::from(position)),
             None => Error::Kernel(format!("check {number} failed with {value} at {position}")),

@@ -51,9 +51,7 @@ fn exhaustion_leaks_nothing() {
     for _ in 0..100 {
         let kept = executor.allocate(1 << 19).unwrap();
         match executor.allocate(1 << 20) {
-            Err(Error::OutOfMemory {
-                requested, largest, ..
-            }) => {
+            Err(Error::OutOfMemory { requested, largest, .. }) => {
                 assert_eq!(requested, 1 << 20);
                 assert!(largest.starts_with("524288"), "{largest}");
             }

@@ -29,18 +29,13 @@ fn is_plain(dtype: DType, element: usize) -> bool {
 /// Host elements as the device stores them, four bytes each.
 fn widen(dtype: DType, host: &[u8]) -> Vec<u8> {
     let floats = |value: fn([u8; 2]) -> f32| {
-        host.chunks_exact(2)
-            .flat_map(|b| value([b[0], b[1]]).to_ne_bytes())
-            .collect()
+        host.chunks_exact(2).flat_map(|b| value([b[0], b[1]]).to_ne_bytes()).collect()
     };
     match dtype {
         DType::F16 => floats(|b| f16::from_ne_bytes(b).to_f32()),
         DType::BF16 => floats(|b| bf16::from_ne_bytes(b).to_f32()),
         DType::U8 => host.iter().flat_map(|b| u32::from(*b).to_ne_bytes()).collect(),
-        DType::Bool => host
-            .iter()
-            .flat_map(|b| u32::from(*b != 0).to_ne_bytes())
-            .collect(),
+        DType::Bool => host.iter().flat_map(|b| u32::from(*b != 0).to_ne_bytes()).collect(),
         DType::F32 | DType::I32 | DType::U32 => host.to_vec(),
     }
 }
@@ -56,27 +51,23 @@ fn narrow(dtype: DType, device: &[u8], host: &mut [u8]) {
     match dtype {
         DType::F16 => halves(host, |v| f16::from_f32(v).to_ne_bytes()),
         DType::BF16 => halves(host, |v| bf16::from_f32(v).to_ne_bytes()),
-        DType::U8 => host
-            .iter_mut()
-            .zip(words)
-            .for_each(|(to, w)| *to = u32::from_ne_bytes(w) as u8),
-        DType::Bool => host
-            .iter_mut()
-            .zip(words)
-            .for_each(|(to, w)| *to = u8::from(u32::from_ne_bytes(w) != 0)),
+        DType::U8 => host.iter_mut().zip(words).for_each(|(to, w)| *to = u32::from_ne_bytes(w) as u8),
+        DType::Bool => {
+            host.iter_mut().zip(words).for_each(|(to, w)| *to = u8::from(u32::from_ne_bytes(w) != 0))
+        }
         DType::F32 | DType::I32 | DType::U32 => host.copy_from_slice(device),
     }
 }
+
+/// How long a callback may take after its work is done.
+const DELIVERY: std::time::Duration = std::time::Duration::from_secs(30);
 
 impl Context {
     /// The wgpu buffer behind a handle, and its number.
     pub(crate) fn slot<'b>(&self, buffer: &'b Buffer) -> Result<(&'b wgpu::Buffer, u64)> {
         match buffer.storage() {
             Storage::Gpu(memory) if memory.is_of(&self.pool) => memory.slot(),
-            _ => Err(Error::Buffer(format!(
-                "the buffer is not on `{}`; copy it there first",
-                self.name
-            ))),
+            _ => Err(Error::Buffer(format!("the buffer is not on `{}`; copy it there first", self.name))),
         }
     }
 
@@ -175,29 +166,20 @@ impl Context {
         encoder.copy_buffer_to_buffer(raw, offset as u64, &staging, 0, bytes as u64);
         let index = self.queue.submit([encoder.finish()]);
         let (sender, mapped) = mpsc::channel();
-        staging
-            .slice(..bytes as u64)
-            .map_async(wgpu::MapMode::Read, move |result| {
-                let _ = sender.send(result);
-            });
-        Ok(Pending {
-            staging,
-            bytes,
-            index,
-            mapped,
-        })
+        staging.slice(..bytes as u64).map_async(wgpu::MapMode::Read, move |result| {
+            let _ = sender.send(result);
+        });
+        Ok(Pending { staging, bytes, index, mapped })
     }
 
     fn finish_read(&self, pending: Pending, to: &mut [u8]) -> Result<()> {
         let failed = |what: String| self.check().and(Err(Error::Kernel(format!("read-back: {what}"))));
-        let wait = wgpu::PollType::Wait {
-            submission_index: Some(pending.index),
-            timeout: None,
-        };
+        let wait = wgpu::PollType::Wait { submission_index: Some(pending.index), timeout: None };
         if let Err(error) = self.device.poll(wait) {
             return failed(error.to_string());
         }
-        match pending.mapped.try_recv() {
+        // The copy is done; another thread's poll may be the one that is about to say so.
+        match pending.mapped.recv_timeout(DELIVERY) {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return failed(error.to_string()),
             Err(error) => return failed(error.to_string()),

@@ -24,11 +24,7 @@ pub fn rem_i32(a: i32, b: i32) -> i32 {
         return 0;
     }
     let rest = a.wrapping_rem(b);
-    if rest != 0 && (rest < 0) != (b < 0) {
-        rest + b
-    } else {
-        rest
-    }
+    if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest }
 }
 
 /// The remainder; 0 where `b` is 0.
@@ -97,9 +93,7 @@ pub fn threefry2x32(key: [u32; 2], counter: [u32; 2]) -> [u32; 2] {
             b = b.rotate_left(rotation) ^ a;
         }
         a = a.wrapping_add(keys[(group + 1) % 3]);
-        b = b
-            .wrapping_add(keys[(group + 2) % 3])
-            .wrapping_add(group as u32 + 1);
+        b = b.wrapping_add(keys[(group + 2) % 3]).wrapping_add(group as u32 + 1);
     }
     [a, b]
 }

@@ -18,10 +18,7 @@ pub(crate) fn stored(dtype: DType, value: Value) -> Value {
 /// Every point of a loop, slowest axis first.
 fn points(extents: &[usize]) -> Vec<Vec<i64>> {
     extents.iter().fold(vec![vec![]], |points, extent| {
-        points
-            .iter()
-            .flat_map(|p| (0..*extent as i64).map(|v| [p.as_slice(), &[v]].concat()))
-            .collect()
+        points.iter().flat_map(|p| (0..*extent as i64).map(|v| [p.as_slice(), &[v]].concat())).collect()
     })
 }
 
@@ -35,23 +32,14 @@ struct Machine<'a> {
 /// Runs a kernel.
 pub(crate) fn run(kernel: &Kernel, cells: &mut Cells) {
     let zero = vec![0; kernel.variables()];
-    let mut machine = Machine {
-        kernel,
-        cells,
-        registers: vec![],
-        accumulator: Value::F32(0.0),
-    };
+    let mut machine = Machine { kernel, cells, registers: vec![], accumulator: Value::F32(0.0) };
     machine.tape(&kernel.once, &zero);
     match &kernel.body {
         Body::Map(tape) => points(&kernel.rows).iter().for_each(|p| machine.tape(tape, p)),
         Body::Row { tape, before, phases } => {
-            points(&kernel.rows)
-                .iter()
-                .for_each(|p| machine.row(tape, before, phases, p));
+            points(&kernel.rows).iter().for_each(|p| machine.row(tape, before, phases, p));
         }
-        Body::Contract {
-            lhs, rhs, epilogue, ..
-        } => {
+        Body::Contract { lhs, rhs, epilogue, .. } => {
             for point in points(&kernel.rows) {
                 machine.accumulate([lhs, rhs], &point);
                 let full = [point.as_slice(), &vec![0; kernel.inner.len()]].concat();
@@ -106,9 +94,7 @@ impl Machine<'_> {
             let point = [row, &inner].concat();
             let [a, b] = operands.map(|o| {
                 let zero = Value::zero(self.kernel.buffers[o.buffer].dtype.scalar());
-                o.map
-                    .at(&point)
-                    .map_or(zero, |at| self.cells[o.buffer][at as usize])
+                o.map.at(&point).map_or(zero, |at| self.cells[o.buffer][at as usize])
             });
             match (a, b) {
                 (Value::I32(a), Value::I32(b)) => wrapping = wrapping.wrapping_add(a.wrapping_mul(b)),
@@ -177,9 +163,7 @@ fn threefry(key: [u32; 2], counter: [u32; 2]) -> u32 {
             x[1] = x[1].rotate_left(rotation) ^ x[0];
         }
         x[0] = x[0].wrapping_add(keys[(round + 1) % 3]);
-        x[1] = x[1]
-            .wrapping_add(keys[(round + 2) % 3])
-            .wrapping_add(round as u32 + 1);
+        x[1] = x[1].wrapping_add(keys[(round + 2) % 3]).wrapping_add(round as u32 + 1);
     }
     x[0]
 }
@@ -258,11 +242,7 @@ fn binary_f32(op: BinaryOp, a: f32, b: f32) -> f32 {
         BinaryOp::Div => a / b,
         BinaryOp::Rem => {
             let r = a % b;
-            if r != 0.0 && (r < 0.0) != (b < 0.0) {
-                r + b
-            } else {
-                r
-            }
+            if r != 0.0 && (r < 0.0) != (b < 0.0) { r + b } else { r }
         }
         BinaryOp::Pow => f64::from(a).powf(f64::from(b)) as f32,
         BinaryOp::Max if a.is_nan() || b.is_nan() => f32::NAN,
@@ -286,11 +266,7 @@ fn binary_i32(op: BinaryOp, a: i32, b: i32) -> i32 {
         }
         BinaryOp::Rem => {
             let r = i64::from(a) % i64::from(b);
-            (if r != 0 && (r < 0) != (b < 0) {
-                r + i64::from(b)
-            } else {
-                r
-            }) as i32
+            (if r != 0 && (r < 0) != (b < 0) { r + i64::from(b) } else { r }) as i32
         }
         BinaryOp::Pow if b >= 0 => a.wrapping_pow(b as u32),
         BinaryOp::Pow => match (a, b % 2) {
@@ -347,12 +323,7 @@ fn cast(to: Scalar, a: Value) -> Value {
 
 fn array(body: &Body, kernel: &Kernel, cells: &mut Cells) {
     match body {
-        Body::Scatter {
-            op,
-            targets,
-            updates,
-            width,
-        } => {
+        Body::Scatter { op, targets, updates, width } => {
             let dtype = kernel.buffers[3].dtype;
             let mut out = cells[0][..targets * width].to_vec();
             for i in 0..*updates {
@@ -370,21 +341,13 @@ fn array(body: &Body, kernel: &Kernel, cells: &mut Cells) {
             }
             cells[3] = out.into_iter().map(|v| stored(dtype, v)).collect();
         }
-        Body::Sort {
-            lines,
-            length,
-            descending,
-        } => {
+        Body::Sort { lines, length, descending } => {
             for line in 0..*lines {
                 let keys = cells[0][line * length..][..*length].to_vec();
                 let mut places: Vec<usize> = (0..*length).collect();
                 places.sort_by(|a, b| {
                     let (a, b) = (keys[*a].as_f64(), keys[*b].as_f64());
-                    let order = if *descending {
-                        b.partial_cmp(&a)
-                    } else {
-                        a.partial_cmp(&b)
-                    };
+                    let order = if *descending { b.partial_cmp(&a) } else { a.partial_cmp(&b) };
                     order.unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
                 });
                 for (i, place) in places.into_iter().enumerate() {
@@ -393,13 +356,7 @@ fn array(body: &Body, kernel: &Kernel, cells: &mut Cells) {
                 }
             }
         }
-        Body::Scan {
-            op,
-            outer,
-            length,
-            inner,
-            reverse,
-        } => {
+        Body::Scan { op, outer, length, inner, reverse } => {
             for line in 0..outer * inner {
                 let start = line / inner * length * inner + line % inner;
                 let mut value = op.identity(kernel.buffers[0].dtype.scalar());

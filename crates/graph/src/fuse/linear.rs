@@ -172,6 +172,9 @@ impl Loops {
         extents: &[usize],
         may_split: bool,
     ) -> Option<Vec<Linear>> {
+        if extents.contains(&0) {
+            return None;
+        }
         let mut rest = self.resolve(linear);
         let mut coordinates = vec![];
         for extent in extents[1..].iter().rev() {

@@ -97,14 +97,8 @@ pub(crate) struct Fused {
     pub(crate) refusals: Vec<Refusal>,
 }
 
-impl Fused {
-    /// True where `to` needs, directly or not, what `from` stores.
-    pub(crate) fn reaches(&self, from: GroupId, to: GroupId) -> bool {
-        reaches(&self.readers, from, to)
-    }
-}
-
-fn reaches(readers: &[Vec<GroupId>], from: GroupId, to: GroupId) -> bool {
+/// True where `to` needs, directly or not, what `from` stores.
+pub(crate) fn reaches(readers: &[Vec<GroupId>], from: GroupId, to: GroupId) -> bool {
     let mut seen = vec![false; readers.len()];
     let mut stack = vec![from];
     while let Some(group) = stack.pop() {

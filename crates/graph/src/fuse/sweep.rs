@@ -50,6 +50,7 @@ struct Sweep {
     leaf_reads: Vec<(usize, GroupId, Place)>,
     refusals: Vec<Refusal>,
     cheap: Vec<bool>,
+    sources: Vec<cost::Source>,
 }
 
 /// Divides a prepared graph into groups.
@@ -67,6 +68,7 @@ pub(crate) fn fuse(prepared: Prepared) -> Result<Fused> {
         }
     }
     let cheap = cost::cheap(&prepared.graph);
+    let sources = cost::sources(&prepared.graph);
     let mut sweep = Sweep {
         groups: vec![],
         requests: vec![vec![]; count],
@@ -77,6 +79,7 @@ pub(crate) fn fuse(prepared: Prepared) -> Result<Fused> {
         leaf_reads: vec![],
         refusals: vec![],
         cheap,
+        sources,
         prepared,
     };
     for i in (0..count).rev().filter(|i| sweep.prepared.live[*i]).collect::<Vec<_>>() {
@@ -228,13 +231,54 @@ impl Sweep {
             Op::MatMul | Op::Conv { .. } => self.join_contraction(id, group, positions)?,
             op if cost::is_stored(op) && !matches!(op, Op::Barrier) => return Err(String::new()),
             _ => {
+                self.take_rows(id, group, &positions);
                 self.agrees(id, group, &positions)?;
+                if must_store {
+                    self.stores_in_order(id, group, &flat)?;
+                }
                 self.groups[group].members.push((id, positions.clone()));
                 self.ask_inputs(id, group, &positions);
             }
         }
         if must_store {
             self.store(id, group, requests);
+        }
+        Ok(())
+    }
+
+    /// Makes a Map group a Row where a value follows from a reduction over the last of its variables.
+    fn take_rows(&mut self, id: NodeId, group: GroupId, positions: &[Linear]) {
+        let cost::Source::Reduction(extents) = &self.sources[id.index()] else { return };
+        let entry = &self.groups[group];
+        let used = entry.loops.used(positions);
+        let rows = &entry.loops.rows;
+        let fits = entry.kind == Kind::Map
+            && used.len() < rows.len()
+            && rows[..used.len()] == used[..]
+            && reduce::lines_up(&entry.loops.extents(&rows[used.len()..]), extents)
+            && reduce::is_worth_a_row(entry.loops.points(&used), entry.loops.points(&rows[used.len()..]));
+        if fits {
+            let entry = &mut self.groups[group];
+            entry.kind = Kind::Row;
+            entry.loops.inner = entry.loops.rows.split_off(used.len());
+        }
+    }
+
+    /// Whether a kernel that reduces may store a full value as well: only in the order of its loops, and not where the
+    /// value could be written by the product that it follows from.
+    fn stores_in_order(&self, id: NodeId, group: GroupId, flat: &Linear) -> Result<(), String> {
+        let entry = &self.groups[group];
+        let flat = entry.loops.resolve(flat);
+        if entry.kind != Kind::Row || !entry.loops.inner.iter().any(|v| flat.uses(*v)) {
+            return Ok(());
+        }
+        if self.sources[id.index()] == cost::Source::Product {
+            return Err("it is stored by the product that it follows from".into());
+        }
+        let mut terms = flat.terms.clone();
+        terms.sort_by_key(|t| std::cmp::Reverse(t.1));
+        if !terms.into_iter().map(|t| t.0).eq(entry.loops.live()) {
+            return Err("it is stored, and this kernel runs through it across the rows".into());
         }
         Ok(())
     }
@@ -399,6 +443,13 @@ impl Sweep {
                     return None;
                 }
             }
+        }
+        // Rows that agree may share their inner loop whatever runs in it.
+        let (mine, theirs) = (&first.loops.inner, &second.loops.inner);
+        if !theirs.iter().any(|v| names.contains_key(v))
+            && first.loops.extents(mine) == second.loops.extents(theirs)
+        {
+            names.extend(theirs.iter().copied().zip(mine.iter().copied()));
         }
         let maps = |from: &[Var], to: &[Var]| {
             let named: Vec<Var> = from.iter().filter_map(|v| names.get(v).copied()).collect();

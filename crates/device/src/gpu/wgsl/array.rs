@@ -13,37 +13,21 @@ const LOCAL_SORT: usize = 2048;
 
 /// Replaces every `{{key}}`.
 fn fill(template: &str, values: &[(&str, &str)]) -> String {
-    values.iter().fold(template.to_owned(), |text, (key, value)| {
-        text.replace(&format!("{{{{{key}}}}}"), value)
-    })
+    values
+        .iter()
+        .fold(template.to_owned(), |text, (key, value)| text.replace(&format!("{{{{{key}}}}}"), value))
 }
 
 impl Printer<'_> {
     /// Prints a whole-array kernel.
     pub(crate) fn array(&mut self) -> Result<Filled> {
         match self.kernel.body {
-            Body::Scatter {
-                op,
-                targets,
-                updates,
-                width,
-            } => self.scatter(op, [targets, updates, width]),
-            Body::Sort {
-                lines,
-                length,
-                descending,
-            } => self.sort(lines, length, descending),
-            Body::Scan {
-                op,
-                outer,
-                length,
-                inner,
-                reverse,
-            } => self.scan(op, [outer, length, inner], reverse),
-            _ => Err(Error::Kernel(format!(
-                "{}: not an array kernel",
-                self.kernel.name
-            ))),
+            Body::Scatter { op, targets, updates, width } => self.scatter(op, [targets, updates, width]),
+            Body::Sort { lines, length, descending } => self.sort(lines, length, descending),
+            Body::Scan { op, outer, length, inner, reverse } => {
+                self.scan(op, [outer, length, inner], reverse)
+            }
+            _ => Err(Error::Kernel(format!("{}: not an array kernel", self.kernel.name))),
         }
     }
 
@@ -108,11 +92,7 @@ impl Printer<'_> {
             (true, Scalar::F32) => "select(~rising(value), 0xffffffffu, kiln_is_nan(value))",
             (true, _) => "~rising(value)",
         };
-        let pairs = if local {
-            kiln_shaders::SORT_LOCAL
-        } else {
-            kiln_shaders::SORT_GLOBAL
-        };
+        let pairs = if local { kiln_shaders::SORT_LOCAL } else { kiln_shaders::SORT_GLOBAL };
         let once = self.once_text()?;
         let text = format!("{rising}{}", kiln_shaders::SORT.replace("{{pairs}}", pairs));
         let text = fill(
@@ -127,14 +107,7 @@ impl Printer<'_> {
                 ("rank", direction),
                 ("key", &self.element(0, "at")),
                 ("store", &self.assignment(1, "at", "value")),
-                (
-                    "barrier",
-                    if local {
-                        "workgroupBarrier();"
-                    } else {
-                        "storageBarrier();"
-                    },
-                ),
+                ("barrier", if local { "workgroupBarrier();" } else { "storageBarrier();" }),
             ],
         );
         Ok((Shape::linear(if length == 0 { 0 } else { lines }), text))
@@ -146,11 +119,7 @@ impl Printer<'_> {
         let lines = super::loop_count(&[outer, inner])?;
         let once = self.once_text()?;
         let length_name = self.count(length);
-        let step = if reverse {
-            format!("{length_name} - 1u - step")
-        } else {
-            "step".to_owned()
-        };
+        let step = if reverse { format!("{length_name} - 1u - step") } else { "step".to_owned() };
         let text = fill(
             kiln_shaders::SCAN,
             &[

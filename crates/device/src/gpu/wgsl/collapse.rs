@@ -20,14 +20,7 @@ pub(crate) fn collapse(kernel: &Kernel) -> Kernel {
     let mut sizes = Vec::new();
     for (from, to) in groups {
         let before = kept.len();
-        merge_group(
-            &extents,
-            &affines,
-            from..to,
-            &mut kept,
-            &mut merged_extents,
-            before,
-        );
+        merge_group(&extents, &affines, from..to, &mut kept, &mut merged_extents, before);
         sizes.push(kept.len() - before);
     }
 
@@ -89,9 +82,7 @@ fn affines(kernel: &Kernel) -> Vec<&Affine> {
     let mut list = Vec::new();
     match &kernel.body {
         Body::Map(tape) | Body::Row { tape, .. } => of_tape(tape, &mut list),
-        Body::Contract {
-            lhs, rhs, epilogue, ..
-        } => {
+        Body::Contract { lhs, rhs, epilogue, .. } => {
             of_tape(epilogue, &mut list);
             list.extend(of_map(&lhs.map).chain(of_map(&rhs.map)));
         }
@@ -117,9 +108,7 @@ fn for_each_affine(kernel: &mut Kernel, change: impl Fn(&mut Affine)) {
     in_tape(&mut kernel.once);
     match &mut kernel.body {
         Body::Map(tape) | Body::Row { tape, .. } => in_tape(tape),
-        Body::Contract {
-            lhs, rhs, epilogue, ..
-        } => {
+        Body::Contract { lhs, rhs, epilogue, .. } => {
             in_tape(epilogue);
             [lhs, rhs].into_iter().for_each(|Operand { map, .. }| in_map(map));
         }
@@ -134,20 +123,11 @@ mod tests {
     use crate::kernel::{Access, Binding};
 
     fn map(coefficients: &[i64]) -> Map {
-        Map {
-            base: Affine {
-                coefficients: coefficients.to_vec(),
-                offset: 0,
-            },
-            guards: vec![],
-        }
+        Map { base: Affine { coefficients: coefficients.to_vec(), offset: 0 }, guards: vec![] }
     }
 
     fn copy(rows: &[usize], from: &[i64], to: &[i64]) -> Kernel {
-        let buffer = |access| Binding {
-            dtype: DType::F32,
-            access,
-        };
+        let buffer = |access| Binding { dtype: DType::F32, access };
         Kernel {
             name: "copy".into(),
             rows: rows.to_vec(),
@@ -155,16 +135,8 @@ mod tests {
             buffers: vec![buffer(Access::Read), buffer(Access::Write)],
             body: Body::Map(Tape {
                 instrs: vec![
-                    Instr::Load {
-                        buffer: 0,
-                        map: map(from),
-                        fill: Value::F32(0.0),
-                    },
-                    Instr::Store {
-                        buffer: 1,
-                        map: map(to),
-                        value: 0,
-                    },
+                    Instr::Load { buffer: 0, map: map(from), fill: Value::F32(0.0) },
+                    Instr::Store { buffer: 1, map: map(to), value: 0 },
                 ],
             }),
             once: Tape::default(),
@@ -173,22 +145,13 @@ mod tests {
 
     #[test]
     fn contiguous_axes_become_one() {
-        assert_eq!(
-            collapse(&copy(&[2, 3, 1, 4], &[12, 4, 4, 1], &[12, 4, 9, 1])).rows,
-            [24]
-        );
+        assert_eq!(collapse(&copy(&[2, 3, 1, 4], &[12, 4, 4, 1], &[12, 4, 9, 1])).rows, [24]);
     }
 
     #[test]
     fn a_transposition_keeps_its_axes() {
-        assert_eq!(
-            collapse(&copy(&[5, 3, 4], &[12, 1, 3], &[12, 4, 1])).rows,
-            [5, 3, 4]
-        );
-        assert_eq!(
-            collapse(&copy(&[5, 3, 4], &[1, 20, 5], &[12, 4, 1])).rows,
-            [5, 12]
-        );
+        assert_eq!(collapse(&copy(&[5, 3, 4], &[12, 1, 3], &[12, 4, 1])).rows, [5, 3, 4]);
+        assert_eq!(collapse(&copy(&[5, 3, 4], &[1, 20, 5], &[12, 4, 1])).rows, [5, 12]);
     }
 
     #[test]

@@ -73,14 +73,7 @@ impl Sizes {
 /// Products with a vector, and small results of long sums, are better off with many threads a result: as Row kernels.
 /// Any other kernel comes back as it is.
 pub(crate) fn lower(kernel: &Kernel) -> Result<Kernel> {
-    let Body::Contract {
-        batch,
-        m,
-        lhs,
-        rhs,
-        epilogue,
-    } = &kernel.body
-    else {
+    let Body::Contract { batch, m, lhs, rhs, epilogue } = &kernel.body else {
         return Ok(kernel.clone());
     };
     let sizes = Sizes::of(kernel, *batch, *m)?;
@@ -114,10 +107,7 @@ pub(super) fn reduced(each: Vec<Instr>, epilogue: &Tape, scalar: Scalar) -> Body
     }
     Body::Row {
         before: vec![],
-        phases: vec![Phase {
-            each: (0..sum).collect(),
-            after: (sum..instrs.len() as Reg).collect(),
-        }],
+        phases: vec![Phase { each: (0..sum).collect(), after: (sum..instrs.len() as Reg).collect() }],
         tape: Tape { instrs },
     }
 }
@@ -140,9 +130,9 @@ fn shifted(instr: &Instr, shift: Reg) -> Instr {
             key.iter_mut().for_each(|r| *r += shift);
             *counter += shift;
         }
-        Instr::Check {
-            ok, value, position, ..
-        } => [ok, value, position].into_iter().for_each(|r| *r += shift),
+        Instr::Check { ok, value, position, .. } => {
+            [ok, value, position].into_iter().for_each(|r| *r += shift)
+        }
     }
     result
 }
@@ -201,31 +191,19 @@ impl Printer<'_> {
         let sizes = Sizes::of(kernel, batch, m)?;
         let scalar = kernel.buffers[lhs.buffer].dtype.scalar();
         if scalar == Scalar::Bool || scalar != kernel.buffers[rhs.buffer].dtype.scalar() {
-            return Err(Error::Kernel(format!(
-                "{}: operand types of a contraction",
-                kernel.name
-            )));
+            return Err(Error::Kernel(format!("{}: operand types of a contraction", kernel.name)));
         }
         let tile = sizes.tile();
         self.tile_position(sizes, tile)?;
         let mut frame = self.split("batch", "z", &kernel.rows[..batch]);
         frame.resize(kernel.variables(), None);
-        let plan = Plan {
-            tile,
-            sizes,
-            scalar,
-            batch,
-            frame,
-        };
+        let plan = Plan { tile, sizes, scalar, batch, frame };
         let rows = kernel.rows.len();
         let lhs = side("lhs", lhs, batch..batch + m, sizes.m, "m_first", kernel);
         let rhs = side("rhs", rhs, batch + m..rows, sizes.n, "n_first", kernel);
         self.products(&plan, &lhs, &rhs);
         self.epilogue(&plan, batch + m, epilogue)?;
-        Ok(Shape {
-            groups: sizes.tiles(tile),
-            threads: plan.threads(),
-        })
+        Ok(Shape { groups: sizes.tiles(tile), threads: plan.threads() })
     }
 
     fn tile_position(&mut self, sizes: Sizes, tile: Tile) -> Result<()> {
@@ -250,10 +228,7 @@ impl Printer<'_> {
         let vector = plan.vector();
         for side in [lhs, rhs] {
             let length = DEPTH * plan.pitch(side);
-            self.global(&format!(
-                "var<workgroup> {}_tile: array<{vector}, {length}>;",
-                side.name
-            ));
+            self.global(&format!("var<workgroup> {}_tile: array<{vector}, {length}>;", side.name));
         }
         for i in 0..plan.tile.each {
             for j in 0..plan.halves() {
@@ -262,18 +237,14 @@ impl Printer<'_> {
         }
         let frames = [self.own_indices(plan, lhs), self.own_indices(plan, rhs)];
         let inner = self.count(plan.sizes.k);
-        self.open(&format!(
-            "for (var k_first = 0u; k_first < {inner}; k_first += {DEPTH}u) {{"
-        ));
+        self.open(&format!("for (var k_first = 0u; k_first < {inner}; k_first += {DEPTH}u) {{"));
         for (side, frames) in [lhs, rhs].into_iter().zip(&frames) {
             self.stage(plan, side, frames);
         }
         self.line("workgroupBarrier();");
         // Small tiles are for small work, for which a short text that compiles fast is worth more than a fast loop.
         let unrolled = if plan.tile == SMALL { 2 } else { DEPTH };
-        self.open(&format!(
-            "for (var depth = 0u; depth < {DEPTH}u; depth += {unrolled}u) {{"
-        ));
+        self.open(&format!("for (var depth = 0u; depth < {DEPTH}u; depth += {unrolled}u) {{"));
         for k in 0..unrolled {
             self.step(plan, lhs, rhs, k);
         }
@@ -298,10 +269,7 @@ impl Printer<'_> {
             self.line(&format!("let {name}{t}_depth = {depth};"));
             for j in 0..4 {
                 let index = format!("{name}{t}_{j}");
-                self.line(&format!(
-                    "let {index} = {} + {name}{t}_quad * 4u + {j}u;",
-                    side.first
-                ));
+                self.line(&format!("let {index} = {} + {name}{t}_quad * 4u + {j}u;", side.first));
                 let extents = &self.kernel.rows[side.axes.clone()];
                 let own = self.split(&index, &format!("{index}_"), extents);
                 let mut frame = plan.frame.clone();
@@ -400,9 +368,7 @@ impl Printer<'_> {
         let vectors = plan.tile.each * halves;
         self.open(&format!("for (var e = 0u; e < {vectors}u; e += 1u) {{"));
         self.line(&format!("let row = e / {halves}u;"));
-        self.line(&format!(
-            "let m = m_first + (row / 4u) * {spread}u + down * 4u + row % 4u;"
-        ));
+        self.line(&format!("let m = m_first + (row / 4u) * {spread}u + down * 4u + row % 4u;"));
         self.line(&format!("if (m >= {m_count}) {{ continue; }}"));
         let own = self.split("m", "v", &kernel.rows[plan.batch..first_n]);
         let mut frame = plan.frame.clone();
@@ -411,34 +377,18 @@ impl Printer<'_> {
         self.line("switch e {");
         for e in 0..vectors {
             let case = if e + 1 == vectors { "default" } else { "case" };
-            let label = if e + 1 == vectors {
-                String::new()
-            } else {
-                format!(" {e}u")
-            };
-            self.line(&format!(
-                "    {case}{label}: {{ results = c{}_{}; }}",
-                e / halves,
-                e % halves
-            ));
+            let label = if e + 1 == vectors { String::new() } else { format!(" {e}u") };
+            self.line(&format!("    {case}{label}: {{ results = c{}_{}; }}", e / halves, e % halves));
         }
         self.line("}");
         self.open("for (var j = 0u; j < 4u; j += 1u) {");
-        self.line(&format!(
-            "let n = n_first + (e % {halves}u) * {spread}u + across * 4u + j;"
-        ));
+        self.line(&format!("let n = n_first + (e % {halves}u) * {spread}u + across * 4u + j;"));
         self.line(&format!("if (n >= {n_count}) {{ continue; }}"));
         let own = self.split("n", "w", &kernel.rows[first_n..rows]);
         frame.splice(first_n..rows, own);
         self.line("let result = results[j];");
         let types = tape.types(kernel)?;
-        let place = Place {
-            frame: &frame,
-            types: &types,
-            prefix: "r",
-            effects: None,
-            accumulator: "result",
-        };
+        let place = Place { frame: &frame, types: &types, prefix: "r", effects: None, accumulator: "result" };
         self.tape(tape, &place);
         self.close("}");
         self.close("}");
@@ -456,21 +406,12 @@ fn side<'a>(
 ) -> Side<'a> {
     let unit = |axes: &std::ops::Range<usize>| !axes.is_empty() && unit_stride(&operand.map, axes.end - 1);
     let inner = kernel.rows.len()..kernel.variables();
-    Side {
-        name,
-        operand,
-        along_inner: unit(&inner) || !unit(&axes),
-        axes,
-        count,
-        first,
-    }
+    Side { name, operand, along_inner: unit(&inner) || !unit(&axes), axes, count, first }
 }
 
 /// True where an address moves by one element with the given variable.
 pub(crate) fn unit_stride(map: &Map, variable: usize) -> bool {
     let guarded = map.guards.iter();
-    let step: i64 = guarded
-        .map(|g| g.position.coefficients[variable] * g.stride)
-        .sum();
+    let step: i64 = guarded.map(|g| g.position.coefficients[variable] * g.stride).sum();
     map.base.coefficients[variable] + step == 1
 }

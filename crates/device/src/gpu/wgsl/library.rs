@@ -12,10 +12,7 @@ struct Item {
 fn items() -> &'static [Item] {
     static ITEMS: OnceLock<Vec<Item>> = OnceLock::new();
     ITEMS.get_or_init(|| {
-        [kiln_shaders::MATH, kiln_shaders::CHECK]
-            .iter()
-            .flat_map(|text| split(text))
-            .collect()
+        [kiln_shaders::MATH, kiln_shaders::CHECK].iter().flat_map(|text| split(text)).collect()
     })
 }
 
@@ -23,15 +20,11 @@ fn items() -> &'static [Item] {
 fn split(text: &str) -> Vec<Item> {
     let mut items: Vec<Item> = vec![];
     for line in text.lines().filter(|l| !l.trim_start().starts_with("//")) {
-        let declared = ["fn ", "const ", "struct ", "alias "]
-            .iter()
-            .find_map(|keyword| line.strip_prefix(keyword));
+        let declared =
+            ["fn ", "const ", "struct ", "alias "].iter().find_map(|keyword| line.strip_prefix(keyword));
         if let Some(rest) = declared {
             let name = words(rest).next().unwrap_or_default().to_owned();
-            items.push(Item {
-                name,
-                text: String::new(),
-            });
+            items.push(Item { name, text: String::new() });
         }
         if let Some(item) = items.last_mut() {
             item.text.push_str(line);
@@ -42,8 +35,7 @@ fn split(text: &str) -> Vec<Item> {
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !c.is_alphanumeric() && c != '_')
-        .filter(|w| !w.is_empty())
+    text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty())
 }
 
 /// The text of all items that `text` mentions, directly or through others.

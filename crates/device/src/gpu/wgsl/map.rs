@@ -20,17 +20,11 @@ impl Printer<'_> {
                 let extent = self.count(*extent);
                 let quotient = self.fresh("d");
                 self.line(&format!("let {quotient} = {rest} / {extent};"));
-                self.line(&format!(
-                    "let {} = i32({rest} - {quotient} * {extent});",
-                    names[axis]
-                ));
+                self.line(&format!("let {} = i32({rest} - {quotient} * {extent});", names[axis]));
                 rest = quotient;
             }
         }
-        names
-            .into_iter()
-            .map(|name| Some(Variable { name, level }))
-            .collect()
+        names.into_iter().map(|name| Some(Variable { name, level })).collect()
     }
 
     /// The `once` tape, for the one thread for which `condition` holds.
@@ -42,13 +36,7 @@ impl Printer<'_> {
         let types = kernel.once.types(kernel)?;
         let frame = vec![None; kernel.variables()];
         self.open(&format!("if ({condition}) {{"));
-        let place = Place {
-            frame: &frame,
-            types: &types,
-            prefix: "s",
-            effects: None,
-            accumulator: "",
-        };
+        let place = Place { frame: &frame, types: &types, prefix: "s", effects: None, accumulator: "" };
         self.tape(&kernel.once, &place);
         self.close("}");
         Ok(())
@@ -58,21 +46,13 @@ impl Printer<'_> {
     pub(crate) fn map(&mut self, tape: &Tape) -> Result<Shape> {
         let kernel = self.kernel;
         let points = super::loop_count(&kernel.rows)?;
-        self.line(&format!(
-            "let point = (group.y * groups.x + group.x) * {GROUP}u + local;"
-        ));
+        self.line(&format!("let point = (group.y * groups.x + group.x) * {GROUP}u + local;"));
         self.once("point == 0u")?;
         let count = self.count(points);
         self.line(&format!("if (point >= {count}) {{ return; }}"));
         let frame = self.split("point", "v", &kernel.rows);
         let types = tape.types(kernel)?;
-        let place = Place {
-            frame: &frame,
-            types: &types,
-            prefix: "r",
-            effects: None,
-            accumulator: "",
-        };
+        let place = Place { frame: &frame, types: &types, prefix: "r", effects: None, accumulator: "" };
         self.tape(tape, &place);
         Ok(Shape::linear(points.div_ceil(GROUP)))
     }

@@ -42,10 +42,7 @@ pub(crate) struct Shape {
 impl Shape {
     /// Workgroups of the usual size.
     pub(crate) fn linear(groups: usize) -> Shape {
-        Shape {
-            groups,
-            threads: GROUP,
-        }
+        Shape { groups, threads: GROUP }
     }
 }
 
@@ -73,13 +70,9 @@ pub(crate) fn print(kernel: &Kernel, target: Target) -> Result<Printed> {
     let (shape, template) = match &kernel.body {
         Body::Map(tape) => (printer.map(tape)?, None),
         Body::Row { tape, before, phases } => (printer.row(tape, before, phases)?, None),
-        Body::Contract {
-            batch,
-            m,
-            lhs,
-            rhs,
-            epilogue,
-        } => (printer.contract(*batch, *m, [lhs, rhs], epilogue)?, None),
+        Body::Contract { batch, m, lhs, rhs, epilogue } => {
+            (printer.contract(*batch, *m, [lhs, rhs], epilogue)?, None)
+        }
         Body::Scatter { .. } | Body::Sort { .. } | Body::Scan { .. } => {
             let (shape, text) = printer.array()?;
             (shape, Some(text))
@@ -92,10 +85,7 @@ pub(crate) fn print(kernel: &Kernel, target: Target) -> Result<Printed> {
 /// A kernel without points still executes its `once` tape.
 fn without_empty_rows(kernel: &Kernel) -> Kernel {
     let mut result = kernel.clone();
-    let loops = matches!(
-        kernel.body,
-        Body::Map(_) | Body::Row { .. } | Body::Contract { .. }
-    );
+    let loops = matches!(kernel.body, Body::Map(_) | Body::Row { .. } | Body::Contract { .. });
     if loops && kernel.rows.contains(&0) {
         result.body = Body::Map(Tape::default());
         result.rows = vec![0];
@@ -103,9 +93,7 @@ fn without_empty_rows(kernel: &Kernel) -> Kernel {
         for instr in &mut result.once.instrs {
             if let Instr::Load { map, .. } | Instr::Store { map, .. } = instr {
                 map.base.coefficients = vec![0];
-                map.guards
-                    .iter_mut()
-                    .for_each(|g| g.position.coefficients = vec![0]);
+                map.guards.iter_mut().for_each(|g| g.position.coefficients = vec![0]);
             } else if let Instr::Index(affine) = instr {
                 affine.coefficients = vec![0];
             }

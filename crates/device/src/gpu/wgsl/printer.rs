@@ -128,10 +128,7 @@ impl<'k> Printer<'k> {
 
     /// Opens a scope with its first line, which is held back: what is invariant in the scope goes before it.
     pub(crate) fn open(&mut self, head: &str) {
-        self.scopes.push(Scope {
-            head: head.to_owned(),
-            ..Scope::default()
-        });
+        self.scopes.push(Scope { head: head.to_owned(), ..Scope::default() });
     }
 
     /// Closes the current scope with its last line.
@@ -224,10 +221,7 @@ impl<'k> Printer<'k> {
             (None, [(variable, 1)], None) => return Some(variable.name.clone()),
             _ => {}
         }
-        let named = terms
-            .iter()
-            .map(|(v, factor)| (v.name.clone(), **factor))
-            .collect();
+        let named = terms.iter().map(|(v, factor)| (v.name.clone(), **factor)).collect();
         let key = (base, named, offset.copied().unwrap_or(0));
         if let Some(name) = self.scopes[level].sums.get(&key) {
             return Some(name.clone());
@@ -266,9 +260,7 @@ impl<'k> Printer<'k> {
                 let divisor = self.shared(&guard.divisor);
                 coordinate = self.fresh("q");
                 self.line(&format!("let {coordinate} = {position} / {divisor};"));
-                inside.push(format!(
-                    "{position} >= 0i && {coordinate} * {divisor} == {position}"
-                ));
+                inside.push(format!("{position} >= 0i && {coordinate} * {divisor} == {position}"));
             }
             let extent = self.shared(&guard.extent);
             inside.push(format!("u32({coordinate}) < u32({extent})"));

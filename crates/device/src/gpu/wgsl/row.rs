@@ -50,10 +50,7 @@ pub(crate) fn layout(kernel: &Kernel, tape: &Tape, phases: &[Phase], rows: usize
             _ if rows >= 1 << 13 => 8,
             _ => 32,
         };
-        return Layout {
-            lanes,
-            along_rows: true,
-        };
+        return Layout { lanes, along_rows: true };
     }
     let lanes = match inner {
         0..=8 => 1,
@@ -62,10 +59,7 @@ pub(crate) fn layout(kernel: &Kernel, tape: &Tape, phases: &[Phase], rows: usize
         65..=128 => 32,
         _ => 256,
     };
-    Layout {
-        lanes,
-        along_rows: false,
-    }
+    Layout { lanes, along_rows: false }
 }
 
 /// What the phases of one kernel have in common.
@@ -80,13 +74,7 @@ struct Row<'a> {
 
 impl Row<'_> {
     fn place<'b>(&'b self, frame: &'b Frame, effects: Option<&'b str>) -> Place<'b> {
-        Place {
-            frame,
-            types: self.types,
-            prefix: "r",
-            effects,
-            accumulator: "",
-        }
+        Place { frame, types: self.types, prefix: "r", effects, accumulator: "" }
     }
 }
 
@@ -94,10 +82,7 @@ impl Printer<'_> {
     /// Prints a Row kernel.
     pub(crate) fn row(&mut self, tape: &Tape, before: &[Reg], phases: &[Phase]) -> Result<Shape> {
         let kernel = self.kernel;
-        let (rows, inner) = (
-            super::loop_count(&kernel.rows)?,
-            super::loop_count(&kernel.inner)?,
-        );
+        let (rows, inner) = (super::loop_count(&kernel.rows)?, super::loop_count(&kernel.inner)?);
         let layout = layout(kernel, tape, phases, rows, inner);
         let lines = GROUP / layout.lanes;
         self.row_position(layout);
@@ -109,20 +94,9 @@ impl Printer<'_> {
         frame.resize(kernel.variables(), None);
         let inner = self.count(inner);
         self.line(&format!("let limit = select(0u, {inner}, alive);"));
-        let effects = if layout.lanes == 1 {
-            "alive"
-        } else {
-            "alive && lane == 0u"
-        };
+        let effects = if layout.lanes == 1 { "alive" } else { "alive && lane == 0u" };
         let types = tape.types(kernel)?;
-        let row = Row {
-            tape,
-            types: &types,
-            layout,
-            frame,
-            effects: effects.into(),
-            inner: "limit".into(),
-        };
+        let row = Row { tape, types: &types, layout, frame, effects: effects.into(), inner: "limit".into() };
         for r in before {
             self.row_instr(*r, &row);
         }
@@ -142,9 +116,7 @@ impl Printer<'_> {
         };
         self.line(&format!("let lane = {lane};"));
         self.line(&format!("let within = {line};"));
-        self.line(&format!(
-            "let line = (group.y * groups.x + group.x) * {lines}u + within;"
-        ));
+        self.line(&format!("let line = (group.y * groups.x + group.x) * {lines}u + within;"));
     }
 
     /// A row value: every thread of the row computes it, one has its effects.
@@ -184,10 +156,7 @@ impl Printer<'_> {
             }
         }
         let lanes = row.layout.lanes;
-        self.open(&format!(
-            "for (var at = lane; at < {}; at += {lanes}u) {{",
-            row.inner
-        ));
+        self.open(&format!("for (var at = lane; at < {}; at += {lanes}u) {{", row.inner));
         let inner = self.split("at", "w", &kernel.inner);
         let mut frame = row.frame.clone();
         frame.splice(kernel.rows.len().., inner);
@@ -223,11 +192,7 @@ impl Printer<'_> {
     fn fold(&mut self, r: Reg, op: ReduceOp, row: &Row) {
         let scalar = row.types[r as usize];
         let Layout { lanes, along_rows } = row.layout;
-        let own = if blocked(op, scalar) {
-            format!("sum{r} + acc{r}")
-        } else {
-            format!("acc{r}")
-        };
+        let own = if blocked(op, scalar) { format!("sum{r} + acc{r}") } else { format!("acc{r}") };
         if lanes == 1 {
             return self.line(&format!("let r{r} = {own};"));
         }
@@ -247,16 +212,10 @@ impl Printer<'_> {
                 Scalar::Bool => combine(op, &format!("{array}[local]"), &other, Scalar::Bool),
                 scalar => combine(op, &format!("{array}[local]"), &other, scalar),
             };
-            self.line(&format!(
-                "if (lane < {half}u) {{ {array}[local] = {folded}; }} workgroupBarrier();"
-            ));
+            self.line(&format!("if (lane < {half}u) {{ {array}[local] = {folded}; }} workgroupBarrier();"));
             half /= 2;
         }
-        let first = if along_rows {
-            "within".to_owned()
-        } else {
-            format!("within * {lanes}u")
-        };
+        let first = if along_rows { "within".to_owned() } else { format!("within * {lanes}u") };
         let result = match scalar {
             Scalar::Bool => format!("{array}[{first}] != 0u"),
             _ => format!("{array}[{first}]"),

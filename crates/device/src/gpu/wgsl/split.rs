@@ -39,14 +39,7 @@ fn parts(kernel: &Kernel, sizes: &Sizes) -> Option<(usize, usize)> {
 
 /// Splits a contraction where it pays.
 pub(crate) fn split(kernel: &Kernel) -> Result<Option<Split>> {
-    let Body::Contract {
-        batch,
-        m,
-        lhs,
-        rhs,
-        epilogue,
-    } = &kernel.body
-    else {
+    let Body::Contract { batch, m, lhs, rhs, epilogue } = &kernel.body else {
         return Ok(None);
     };
     let sizes = Sizes::of(kernel, *batch, *m)?;
@@ -63,10 +56,8 @@ pub(crate) fn split(kernel: &Kernel) -> Result<Option<Split>> {
         Scalar::F32 | Scalar::Bool => DType::F32,
     };
     let strides = dense(&kernel.rows);
-    let operand = |buffer, operand: &Operand| Operand {
-        buffer,
-        map: with_part(&operand.map, kernel, axis, parts),
-    };
+    let operand =
+        |buffer, operand: &Operand| Operand { buffer, map: with_part(&operand.map, kernel, axis, parts) };
     let mut partial = kernel.clone();
     partial.name = format!("{} (parts)", kernel.name);
     partial.once = Tape::default();
@@ -86,11 +77,7 @@ pub(crate) fn split(kernel: &Kernel) -> Result<Option<Split>> {
         epilogue: Tape {
             instrs: vec![
                 Instr::Accumulator,
-                Instr::Store {
-                    buffer: 2,
-                    map: address(coefficients),
-                    value: 0,
-                },
+                Instr::Store { buffer: 2, map: address(coefficients), value: 0 },
             ],
         },
     };
@@ -105,22 +92,11 @@ pub(crate) fn split(kernel: &Kernel) -> Result<Option<Split>> {
     let (tape, last) = (resized(epilogue, kernel), dtype.scalar());
     total.body = reduced(vec![load], &tape, last);
     total.once = resized(&kernel.once, kernel);
-    Ok(Some(Split {
-        partial,
-        total,
-        operands,
-        bytes: 4 * parts * results,
-    }))
+    Ok(Some(Split { partial, total, operands, bytes: 4 * parts * results }))
 }
 
 fn address(coefficients: Vec<i64>) -> Map {
-    Map {
-        base: Affine {
-            coefficients,
-            offset: 0,
-        },
-        guards: vec![],
-    }
+    Map { base: Affine { coefficients, offset: 0 }, guards: vec![] }
 }
 
 /// Strides of a dense row-major array.

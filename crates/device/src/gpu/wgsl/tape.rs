@@ -51,12 +51,9 @@ impl Printer<'_> {
                 element
             }
             Instr::Store { buffer, map, value } => return self.store(*buffer, map, *value, place),
-            Instr::Check {
-                ok,
-                value,
-                position,
-                site,
-            } => return self.check([*ok, *value, *position], *site, place),
+            Instr::Check { ok, value, position, site } => {
+                return self.check([*ok, *value, *position], *site, place);
+            }
             Instr::LoadAt { buffer, index, len } => {
                 let last = self.size((*len).max(1) as i64 - 1);
                 self.element(*buffer, &format!("clamp({}, 0i, {last})", reg(index)))
@@ -76,10 +73,7 @@ impl Printer<'_> {
             },
             Instr::Random { key, counter } => {
                 let [first, second] = [reg(&key[0]), reg(&key[1])];
-                format!(
-                    "kiln_threefry(vec2<u32>({first}, {second}), vec2<u32>({}, 0u)).x",
-                    reg(counter)
-                )
+                format!("kiln_threefry(vec2<u32>({first}, {second}), vec2<u32>({}, 0u)).x", reg(counter))
             }
             Instr::Accumulator => place.accumulator.to_owned(),
             Instr::Reduce(_, a) => reg(a),

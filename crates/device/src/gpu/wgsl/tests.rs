@@ -57,10 +57,7 @@ fn long_sums_are_split_into_valid_kernels() {
 #[test]
 fn sizes_and_constants_are_not_in_the_text() {
     let pairs = [
-        (
-            kernels::bodies::softmax(700, 305),
-            kernels::bodies::softmax(3, 400),
-        ),
+        (kernels::bodies::softmax(700, 305), kernels::bodies::softmax(3, 400)),
         (
             kernels::bodies::matmul(crate::DType::F32, [2, 20, 30, 40], [false, true]),
             kernels::bodies::matmul(crate::DType::F32, [7, 19, 33, 50], [false, true]),
@@ -80,14 +77,8 @@ fn sizes_and_constants_are_not_in_the_text() {
 fn a_contiguous_kernel_divides_nothing() {
     let rows = [4, 5, 6];
     let map = kernels::map(&[30, 6, 1], 0);
-    let instrs = vec![
-        kernels::load(0, map.clone(), crate::Value::F32(0.0)),
-        kernels::store(1, map, 0),
-    ];
-    let buffers = [
-        (crate::DType::F32, kernels::READ),
-        (crate::DType::F32, kernels::WRITE),
-    ];
+    let instrs = vec![kernels::load(0, map.clone(), crate::Value::F32(0.0)), kernels::store(1, map, 0)];
+    let buffers = [(crate::DType::F32, kernels::READ), (crate::DType::F32, kernels::WRITE)];
     let kernel = kernels::kernel("copy", [&rows, &[]], &buffers, kernels::map_body(instrs));
     let text = text(&kernel);
     assert!(!text.contains('/') && !text.contains('%'), "{text}");
@@ -99,12 +90,7 @@ fn tiles_grow_with_the_problem() {
         let case = kernels::bodies::matmul(crate::DType::F32, sizes, [false, false]);
         let text = text(&case.kernel);
         let at = text.find("lhs_tile: array<vec4<f32>, ").unwrap();
-        text[at + 27..]
-            .split('>')
-            .next()
-            .unwrap()
-            .parse::<usize>()
-            .unwrap()
+        text[at + 27..].split('>').next().unwrap().parse::<usize>().unwrap()
     };
     let pitch = |side: usize| 16 * (side / 4 + 1);
     assert_eq!(threads([1, 40, 40, 40]), pitch(32));
@@ -117,10 +103,6 @@ fn too_large_a_loop_is_an_error() {
     let mut kernel = kernels::bodies::matmul(crate::DType::F32, [1, 3, 3, 3], [false, false]).kernel;
     kernel.rows = vec![1 << 20, 1 << 20, 1 << 20];
     assert!(print(&kernel, Target { f16: false }).is_err());
-    kernel.body = Body::Sort {
-        lines: 1 << 20,
-        length: 1 << 20,
-        descending: false,
-    };
+    kernel.body = Body::Sort { lines: 1 << 20, length: 1 << 20, descending: false };
     assert!(print(&kernel, Target { f16: false }).is_err());
 }

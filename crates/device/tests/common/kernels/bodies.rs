@@ -15,30 +15,14 @@ pub(crate) fn softmax(rows: usize, inner: usize) -> Case {
         store(2, item, 1),
     ];
     let phases = vec![
-        Phase {
-            each: vec![0],
-            after: vec![1, 7],
-        },
-        Phase {
-            each: vec![0, 2, 3],
-            after: vec![4],
-        },
-        Phase {
-            each: vec![0, 2, 3, 5, 6],
-            after: vec![],
-        },
+        Phase { each: vec![0], after: vec![1, 7] },
+        Phase { each: vec![0, 2, 3], after: vec![4] },
+        Phase { each: vec![0, 2, 3, 5, 6], after: vec![] },
     ];
-    let body = Body::Row {
-        tape: Tape { instrs },
-        before: vec![],
-        phases,
-    };
+    let body = Body::Row { tape: Tape { instrs }, before: vec![], phases };
     let buffers = [(DType::F32, READ), (DType::F32, WRITE), (DType::F32, WRITE)];
     let n = rows * inner;
-    case(
-        kernel("softmax", [&[rows], &[inner]], &buffers, body),
-        vec![floats(n, 20), zeros(n), zeros(rows)],
-    )
+    case(kernel("softmax", [&[rows], &[inner]], &buffers, body), vec![floats(n, 20), zeros(n), zeros(rows)])
 }
 
 fn reduction(op: ReduceOp, dtype: DType, rows: usize, inner: usize, columns: bool) -> Case {
@@ -48,38 +32,19 @@ fn reduction(op: ReduceOp, dtype: DType, rows: usize, inner: usize, columns: boo
         Scalar::F32 => floats(n, 21),
         Scalar::I32 => integers(n, 22, 10),
         Scalar::U32 => words(n, 23).into_iter().map(|w| Value::U32(w % 200)).collect(),
-        Scalar::Bool => words(n, 24)
-            .into_iter()
-            .map(|w| Value::Bool(w % 4 != 0))
-            .collect(),
+        Scalar::Bool => words(n, 24).into_iter().map(|w| Value::Bool(w % 4 != 0)).collect(),
     };
-    let from = if columns {
-        map(&[1, rows as i64], 0)
-    } else {
-        map(&[inner as i64, 1], 0)
-    };
-    let instrs = vec![
-        load(0, from, Value::zero(scalar)),
-        Instr::Reduce(op, 0),
-        store(1, map(&[1, 0], 0), 1),
-    ];
+    let from = if columns { map(&[1, rows as i64], 0) } else { map(&[inner as i64, 1], 0) };
+    let instrs = vec![load(0, from, Value::zero(scalar)), Instr::Reduce(op, 0), store(1, map(&[1, 0], 0), 1)];
     let body = Body::Row {
         tape: Tape { instrs },
         before: vec![],
-        phases: vec![Phase {
-            each: vec![0],
-            after: vec![1, 2],
-        }],
+        phases: vec![Phase { each: vec![0], after: vec![1, 2] }],
     };
     within(
         3e-5,
         case(
-            kernel(
-                "reduce",
-                [&[rows], &[inner]],
-                &[(dtype, READ), (dtype, WRITE)],
-                body,
-            ),
+            kernel("reduce", [&[rows], &[inner]], &[(dtype, READ), (dtype, WRITE)], body),
             vec![data, vec![Value::zero(scalar); rows]],
         ),
     )
@@ -100,10 +65,7 @@ fn row_state() -> Case {
     let body = Body::Row {
         tape: Tape { instrs },
         before: vec![0],
-        phases: vec![Phase {
-            each: vec![1, 2, 3],
-            after: vec![4, 5],
-        }],
+        phases: vec![Phase { each: vec![1, 2, 3], after: vec![4, 5] }],
     };
     let buffers = [(DType::F32, READ), (DType::F32, BOTH), (DType::F32, WRITE)];
     case(
@@ -113,13 +75,7 @@ fn row_state() -> Case {
 }
 
 pub(super) fn rows() -> Vec<Case> {
-    let mut list = vec![
-        softmax(700, 5),
-        softmax(37, 40),
-        softmax(5, 300),
-        softmax(3, 100),
-        row_state(),
-    ];
+    let mut list = vec![softmax(700, 5), softmax(37, 40), softmax(5, 300), softmax(3, 100), row_state()];
     list.push(reduction(ReduceOp::Sum, DType::F32, 33, 0, false));
     list.push(reduction(ReduceOp::Max, DType::F32, 2, 0, false));
     list.push(reduction(ReduceOp::Sum, DType::F32, 0, 4, false));
@@ -138,16 +94,8 @@ pub(super) fn rows() -> Vec<Case> {
 pub(crate) fn matmul(dtype: DType, [batch, m, n, k]: [usize; 4], transposed: [bool; 2]) -> Case {
     let scalar = dtype.scalar();
     let (bi, mi, ni, ki) = (batch as i64, m as i64, n as i64, k as i64);
-    let lhs = if transposed[0] {
-        map(&[mi * ki, 1, 0, mi], 0)
-    } else {
-        map(&[mi * ki, ki, 0, 1], 0)
-    };
-    let rhs = if transposed[1] {
-        map(&[ki * ni, 0, ki, 1], 0)
-    } else {
-        map(&[ki * ni, 0, 1, ni], 0)
-    };
+    let lhs = if transposed[0] { map(&[mi * ki, 1, 0, mi], 0) } else { map(&[mi * ki, ki, 0, 1], 0) };
+    let rhs = if transposed[1] { map(&[ki * ni, 0, ki, 1], 0) } else { map(&[ki * ni, 0, 1, ni], 0) };
     let operand = |buffer, map| Operand { buffer, map };
     let instrs = vec![
         Instr::Accumulator,
@@ -174,12 +122,7 @@ pub(crate) fn matmul(dtype: DType, [batch, m, n, k]: [usize; 4], transposed: [bo
         2e-4,
         case(
             kernel("matmul", [&[batch, m, n], &[k]], &buffers, body),
-            vec![
-                data(batch * m * k, 30),
-                data(batch * k * n, 31),
-                data(n, 32),
-                zero,
-            ],
+            vec![data(batch * m * k, 30), data(batch * k * n, 31), data(n, 32), zero],
         ),
     )
 }
@@ -198,14 +141,8 @@ fn convolution() -> Case {
     let body = Body::Contract {
         batch: 0,
         m: 3,
-        lhs: Operand {
-            buffer: 0,
-            map: images,
-        },
-        rhs: Operand {
-            buffer: 1,
-            map: filters,
-        },
+        lhs: Operand { buffer: 0, map: images },
+        rhs: Operand { buffer: 1, map: filters },
         epilogue: Tape { instrs },
     };
     let buffers = [(DType::F32, READ), (DType::F32, READ), (DType::F32, WRITE)];
@@ -244,12 +181,7 @@ fn scatter(op: ScatterOp, dtype: DType, targets: usize, updates: usize, width: u
         Scalar::I32 => integers(count, seed, 100),
         _ => floats(count, seed),
     };
-    let body = Body::Scatter {
-        op,
-        targets,
-        updates,
-        width,
-    };
+    let body = Body::Scatter { op, targets, updates, width };
     let buffers = [(dtype, READ), (DType::I32, READ), (dtype, READ), (dtype, WRITE)];
     let indices = integers(updates, 40, targets as u32 * 3);
     let zero = vec![Value::zero(scalar); targets * width];
@@ -257,12 +189,7 @@ fn scatter(op: ScatterOp, dtype: DType, targets: usize, updates: usize, width: u
         1e-5,
         case(
             kernel("scatter", [&[], &[]], &buffers, body),
-            vec![
-                data(targets * width, 41),
-                indices,
-                data(updates * width, 42),
-                zero,
-            ],
+            vec![data(targets * width, 41), indices, data(updates * width, 42), zero],
         ),
     )
 }
@@ -280,28 +207,13 @@ fn sort(dtype: DType, lines: usize, length: usize, descending: bool) -> Case {
             list
         }
         Scalar::I32 => integers(lines * length, 51, 50),
-        Scalar::U32 => words(lines * length, 52)
-            .into_iter()
-            .map(|w| Value::U32(w % 256))
-            .collect(),
-        Scalar::Bool => words(lines * length, 53)
-            .into_iter()
-            .map(|w| Value::Bool(w & 8 == 0))
-            .collect(),
+        Scalar::U32 => words(lines * length, 52).into_iter().map(|w| Value::U32(w % 256)).collect(),
+        Scalar::Bool => words(lines * length, 53).into_iter().map(|w| Value::Bool(w & 8 == 0)).collect(),
     };
-    let body = Body::Sort {
-        lines,
-        length,
-        descending,
-    };
+    let body = Body::Sort { lines, length, descending };
     let n = lines * length;
     case(
-        kernel(
-            "sort",
-            [&[], &[]],
-            &[(dtype, READ), (dtype, WRITE), (DType::I32, WRITE)],
-            body,
-        ),
+        kernel("sort", [&[], &[]], &[(dtype, READ), (dtype, WRITE), (DType::I32, WRITE)], body),
         vec![keys, vec![Value::zero(dtype.scalar()); n], vec![Value::I32(0); n]],
     )
 }
@@ -312,13 +224,7 @@ pub(crate) fn scan(op: ReduceOp, dtype: DType, [outer, length, inner]: [usize; 3
         Scalar::I32 => integers(n, 60, 9),
         _ => floats(n, 61),
     };
-    let body = Body::Scan {
-        op,
-        outer,
-        length,
-        inner,
-        reverse,
-    };
+    let body = Body::Scan { op, outer, length, inner, reverse };
     within(
         1e-5,
         case(

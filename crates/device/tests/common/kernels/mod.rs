@@ -14,26 +14,15 @@ pub(crate) struct Case {
 }
 
 pub(crate) fn affine(coefficients: &[i64], offset: i64) -> Affine {
-    Affine {
-        coefficients: coefficients.to_vec(),
-        offset,
-    }
+    Affine { coefficients: coefficients.to_vec(), offset }
 }
 
 pub(crate) fn map(coefficients: &[i64], offset: i64) -> Map {
-    Map {
-        base: affine(coefficients, offset),
-        guards: vec![],
-    }
+    Map { base: affine(coefficients, offset), guards: vec![] }
 }
 
 fn guard(position: Affine, divisor: i64, extent: i64, stride: i64) -> Guard {
-    Guard {
-        position,
-        divisor,
-        extent,
-        stride,
-    }
+    Guard { position, divisor, extent, stride }
 }
 
 pub(crate) fn load(buffer: usize, map: Map, fill: Value) -> Instr {
@@ -49,13 +38,7 @@ pub(crate) fn kernel(name: &str, loops: [&[usize]; 2], buffers: &[(DType, Access
         name: name.into(),
         rows: loops[0].to_vec(),
         inner: loops[1].to_vec(),
-        buffers: buffers
-            .iter()
-            .map(|(dtype, access)| Binding {
-                dtype: *dtype,
-                access: *access,
-            })
-            .collect(),
+        buffers: buffers.iter().map(|(dtype, access)| Binding { dtype: *dtype, access: *access }).collect(),
         body,
         once: Tape::default(),
     }
@@ -73,10 +56,7 @@ const F0: Value = Value::F32(0.0);
 
 /// Reproducible numbers in −2..2.
 pub(crate) fn floats(count: usize, seed: u32) -> Vec<Value> {
-    words(count, seed)
-        .into_iter()
-        .map(|w| Value::F32((w >> 8) as f32 / (1 << 22) as f32 - 2.0))
-        .collect()
+    words(count, seed).into_iter().map(|w| Value::F32((w >> 8) as f32 / (1 << 22) as f32 - 2.0)).collect()
 }
 
 pub(crate) fn words(count: usize, seed: u32) -> Vec<u32> {
@@ -93,10 +73,7 @@ pub(crate) fn words(count: usize, seed: u32) -> Vec<u32> {
 
 fn integers(count: usize, seed: u32, range: u32) -> Vec<Value> {
     let half = (range / 2) as i32;
-    words(count, seed)
-        .into_iter()
-        .map(|w| Value::I32((w % range) as i32 - half))
-        .collect()
+    words(count, seed).into_iter().map(|w| Value::I32((w % range) as i32 - half)).collect()
 }
 
 fn zeros(count: usize) -> Vec<Value> {
@@ -104,11 +81,7 @@ fn zeros(count: usize) -> Vec<Value> {
 }
 
 fn case(kernel: Kernel, data: Vec<Vec<Value>>) -> Case {
-    Case {
-        kernel,
-        data,
-        tolerance: 2e-6,
-    }
+    Case { kernel, data, tolerance: 2e-6 }
 }
 
 fn within(tolerance: f32, case: Case) -> Case {
@@ -117,15 +90,7 @@ fn within(tolerance: f32, case: Case) -> Case {
 
 /// All of them.
 pub(crate) fn cases() -> Vec<Case> {
-    let mut cases = vec![
-        unary_f32(),
-        binary_f32(),
-        compares(),
-        booleans(),
-        casts(),
-        random(),
-        gather(),
-    ];
+    let mut cases = vec![unary_f32(), binary_f32(), compares(), booleans(), casts(), random(), gather()];
     cases.extend([integers_of(Scalar::I32), integers_of(Scalar::U32)]);
     cases.extend(DType::ALL.map(copy_of));
     cases.extend(loops());
@@ -136,9 +101,7 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 fn special_floats() -> Vec<Value> {
-    let special = [
-        0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 3.5, -2.5, 88.0, -88.0, 1e-4, 1e20, -1e20,
-    ];
+    let special = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 3.5, -2.5, 88.0, -88.0, 1e-4, 1e20, -1e20];
     let infinite = [f32::INFINITY, f32::NEG_INFINITY, f32::NAN];
     let mut list: Vec<Value> = special.iter().chain(&infinite).map(|v| Value::F32(*v)).collect();
     list.extend(floats(300, 7));
@@ -150,20 +113,14 @@ fn unary_f32() -> Case {
     let n = x.len();
     let mut instrs = vec![load(0, map(&[1], 0), F0)];
     let mut slot = 0;
-    for op in UnaryOp::ALL
-        .iter()
-        .filter(|op| op.result(Scalar::F32) == Some(Scalar::F32))
-    {
+    for op in UnaryOp::ALL.iter().filter(|op| op.result(Scalar::F32) == Some(Scalar::F32)) {
         instrs.push(Instr::Unary(*op, 0));
         let value = instrs.len() as Reg - 1;
         instrs.push(store(1, map(&[1], (slot * n) as i64), value));
         slot += 1;
     }
     let buffers = [(DType::F32, READ), (DType::F32, WRITE)];
-    case(
-        kernel("unary", [&[n], &[]], &buffers, map_body(instrs)),
-        vec![x, zeros(slot * n)],
-    )
+    case(kernel("unary", [&[n], &[]], &buffers, map_body(instrs)), vec![x, zeros(slot * n)])
 }
 
 fn binary_f32() -> Case {
@@ -180,10 +137,7 @@ fn binary_f32() -> Case {
         slot += 1;
     }
     let buffers = [(DType::F32, READ), (DType::F32, READ), (DType::F32, WRITE)];
-    case(
-        kernel("binary", [&[n], &[]], &buffers, map_body(instrs)),
-        vec![x, y, zeros(slot * n)],
-    )
+    case(kernel("binary", [&[n], &[]], &buffers, map_body(instrs)), vec![x, y, zeros(slot * n)])
 }
 
 fn compares() -> Case {
@@ -212,16 +166,9 @@ fn compares() -> Case {
 }
 
 fn booleans() -> Case {
-    let bits = |seed| {
-        words(300, seed)
-            .into_iter()
-            .map(|w| Value::Bool(w & 64 == 0))
-            .collect::<Vec<_>>()
-    };
-    let mut instrs = vec![
-        load(0, map(&[1], 0), Value::Bool(false)),
-        load(1, map(&[1], 0), Value::Bool(false)),
-    ];
+    let bits = |seed| words(300, seed).into_iter().map(|w| Value::Bool(w & 64 == 0)).collect::<Vec<_>>();
+    let mut instrs =
+        vec![load(0, map(&[1], 0), Value::Bool(false)), load(1, map(&[1], 0), Value::Bool(false))];
     let mut results = vec![];
     for op in BinaryOp::ALL.iter().filter(|op| op.accepts(Scalar::Bool)) {
         results.push(Instr::Binary(*op, 0, 1));
@@ -245,27 +192,16 @@ fn booleans() -> Case {
 }
 
 fn integers_of(scalar: Scalar) -> Case {
-    let dtype = if scalar == Scalar::I32 {
-        DType::I32
-    } else {
-        DType::U32
-    };
+    let dtype = if scalar == Scalar::I32 { DType::I32 } else { DType::U32 };
     let of = |w: u32| match scalar {
         Scalar::I32 => Value::I32(w as i32),
         _ => Value::U32(w),
     };
     let mut x: Vec<Value> = words(300, 3).into_iter().map(of).collect();
     let mut y: Vec<Value> = words(300, 4).into_iter().map(|w| of(w % 40)).collect();
-    for (at, (a, b)) in [
-        (0, 0),
-        (5, 0),
-        (u32::MAX - 4, 3),
-        (7, u32::MAX - 2),
-        (1 << 31, u32::MAX),
-        (9, 33),
-    ]
-    .iter()
-    .enumerate()
+    for (at, (a, b)) in [(0, 0), (5, 0), (u32::MAX - 4, 3), (7, u32::MAX - 2), (1 << 31, u32::MAX), (9, 33)]
+        .iter()
+        .enumerate()
     {
         (x[at], y[at]) = (of(*a), of(*b));
     }
@@ -286,10 +222,7 @@ fn integers_of(scalar: Scalar) -> Case {
         instrs.push(store(2, map(&[1], slot as i64 * 300), value));
     }
     let buffers = [(dtype, READ), (dtype, READ), (dtype, WRITE)];
-    case(
-        kernel("integers", [&[300], &[]], &buffers, map_body(instrs)),
-        vec![x, y, vec![zero; slots * 300]],
-    )
+    case(kernel("integers", [&[300], &[]], &buffers, map_body(instrs)), vec![x, y, vec![zero; slots * 300]])
 }
 
 fn casts() -> Case {
@@ -334,10 +267,7 @@ fn random() -> Case {
         Instr::Const(Value::U32(1)),
         Instr::Index(affine(&[1], 3)),
         Instr::Bitcast(Scalar::U32, 2),
-        Instr::Random {
-            key: [0, 1],
-            counter: 3,
-        },
+        Instr::Random { key: [0, 1], counter: 3 },
         store(0, map(&[1], 0), 4),
     ];
     case(
@@ -349,11 +279,7 @@ fn random() -> Case {
 fn gather() -> Case {
     let instrs = vec![
         load(0, map(&[1], 0), Value::I32(0)),
-        Instr::LoadAt {
-            buffer: 1,
-            index: 0,
-            len: 20,
-        },
+        Instr::LoadAt { buffer: 1, index: 0, len: 20 },
         store(2, map(&[1], 0), 1),
     ];
     let buffers = [(DType::I32, READ), (DType::F32, READ), (DType::F32, WRITE)];
@@ -370,15 +296,9 @@ fn copy_of(dtype: DType) -> Case {
         Scalar::F32 => floats(333, 8),
         Scalar::I32 => integers(333, 9, 1000),
         Scalar::U32 => words(333, 10).into_iter().map(|w| Value::U32(w % 256)).collect(),
-        Scalar::Bool => words(333, 11)
-            .into_iter()
-            .map(|w| Value::Bool(w & 32 == 0))
-            .collect(),
+        Scalar::Bool => words(333, 11).into_iter().map(|w| Value::Bool(w & 32 == 0)).collect(),
     };
-    let mut instrs = vec![
-        load(0, map(&[1], 0), Value::zero(scalar)),
-        store(1, map(&[1], 0), 0),
-    ];
+    let mut instrs = vec![load(0, map(&[1], 0), Value::zero(scalar)), store(1, map(&[1], 0), 0)];
     if scalar != Scalar::Bool {
         instrs.push(Instr::Binary(BinaryOp::Add, 0, 0));
         instrs.push(store(1, map(&[1], 333), 2));
@@ -402,27 +322,12 @@ fn loops() -> Vec<Case> {
     };
     let padded = Map {
         base: affine(&[20, 0, 0], 0),
-        guards: vec![
-            guard(affine(&[0, 1, 0], -1), 1, 4, 5),
-            guard(affine(&[0, 0, 1], -2), 1, 5, 1),
-        ],
+        guards: vec![guard(affine(&[0, 1, 0], -1), 1, 4, 5), guard(affine(&[0, 0, 1], -2), 1, 5, 1)],
     };
-    let dilated = Map {
-        base: affine(&[0], 0),
-        guards: vec![guard(affine(&[1], -2), 3, 6, 1)],
-    };
-    let masked_store = Map {
-        base: affine(&[1], 0),
-        guards: vec![guard(affine(&[1], -3), 1, 5, 0)],
-    };
+    let dilated = Map { base: affine(&[0], 0), guards: vec![guard(affine(&[1], -2), 3, 6, 1)] };
+    let masked_store = Map { base: affine(&[1], 0), guards: vec![guard(affine(&[1], -3), 1, 5, 0)] };
     let mut list = vec![
-        copy(
-            "transpose",
-            &[7, 30, 5],
-            map(&[150, 1, 30], 0),
-            map(&[150, 5, 1], 0),
-            [1050, 1050],
-        ),
+        copy("transpose", &[7, 30, 5], map(&[150, 1, 30], 0), map(&[150, 5, 1], 0), [1050, 1050]),
         copy("reverse", &[50], map(&[-1], 49), map(&[1], 0), [50, 50]),
         copy("pad", &[3, 6, 9], padded, map(&[54, 9, 1], 0), [60, 162]),
         copy("dilate", &[23], dilated, map(&[1], 0), [6, 23]),
@@ -431,10 +336,7 @@ fn loops() -> Vec<Case> {
         copy("empty", &[3, 0], map(&[0, 1], 0), map(&[0, 1], 0), [1, 1]),
     ];
     let mut once = copy("once", &[5, 0], map(&[1, 1], 0), map(&[1, 1], 0), [5, 5]);
-    once.kernel.buffers.push(Binding {
-        dtype: DType::I32,
-        access: BOTH,
-    });
+    once.kernel.buffers.push(Binding { dtype: DType::I32, access: BOTH });
     once.data.push(vec![Value::I32(41), Value::I32(7)]);
     once.kernel.once.instrs = vec![
         load(2, map(&[9, 9], 0), Value::I32(0)),
@@ -442,13 +344,7 @@ fn loops() -> Vec<Case> {
         Instr::Binary(BinaryOp::Add, 0, 1),
         store(2, map(&[9, 9], 0), 2),
     ];
-    let mut beside = copy(
-        "once beside",
-        &[300, 1],
-        map(&[1, 1], 0),
-        map(&[1, 1], 0),
-        [300, 300],
-    );
+    let mut beside = copy("once beside", &[300, 1], map(&[1, 1], 0), map(&[1, 1], 0), [300, 300]);
     beside.kernel.buffers.push(once.kernel.buffers[2]);
     beside.kernel.once = once.kernel.once.clone();
     beside.data.push(once.data[2].clone());

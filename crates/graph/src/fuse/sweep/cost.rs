@@ -59,3 +59,37 @@ fn operations(op: &Op) -> Option<u32> {
         _ => return None,
     })
 }
+
+/// For every node, the operation that makes its elements one by one: through elementwise operations and views that
+/// keep their number, back to a reduction or a product.
+pub(super) fn sources(graph: &Graph) -> Vec<Source> {
+    let mut sources: Vec<Source> = Vec::with_capacity(graph.nodes.len());
+    for node in &graph.nodes {
+        let through = || {
+            let alike = node.inputs.iter().filter(|n| graph.node(**n).len() == node.len());
+            alike.map(|n| sources[n.index()].clone()).find(|s| *s != Source::Other).unwrap_or(Source::Other)
+        };
+        sources.push(match &node.op {
+            Op::MatMul | Op::Conv { .. } => Source::Product,
+            Op::Reduce { axes, .. } => {
+                let input = &graph.node(node.inputs[0]).shape;
+                Source::Reduction(axes.iter().map(|a| input[*a]).filter(|e| *e != 1).collect())
+            }
+            Op::Reshape => through(),
+            op if operations(op).is_some() => through(),
+            _ => Source::Other,
+        });
+    }
+    sources
+}
+
+/// What makes a value, seen through elementwise operations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A product of matrices or a convolution.
+    Product,
+    /// A reduction over axes of these extents.
+    Reduction(Vec<usize>),
+    /// Anything else.
+    Other,
+}

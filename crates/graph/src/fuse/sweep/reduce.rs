@@ -74,8 +74,7 @@ impl Sweep {
                 if loops.rows[at..] != rest[..] {
                     return Err("the reduced axes are not the last ones of the kernel's loops".into());
                 }
-                let (rows, long) = (loops.points(&loops.rows[..at]), loops.points(&rest));
-                if long > LONG_ROW && rows < FEW_ROWS {
+                if !is_worth_a_row(loops.points(&loops.rows[..at]), loops.points(&rest)) {
                     return Err("few long rows: the reduction runs in a kernel of its own".into());
                 }
                 let inner = lined_up(loops.extents(&rest), &rest, extents)
@@ -90,12 +89,22 @@ impl Sweep {
     }
 }
 
+/// Whether rows of some length are each worth a workgroup or thread of their own.
+pub(super) fn is_worth_a_row(rows: usize, length: usize) -> bool {
+    length <= LONG_ROW || rows >= FEW_ROWS
+}
+
+/// Whether variables of some extents can be the axes of a reduction over `want`.
+pub(super) fn lines_up(have: &[usize], want: &[usize]) -> bool {
+    have == want || (want.len() == 1 && have.iter().product::<usize>() == want[0])
+}
+
 /// Variables of some extents as the axes of a reduction: one each, or all of them as one axis.
 fn lined_up(have: Vec<usize>, vars: &[Var], want: &[usize]) -> Option<Vec<Linear>> {
     if have == want {
         return Some(vars.iter().map(|v| Linear::var(*v)).collect());
     }
-    if want.len() != 1 || have.iter().product::<usize>() != want[0] {
+    if !lines_up(&have, want) {
         return None;
     }
     let mut flat = Linear::default();
