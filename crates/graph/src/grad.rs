@@ -4,6 +4,7 @@
 //! node `y` with inputs `x`, the gradients with respect to the inputs. Rules use tensor operations only, so gradients
 //! can be differentiated again.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use kiln_device::{BinaryOp, DType, ReduceOp, ScatterOp, UnaryOp, Value};
@@ -12,9 +13,11 @@ use crate::error::{At, Error, Result};
 use crate::op::{ConvKind, Op};
 use crate::tensor::{Kind, Tensor, here};
 
+type Rule = dyn Fn(&Tensor, &Tensor, &[Tensor]) -> Vec<Option<Tensor>> + Send + Sync;
+
 /// A gradient of the user's: from (gradient of y, y, inputs) to the gradient of each input.
 pub(crate) struct CustomRule {
-    rule: Box<dyn Fn(&Tensor, &Tensor, &[Tensor]) -> Vec<Option<Tensor>> + Send + Sync>,
+    rule: Box<Rule>,
 }
 
 impl Tensor {
@@ -137,8 +140,8 @@ fn between(y: &Tensor, targets: &[Tensor]) -> Vec<Tensor> {
             if reached {
                 order.push(tensor);
             }
-        } else if !on_path.contains_key(&id) {
-            on_path.insert(id, false);
+        } else if let Entry::Vacant(unseen) = on_path.entry(id) {
+            unseen.insert(false);
             stack.push((tensor.clone(), true));
             stack.extend(tensor.node.inputs.iter().map(|t| (t.clone(), false)));
         }

@@ -44,9 +44,9 @@ impl ConvGeometry {
     pub fn output(&self) -> Option<Vec<usize>> {
         (0..self.input.len())
             .map(|i| {
-                let window = (self.kernel[i].checked_sub(1)?) * self.dilations[i] + 1;
-                let padded = self.input[i] + self.padding[i].0 + self.padding[i].1;
-                Some(padded.checked_sub(window)? / self.strides[i] + 1)
+                let reach = self.kernel[i].checked_sub(1)?.checked_mul(self.dilations[i])?;
+                let padded = self.input[i].checked_add(self.padding[i].0)?.checked_add(self.padding[i].1)?;
+                Some(padded.checked_sub(reach.checked_add(1)?)? / self.strides[i] + 1)
             })
             .collect()
     }
@@ -386,7 +386,8 @@ impl Op {
                     return Err("axis of unwindow".into());
                 }
                 out[*axis] = *length;
-                let last = (input[*axis].max(1) - 1) * stride + (input[axis + 1].max(1) - 1) * dilation;
+                let reach = |i: usize, step: usize| input[i].saturating_sub(1).saturating_mul(step);
+                let last = reach(*axis, *stride).saturating_add(reach(axis + 1, *dilation));
                 want(
                     out == shape && (last < *length || input.contains(&0)) && inputs[0].1 == dtype,
                     "extent of unwindow",
@@ -435,16 +436,16 @@ impl ConvGeometry {
             && w[..n] == self.kernel[..]
             && self.output().as_deref() == Some(&y[1..=n])
             && x[0] == y[0]
-            && w[n] * self.groups == x[n + 1]
+            && w[n].checked_mul(self.groups) == Some(x[n + 1])
             && w[n + 1] == y[n + 1]
-            && w[n + 1] % self.groups == 0
+            && w[n + 1].is_multiple_of(self.groups)
     }
 }
 
 /// Number of windows on an axis.
 pub fn window_count(length: usize, size: usize, stride: usize, dilation: usize) -> usize {
-    let window = size.max(1).saturating_sub(1) * dilation + 1;
-    if length < window { 0 } else { (length - window) / stride.max(1) + 1 }
+    let reach = size.saturating_sub(1).saturating_mul(dilation);
+    if length <= reach { 0 } else { (length - 1 - reach) / stride.max(1) + 1 }
 }
 
 /// `shape` without some axes (ascending); `None` where one is out of range.

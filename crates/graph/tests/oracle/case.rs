@@ -1,6 +1,6 @@
 //! A case: leaf tensors, what is computed of them, and how exactly executors must agree.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
 use kiln_graph::{DType, Tensor, gradients_with};
 
@@ -15,6 +15,8 @@ pub(crate) enum Tolerance {
     Absolute(f64),
     /// So many `u` of the largest element of the result.
     Largest(f64),
+    /// So many `u` of the largest element of the result or of 1.
+    Near(f64),
     /// Sums of so many terms: 4 · log₂ n · `u` of the sum of absolute values.
     Sum(usize),
     /// Sums of so many products: (8 + √n) · `u` of the sum of absolute values.
@@ -128,7 +130,7 @@ pub(crate) struct Case {
     pub(crate) tolerance: Tolerance,
     /// Its float outputs have gradients with respect to its `f32` inputs, which stand away from kinks.
     pub(crate) differentiable: bool,
-    pub(crate) build: Arc<Build>,
+    pub(crate) build: Rc<Build>,
 }
 
 impl Case {
@@ -138,7 +140,7 @@ impl Case {
         tolerance: Tolerance,
         build: impl Fn(&[Tensor]) -> Tensor + 'static,
     ) -> Case {
-        let build = Arc::new(move |x: &[Tensor]| vec![build(x)]);
+        let build = Rc::new(move |x: &[Tensor]| vec![build(x)]);
         Case { name: name.into(), inputs: inputs.into(), tolerance, differentiable: false, build }
     }
 
@@ -150,7 +152,7 @@ impl Case {
     /// The same case of the gradients of its output.
     pub(crate) fn of_gradients(self) -> Case {
         let inner = self.clone();
-        let build = Arc::new(move |x: &[Tensor]| inner.gradients(x, &(inner.build)(x)));
+        let build = Rc::new(move |x: &[Tensor]| inner.gradients(x, &(inner.build)(x)));
         Case { name: format!("gradients of {}", self.name), build, ..self }
     }
 

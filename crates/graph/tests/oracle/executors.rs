@@ -1,5 +1,7 @@
 //! Every case on every executor of this machine against the interpreter, forward and gradients.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use kiln_graph::interpret::interpret_tensors;
 use kiln_graph::{DType, Device, Tensor, with_device};
 
@@ -7,7 +9,7 @@ use crate::case::{Case, Tolerance};
 use crate::cases;
 
 /// The executors that open here; a missing one is said, not passed over in silence.
-fn devices() -> Vec<Device> {
+pub(crate) fn devices() -> Vec<Device> {
     let mut devices = vec![Device::cpu()];
     if cfg!(feature = "gpu") {
         match Device::open("gpu").or_else(|_| Device::open("software")) {
@@ -60,6 +62,7 @@ fn allowed(tolerance: Tolerance, dtype: DType, expected: f64, magnitude: f64, la
         Tolerance::Ulp(count) => (count * 2.0 * u * expected.abs()).max(2e-7),
         Tolerance::Absolute(distance) => distance,
         Tolerance::Largest(count) => count * u * largest,
+        Tolerance::Near(count) => count * u * largest.max(1.0),
         Tolerance::Sum(n) => 4.0 * (n.max(2) as f64).log2() * 2f64.powi(-24) * magnitude + stored,
         Tolerance::Products(n) => (8.0 + (n as f64).sqrt()) * 2f64.powi(-24) * magnitude + stored,
     }
@@ -100,7 +103,7 @@ impl Compared<'_> {
 }
 
 /// Where an executor differs from the interpreter on one build of a case.
-fn differences(
+pub(crate) fn differences(
     device: &Device,
     name: &str,
     tolerance: Tolerance,
@@ -114,9 +117,11 @@ fn differences(
     let magnitudes = magnitudes.unwrap_or_else(|e| panic!("{name}: {e}"));
     let tensors = build(false);
     let run = || Tensor::eval_all(&tensors).and_then(|()| tensors.iter().map(computed).collect());
-    let got: Vec<Vec<f64>> = match with_device(device, run) {
-        Ok(got) => got,
-        Err(error) => return vec![format!("{name}: {error}")],
+    // A panic is a difference too: it shall not hide those of other cases.
+    let got: Vec<Vec<f64>> = match catch_unwind(AssertUnwindSafe(|| with_device(device, run))) {
+        Ok(Ok(got)) => got,
+        Ok(Err(error)) => return vec![format!("{name}: {error}")],
+        Err(_) => return vec![format!("{name}: panicked")],
     };
     let compare = |i: usize| {
         let (expected, magnitudes) = (&expected[i][..], &magnitudes[i][..]);

@@ -1,12 +1,14 @@
 //! The interpreter against values worked out by hand, the gradients against differences, the executors against the
-//! interpreter: all over one table of cases.
+//! interpreter: all over one table of cases. And methods with wrong arguments.
 
+mod arguments;
 mod case;
 mod composites;
 mod elementwise;
 mod executors;
 mod gradients;
 mod interpreter;
+mod random_graphs;
 mod structural;
 
 use std::collections::HashSet;
