@@ -6,14 +6,14 @@
 use std::cell::RefCell;
 use std::sync::Mutex;
 
-use crate::cpu::address::Axes;
+use crate::cpu::address::{Axes, Walk};
 use crate::cpu::block::{Block, Launched};
 use crate::cpu::matmul::{Kernels, Left, MAX_COLUMNS, MAX_ROWS, Tile};
 use crate::cpu::panel::{Part, Side, product};
 use crate::cpu::parallel;
 use crate::cpu::separable::{Pointer, Separable};
 use crate::cpu::tape::{Level, Op, Translator};
-use crate::dtype::Scalar;
+use crate::dtype::{DType, Scalar};
 use crate::error::Result;
 use crate::kernel::{Instr, Kernel, Operand, Reg, Tape};
 
@@ -47,6 +47,8 @@ pub(crate) struct ContractKernel {
     pub(crate) epilogue: Vec<Op>,
     accumulator: usize,
     slots: usize,
+    /// Buffer, addresses and distance of rows, where the epilogue is a plain store of whole tiles.
+    output: Option<(usize, Walk, usize)>,
     /// What rows outside the left operand's guards point to.
     zeros: Vec<f32>,
     /// Results of the parts of a split sum: `splits` matrices for each batch index.
@@ -82,9 +84,45 @@ struct Area {
     k: (usize, usize),
 }
 
+/// Where results go: the first element, and the elements between rows.
+#[derive(Clone, Copy)]
+struct Results {
+    c: *mut f32,
+    row: usize,
+}
+
 fn cut(length: usize, block: usize, number: usize) -> (usize, usize) {
     let first = (number * block).min(length);
     (first, block.min(length - first))
+}
+
+type AxesSlice<'a> = &'a [(usize, usize)];
+
+/// The store of an epilogue that does nothing else, into rows of `f32` of one distance.
+fn plain_store(
+    kernel: &Kernel,
+    tape: &Tape,
+    (batch, m, n): (AxesSlice, AxesSlice, AxesSlice),
+) -> Option<(usize, Walk, usize)> {
+    let [
+        Instr::Accumulator,
+        Instr::Store {
+            buffer,
+            map,
+            value: 0,
+        },
+    ] = tape.instrs.as_slice()
+    else {
+        return None;
+    };
+    let row = Walk::new(map, &m.to_vec()).single_stride()?;
+    let walk = Walk::new(map, &[batch, m, n].concat());
+    let plain = walk.guards.is_empty() && Walk::new(map, &n.to_vec()).contiguous().is_some();
+    (plain && kernel.buffers[*buffer].dtype == DType::F32).then_some((
+        *buffer,
+        walk,
+        usize::try_from(row).ok()?,
+    ))
 }
 
 impl ContractKernel {
@@ -117,6 +155,8 @@ impl ContractKernel {
             }
         }
         let epilogue = translator.section(&schedule, 0, Level::Points, &rows, &mut Vec::new());
+        let whole_tiles = rhs.rows % kernels.columns == 0;
+        let output = plain_store(kernel, tape, (&rows[..batch], m_axes, n_axes)).filter(|_| whole_tiles);
         let integer = kernel.buffers[lhs.buffer].dtype.scalar() != Scalar::F32;
         let mut contract = ContractKernel {
             integer,
@@ -133,6 +173,7 @@ impl ContractKernel {
             epilogue,
             accumulator,
             slots: translator.slots,
+            output,
             zeros: Vec::new(),
             partials: Mutex::default(),
         };
@@ -203,14 +244,32 @@ impl ContractKernel {
         parallel(self.tasks(), |task| {
             let area = self.area(task);
             SCRATCH.with_borrow_mut(|scratch| {
-                let row = area.n.1.next_multiple_of(MAX_COLUMNS);
-                at_least(&mut scratch.c, area.m.1 * row);
-                let mut c = std::mem::take(&mut scratch.c);
-                self.compute(launched, area, scratch, &mut c, row);
-                self.finish(launched, area, &c, row);
-                scratch.c = c;
+                if let Some(result) = self.output(launched, area) {
+                    return self.compute(launched, area, scratch, result);
+                }
+                let row = self.compute_scratch(launched, area, scratch);
+                self.finish(launched, area, &scratch.c, row);
             });
         });
+    }
+
+    /// Where the area's results go at once: the epilogue is a plain store.
+    fn output(&self, launched: Launched, area: Area) -> Option<Results> {
+        let (buffer, walk, row) = self.output.as_ref()?;
+        let first = walk.address((area.batch * self.m + area.m.0) * self.n + area.n.0)?;
+        let c = launched.bases.0[*buffer]
+            .cast::<f32>()
+            .wrapping_offset(first as isize);
+        Some(Results { c, row: *row })
+    }
+
+    /// Computes an area into scratch memory; returns the elements between its rows.
+    fn compute_scratch(&self, launched: Launched, area: Area, scratch: &mut Scratch) -> usize {
+        let row = area.n.1.next_multiple_of(MAX_COLUMNS);
+        at_least(&mut scratch.c, area.m.1 * row);
+        let c = scratch.c.as_mut_ptr();
+        self.compute(launched, area, scratch, Results { c, row });
+        row
     }
 
     /// The parts of a sum that are computed one after another: (first, length of a run, runs).
@@ -238,12 +297,15 @@ impl ContractKernel {
         })
     }
 
-    /// Computes `c` (rows of `row` elements, a multiple of the tile's columns) from the operands.
-    fn compute(&self, launched: Launched, area: Area, scratch: &mut Scratch, c: &mut [f32], row: usize) {
+    /// Computes an area from the operands; its rows have room for a multiple of the tile's columns.
+    fn compute(&self, launched: Launched, area: Area, scratch: &mut Scratch, results: Results) {
         let (tile_m, tile_n) = (self.kernels.rows, self.kernels.columns);
         let n = area.n.1;
         if area.k.1 == 0 {
-            c[..area.m.1 * row].fill(0.0);
+            for i in 0..area.m.1 {
+                // SAFETY: the results have this row, of at least `n` elements.
+                unsafe { results.c.add(i * results.row).write_bytes(0, n) };
+            }
         }
         at_least(&mut scratch.a, PANEL_M.next_multiple_of(tile_m) * BLOCK_K);
         at_least(&mut scratch.b, n.next_multiple_of(tile_n) * BLOCK_K);
@@ -278,12 +340,12 @@ impl ContractKernel {
                             runs,
                             a,
                             b: scratch.b[j * k.1..].as_ptr(),
-                            c: c[(top + i) * row + j..].as_mut_ptr(),
-                            c_row: row,
+                            c: results.c.wrapping_add((top + i) * results.row + j),
+                            c_row: results.row,
                             accumulate: first > area.k.0,
                         };
                         // SAFETY: the panels hold `k` columns of full tiles, the table all runs of the tile's rows;
-                        // `c` has rows of a multiple of the tile's columns.
+                        // the results have room for whole tiles.
                         unsafe { self.kernels.run(&tile) };
                     }
                 }
@@ -346,16 +408,12 @@ impl ContractKernel {
         parallel(self.tasks(), |task| {
             let (area, split) = (self.area(task), task % self.splits);
             SCRATCH.with_borrow_mut(|scratch| {
-                let row = area.n.1.next_multiple_of(MAX_COLUMNS);
-                at_least(&mut scratch.c, area.m.1 * row);
-                let mut c = std::mem::take(&mut scratch.c);
-                self.compute(launched, area, scratch, &mut c, row);
+                let row = self.compute_scratch(launched, area, scratch);
                 for i in 0..area.m.1 {
                     let at = (area.batch * self.splits + split) * size + (area.m.0 + i) * self.n + area.n.0;
                     // SAFETY: every task writes the elements of its own area and part.
-                    unsafe { target.write(at, &c[i * row..][..area.n.1]) };
+                    unsafe { target.write(at, &scratch.c[i * row..][..area.n.1]) };
                 }
-                scratch.c = c;
             });
         });
         for batch in 0..self.batch {
