@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use crate::cpu::address::{Axes, Walk};
 use crate::cpu::block::{Block, Launched};
 use crate::cpu::matmul::{Kernels, Left, MAX_COLUMNS, MAX_ROWS, Tile};
-use crate::cpu::panel::{Part, Side, product};
+use crate::cpu::panel::{Part, Side, pitch, product};
 use crate::cpu::parallel;
 use crate::cpu::separable::{Pointer, Separable};
 use crate::cpu::tape::{Level, Op, Translator};
@@ -17,9 +17,10 @@ use crate::dtype::{DType, Scalar};
 use crate::error::Result;
 use crate::kernel::{Instr, Kernel, Operand, Reg, Tape};
 
-/// Most rows and columns of one task's block.
-const BLOCK_M: usize = 576;
+/// Most elements, columns and rows of one task's block.
+const BLOCK: usize = 576 * BLOCK_N;
 const BLOCK_N: usize = 512;
+const TALLEST: usize = 4608;
 /// Rows and length of what is computed at a time: its panels fit a second-level cache together.
 const PANEL_M: usize = 144;
 const BLOCK_K: usize = 256;
@@ -186,8 +187,9 @@ impl ContractKernel {
             let parts = length.div_ceil(most).max(1);
             length.div_ceil(parts).next_multiple_of(unit).max(unit)
         };
-        self.block_m = even(self.m, BLOCK_M, MAX_ROWS);
         self.block_n = even(self.n, BLOCK_N, MAX_COLUMNS);
+        // Narrow results are cut into taller blocks, so that the right operand is packed less often.
+        self.block_m = even(self.m, (BLOCK / self.block_n).min(TALLEST), MAX_ROWS);
         while self.tasks() < FEW && self.block_m > PANEL_M {
             self.block_m = even(self.m, self.block_m / 2, MAX_ROWS);
         }
@@ -307,8 +309,8 @@ impl ContractKernel {
                 unsafe { results.c.add(i * results.row).write_bytes(0, n) };
             }
         }
-        at_least(&mut scratch.a, PANEL_M.next_multiple_of(tile_m) * BLOCK_K);
-        at_least(&mut scratch.b, n.next_multiple_of(tile_n) * BLOCK_K);
+        at_least(&mut scratch.a, PANEL_M.div_ceil(tile_m) * pitch(BLOCK_K, tile_m));
+        at_least(&mut scratch.b, n.div_ceil(tile_n) * pitch(BLOCK_K, tile_n));
         at_least(&mut scratch.line, MAX_COLUMNS * BLOCK_K.max(BLOCK_N));
         for (first, length, runs) in self.steps(area.k) {
             let k = (first, length * runs);
@@ -332,14 +334,14 @@ impl ContractKernel {
                         let a = if self.runs().is_some() {
                             Left::Rows(scratch.table[i / tile_m * runs * MAX_ROWS..].as_ptr().cast())
                         } else {
-                            Left::Packed(scratch.a[i * k.1..].as_ptr())
+                            Left::Packed(scratch.a[i / tile_m * pitch(k.1, tile_m)..].as_ptr())
                         };
                         let tile = Tile {
                             rows: tile_m.min(rows.1 - i),
                             k: length,
                             runs,
                             a,
-                            b: scratch.b[j * k.1..].as_ptr(),
+                            b: scratch.b[j / tile_n * pitch(k.1, tile_n)..].as_ptr(),
                             c: results.c.wrapping_add((top + i) * results.row + j),
                             c_row: results.row,
                             accumulate: first > area.k.0,
