@@ -43,6 +43,8 @@ pub(crate) struct ContractKernel {
     k: usize,
     block_m: usize,
     block_n: usize,
+    /// Rows whose panels are packed at a time.
+    panel_m: usize,
     splits: usize,
     kernels: Kernels,
     pub(crate) epilogue: Vec<Op>,
@@ -167,7 +169,8 @@ impl ContractKernel {
             k: lhs.k,
             lhs,
             rhs,
-            block_m: BLOCK_M,
+            block_m: PANEL_M,
+            panel_m: PANEL_M,
             block_n: BLOCK_N,
             splits: 1,
             kernels,
@@ -201,6 +204,10 @@ impl ContractKernel {
             self.splits = (self.k / 512).min(16);
             let count = self.batch * self.splits * self.m * self.n;
             self.partials = Mutex::new(vec![0.0; count]);
+        }
+        if self.runs().is_none() {
+            // A line of the operand is walked once for many rows.
+            self.panel_m = self.block_m.clamp(MAX_ROWS, 4 * PANEL_M);
         }
         self.zeros = vec![0.0; self.runs().map_or(0, |r| r.run.min(BLOCK_K))];
     }
@@ -309,7 +316,10 @@ impl ContractKernel {
                 unsafe { results.c.add(i * results.row).write_bytes(0, n) };
             }
         }
-        at_least(&mut scratch.a, PANEL_M.div_ceil(tile_m) * pitch(BLOCK_K, tile_m));
+        at_least(
+            &mut scratch.a,
+            self.panel_m.div_ceil(tile_m) * pitch(BLOCK_K, tile_m),
+        );
         at_least(&mut scratch.b, n.div_ceil(tile_n) * pitch(BLOCK_K, tile_n));
         at_least(&mut scratch.line, MAX_COLUMNS * BLOCK_K.max(BLOCK_N));
         for (first, length, runs) in self.steps(area.k) {
@@ -321,8 +331,8 @@ impl ContractKernel {
             };
             self.rhs
                 .pack(launched, part, tile_n, &mut scratch.line, &mut scratch.b);
-            for top in (0..area.m.1).step_by(PANEL_M) {
-                let rows = (area.m.0 + top, PANEL_M.min(area.m.1 - top));
+            for top in (0..area.m.1).step_by(self.panel_m) {
+                let rows = (area.m.0 + top, self.panel_m.min(area.m.1 - top));
                 let part = Part {
                     batch: area.batch,
                     rows,
@@ -363,7 +373,10 @@ impl ContractKernel {
                 .lhs
                 .pack(launched, part, tile_m, &mut scratch.line, &mut scratch.a);
         };
-        at_least(&mut scratch.table, PANEL_M.div_ceil(tile_m) * runs * MAX_ROWS);
+        at_least(
+            &mut scratch.table,
+            self.panel_m.div_ceil(tile_m) * runs * MAX_ROWS,
+        );
         let base = launched.bases.0[self.lhs.buffer].cast::<f32>().cast_const();
         let run = part.k.0 / separable.run;
         let base = base.wrapping_add(part.k.0 - run * separable.run);
