@@ -139,10 +139,14 @@ impl Workload {
         function.call(&arguments)?;
         device.synchronize()?;
         let first = start.elapsed().as_secs_f64() * 1e3;
-        let ms = support::median_ms(options.seconds, || {
-            function.call(&arguments)?;
-            Ok(())
-        }, || Ok(device.synchronize()?))?;
+        let ms = support::median_ms(
+            options.seconds,
+            || {
+                function.call(&arguments)?;
+                Ok(())
+            },
+            || Ok(device.synchronize()?),
+        )?;
         let report = function.explain(&arguments)?;
         let mut extra = Map::new();
         match self.work {
@@ -150,9 +154,11 @@ impl Workload {
             Work::Flops(flops) => extra.insert("tflops".into(), json!(support::rounded(flops / ms / 1e9))),
         };
         extra.insert("kernels".into(), json!(report.kernels.len()));
-        extra.insert("peak_mib".into(), json!(support::rounded(report.peak_bytes() as f64 / (1 << 20) as f64)));
+        extra.insert(
+            "peak_mib".into(),
+            json!(support::rounded(report.peak_bytes() as f64 / (1 << 20) as f64)),
+        );
         support::emit(device, &self.name, ms, first, extra);
         Ok(())
     }
 }
-

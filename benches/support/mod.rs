@@ -31,7 +31,9 @@ impl Options {
                 }
                 // What cargo adds by itself.
                 "--bench" => {}
-                other => return Err(format!("expected --device, --only or --seconds, received {other}").into()),
+                other => {
+                    return Err(format!("expected --device, --only or --seconds, received {other}").into());
+                }
             }
         }
         Ok(options)
@@ -48,7 +50,11 @@ pub fn random(shape: &[usize], stream: u64) -> Tensor {
 }
 
 /// Median time of a call in milliseconds; `wait` ends a batch of calls.
-pub fn median_ms(seconds: f64, call: impl Fn() -> Outcome<()>, wait: impl Fn() -> Outcome<()>) -> Outcome<f64> {
+pub fn median_ms(
+    seconds: f64,
+    call: impl Fn() -> Outcome<()>,
+    wait: impl Fn() -> Outcome<()>,
+) -> Outcome<f64> {
     for _ in 0..3 {
         call()?;
     }

@@ -59,7 +59,7 @@ fn exp_tail(r: f32) -> f32 {
     let p = p * r + 8.333_452e-3;
     let p = p * r + 4.166_579_6e-2;
     let p = p * r + 1.666_666_5e-1;
-    p * r + 5.000_000_1e-1
+    p * r + 5e-1
 }
 
 /// `value · 2^n` in two steps, so that subnormal and overflowing results come out right.
@@ -178,10 +178,10 @@ pub fn cos(x: f32) -> f32 {
 pub fn tanh(x: f32) -> f32 {
     let z = x * x;
     let p = -5.704_989e-3;
-    let p = p * z + 2.063_908_9e-2;
+    let p = p * z + 2.063_909e-2;
     let p = p * z - 5.373_971_5e-2;
     let p = p * z + 1.333_144_2e-1;
-    let p = p * z - 3.333_328_2e-1;
+    let p = p * z - 3.333_328e-1;
     let near = p * z * x + x;
     let magnitude = x.abs();
     let (n, whole) = nearest(clamp(magnitude, 0.0, 20.0) * (2.0 * LOG2_E));

@@ -96,6 +96,18 @@ impl<'a> Block<'a> {
         unsafe { std::slice::from_raw_parts(self.lanes[slot], count) }
     }
 
+    /// Lets a register be elements of a buffer that nothing reads, for writing.
+    fn stored<'b>(&mut self, slot: usize, buffer: usize, first: i64, count: usize) -> &'b mut [u32] {
+        let base = self.launched.bases.0[buffer].cast::<u32>();
+        // SAFETY: the store's addresses are within the buffer, no other task writes them, and no load of the kernel
+        // reads a write-only buffer.
+        unsafe {
+            let pointer = base.offset(first as isize);
+            self.lanes[slot] = pointer;
+            std::slice::from_raw_parts_mut(pointer, count)
+        }
+    }
+
     /// Lets a register be lanes that lie elsewhere; they must outlive its use.
     pub(crate) fn borrow(&mut self, slot: usize, lanes: &[f32]) {
         self.lanes[slot] = lanes.as_ptr().cast();
@@ -113,9 +125,13 @@ impl<'a> Block<'a> {
     pub(crate) fn execute(&mut self, ops: &[Op], start: usize, count: usize) {
         for op in ops {
             match op {
-                Op::Compute { kind, args, out } => {
+                Op::Compute { kind, args, out, store } => {
                     let args = args.map(|a| self.source(a, count));
-                    lanes::compute(self.launched.isa, *kind, args, self.slot_mut(*out, count));
+                    let target = match store {
+                        Some((buffer, first)) => self.stored(*out, *buffer, first + start as i64, count),
+                        None => self.slot_mut(*out, count),
+                    };
+                    lanes::compute(self.launched.isa, *kind, args, target);
                 }
                 Op::Load { walk, buffer, dtype, fill, borrow, out } => {
                     let base = self.launched.bases.0[*buffer].cast_const();

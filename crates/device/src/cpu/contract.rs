@@ -6,20 +6,21 @@
 use std::cell::RefCell;
 use std::sync::Mutex;
 
-use crate::cpu::address::Axes;
+use crate::cpu::address::{Axes, Walk};
 use crate::cpu::block::{Block, Launched};
 use crate::cpu::matmul::{Kernels, Left, MAX_COLUMNS, MAX_ROWS, Tile};
-use crate::cpu::panel::{Part, Side, product};
+use crate::cpu::panel::{Part, Side, pitch, product};
 use crate::cpu::parallel;
 use crate::cpu::separable::{Pointer, Separable};
 use crate::cpu::tape::{Level, Op, Translator};
-use crate::dtype::Scalar;
+use crate::dtype::{DType, Scalar};
 use crate::error::Result;
 use crate::kernel::{Instr, Kernel, Operand, Reg, Tape};
 
-/// Most rows and columns of one task's block.
-const BLOCK_M: usize = 576;
+/// Most elements, columns and rows of one task's block.
+const BLOCK: usize = 576 * BLOCK_N;
 const BLOCK_N: usize = 512;
+const TALLEST: usize = 4608;
 /// Rows and length of what is computed at a time: its panels fit a second-level cache together.
 const PANEL_M: usize = 144;
 const BLOCK_K: usize = 256;
@@ -42,11 +43,15 @@ pub(crate) struct ContractKernel {
     k: usize,
     block_m: usize,
     block_n: usize,
+    /// Rows whose panels are packed at a time.
+    panel_m: usize,
     splits: usize,
     kernels: Kernels,
     pub(crate) epilogue: Vec<Op>,
     accumulator: usize,
     slots: usize,
+    /// Buffer, addresses and distance of rows, where the epilogue is a plain store of whole tiles.
+    output: Option<(usize, Walk, usize)>,
     /// What rows outside the left operand's guards point to.
     zeros: Vec<f32>,
     /// Results of the parts of a split sum: `splits` matrices for each batch index.
@@ -82,9 +87,37 @@ struct Area {
     k: (usize, usize),
 }
 
+/// Where results go: the first element, and the elements between rows.
+#[derive(Clone, Copy)]
+struct Results {
+    c: *mut f32,
+    row: usize,
+}
+
 fn cut(length: usize, block: usize, number: usize) -> (usize, usize) {
     let first = (number * block).min(length);
     (first, block.min(length - first))
+}
+
+type AxesSlice<'a> = &'a [(usize, usize)];
+
+/// The store of an epilogue that does nothing else, into rows of `f32` of one distance.
+fn plain_store(
+    kernel: &Kernel,
+    tape: &Tape,
+    (batch, m, n): (AxesSlice, AxesSlice, AxesSlice),
+) -> Option<(usize, Walk, usize)> {
+    let [Instr::Accumulator, Instr::Store { buffer, map, value: 0 }] = tape.instrs.as_slice() else {
+        return None;
+    };
+    let row = Walk::new(map, &m.to_vec()).single_stride()?;
+    let walk = Walk::new(map, &[batch, m, n].concat());
+    let plain = walk.guards.is_empty() && Walk::new(map, &n.to_vec()).contiguous().is_some();
+    (plain && kernel.buffers[*buffer].dtype == DType::F32).then_some((
+        *buffer,
+        walk,
+        usize::try_from(row).ok()?,
+    ))
 }
 
 impl ContractKernel {
@@ -112,6 +145,8 @@ impl ContractKernel {
             }
         }
         let epilogue = translator.section(&schedule, 0, Level::Points, &rows, &mut Vec::new());
+        let whole_tiles = rhs.rows % kernels.columns == 0;
+        let output = plain_store(kernel, tape, (&rows[..batch], m_axes, n_axes)).filter(|_| whole_tiles);
         let integer = kernel.buffers[lhs.buffer].dtype.scalar() != Scalar::F32;
         let mut contract = ContractKernel {
             integer,
@@ -121,13 +156,15 @@ impl ContractKernel {
             k: lhs.k,
             lhs,
             rhs,
-            block_m: BLOCK_M,
+            block_m: PANEL_M,
+            panel_m: PANEL_M,
             block_n: BLOCK_N,
             splits: 1,
             kernels,
             epilogue,
             accumulator,
             slots: translator.slots,
+            output,
             zeros: Vec::new(),
             partials: Mutex::default(),
         };
@@ -140,8 +177,9 @@ impl ContractKernel {
             let parts = length.div_ceil(most).max(1);
             length.div_ceil(parts).next_multiple_of(unit).max(unit)
         };
-        self.block_m = even(self.m, BLOCK_M, MAX_ROWS);
         self.block_n = even(self.n, BLOCK_N, MAX_COLUMNS);
+        // Narrow results are cut into taller blocks, so that the right operand is packed less often.
+        self.block_m = even(self.m, (BLOCK / self.block_n).min(TALLEST), MAX_ROWS);
         while self.tasks() < FEW && self.block_m > PANEL_M {
             self.block_m = even(self.m, self.block_m / 2, MAX_ROWS);
         }
@@ -153,6 +191,10 @@ impl ContractKernel {
             self.splits = (self.k / 512).min(16);
             let count = self.batch * self.splits * self.m * self.n;
             self.partials = Mutex::new(vec![0.0; count]);
+        }
+        if self.runs().is_none() {
+            // A line of the operand is walked once for many rows.
+            self.panel_m = self.block_m.clamp(MAX_ROWS, 4 * PANEL_M);
         }
         self.zeros = vec![0.0; self.runs().map_or(0, |r| r.run.min(BLOCK_K))];
     }
@@ -195,14 +237,30 @@ impl ContractKernel {
         parallel(self.tasks(), |task| {
             let area = self.area(task);
             SCRATCH.with_borrow_mut(|scratch| {
-                let row = area.n.1.next_multiple_of(MAX_COLUMNS);
-                at_least(&mut scratch.c, area.m.1 * row);
-                let mut c = std::mem::take(&mut scratch.c);
-                self.compute(launched, area, scratch, &mut c, row);
-                self.finish(launched, area, &c, row);
-                scratch.c = c;
+                if let Some(result) = self.output(launched, area) {
+                    return self.compute(launched, area, scratch, result);
+                }
+                let row = self.compute_scratch(launched, area, scratch);
+                self.finish(launched, area, &scratch.c, row);
             });
         });
+    }
+
+    /// Where the area's results go at once: the epilogue is a plain store.
+    fn output(&self, launched: Launched, area: Area) -> Option<Results> {
+        let (buffer, walk, row) = self.output.as_ref()?;
+        let first = walk.address((area.batch * self.m + area.m.0) * self.n + area.n.0)?;
+        let c = launched.bases.0[*buffer].cast::<f32>().wrapping_offset(first as isize);
+        Some(Results { c, row: *row })
+    }
+
+    /// Computes an area into scratch memory; returns the elements between its rows.
+    fn compute_scratch(&self, launched: Launched, area: Area, scratch: &mut Scratch) -> usize {
+        let row = area.n.1.next_multiple_of(MAX_COLUMNS);
+        at_least(&mut scratch.c, area.m.1 * row);
+        let c = scratch.c.as_mut_ptr();
+        self.compute(launched, area, scratch, Results { c, row });
+        row
     }
 
     /// The parts of a sum that are computed one after another: (first, length of a run, runs).
@@ -226,22 +284,25 @@ impl ContractKernel {
         })
     }
 
-    /// Computes `c` (rows of `row` elements, a multiple of the tile's columns) from the operands.
-    fn compute(&self, launched: Launched, area: Area, scratch: &mut Scratch, c: &mut [f32], row: usize) {
+    /// Computes an area from the operands; its rows have room for a multiple of the tile's columns.
+    fn compute(&self, launched: Launched, area: Area, scratch: &mut Scratch, results: Results) {
         let (tile_m, tile_n) = (self.kernels.rows, self.kernels.columns);
         let n = area.n.1;
         if area.k.1 == 0 {
-            c[..area.m.1 * row].fill(0.0);
+            for i in 0..area.m.1 {
+                // SAFETY: the results have this row, of at least `n` elements.
+                unsafe { results.c.add(i * results.row).write_bytes(0, n) };
+            }
         }
-        at_least(&mut scratch.a, PANEL_M.next_multiple_of(tile_m) * BLOCK_K);
-        at_least(&mut scratch.b, n.next_multiple_of(tile_n) * BLOCK_K);
+        at_least(&mut scratch.a, self.panel_m.div_ceil(tile_m) * pitch(BLOCK_K, tile_m));
+        at_least(&mut scratch.b, n.div_ceil(tile_n) * pitch(BLOCK_K, tile_n));
         at_least(&mut scratch.line, MAX_COLUMNS * BLOCK_K.max(BLOCK_N));
         for (first, length, runs) in self.steps(area.k) {
             let k = (first, length * runs);
             let part = Part { batch: area.batch, rows: area.n, k };
             self.rhs.pack(launched, part, tile_n, &mut scratch.line, &mut scratch.b);
-            for top in (0..area.m.1).step_by(PANEL_M) {
-                let rows = (area.m.0 + top, PANEL_M.min(area.m.1 - top));
+            for top in (0..area.m.1).step_by(self.panel_m) {
+                let rows = (area.m.0 + top, self.panel_m.min(area.m.1 - top));
                 let part = Part { batch: area.batch, rows, k };
                 self.left(launched, part, (length, runs), scratch);
                 for j in (0..n).step_by(tile_n) {
@@ -249,20 +310,20 @@ impl ContractKernel {
                         let a = if self.runs().is_some() {
                             Left::Rows(scratch.table[i / tile_m * runs * MAX_ROWS..].as_ptr().cast())
                         } else {
-                            Left::Packed(scratch.a[i * k.1..].as_ptr())
+                            Left::Packed(scratch.a[i / tile_m * pitch(k.1, tile_m)..].as_ptr())
                         };
                         let tile = Tile {
                             rows: tile_m.min(rows.1 - i),
                             k: length,
                             runs,
                             a,
-                            b: scratch.b[j * k.1..].as_ptr(),
-                            c: c[(top + i) * row + j..].as_mut_ptr(),
-                            c_row: row,
+                            b: scratch.b[j / tile_n * pitch(k.1, tile_n)..].as_ptr(),
+                            c: results.c.wrapping_add((top + i) * results.row + j),
+                            c_row: results.row,
                             accumulate: first > area.k.0,
                         };
                         // SAFETY: the panels hold `k` columns of full tiles, the table all runs of the tile's rows;
-                        // `c` has rows of a multiple of the tile's columns.
+                        // the results have room for whole tiles.
                         unsafe { self.kernels.run(&tile) };
                     }
                 }
@@ -276,7 +337,7 @@ impl ContractKernel {
         let Some(separable) = self.runs() else {
             return self.lhs.pack(launched, part, tile_m, &mut scratch.line, &mut scratch.a);
         };
-        at_least(&mut scratch.table, PANEL_M.div_ceil(tile_m) * runs * MAX_ROWS);
+        at_least(&mut scratch.table, self.panel_m.div_ceil(tile_m) * runs * MAX_ROWS);
         let base = launched.bases.0[self.lhs.buffer].cast::<f32>().cast_const();
         let run = part.k.0 / separable.run;
         let base = base.wrapping_add(part.k.0 - run * separable.run);
@@ -313,16 +374,12 @@ impl ContractKernel {
         parallel(self.tasks(), |task| {
             let (area, split) = (self.area(task), task % self.splits);
             SCRATCH.with_borrow_mut(|scratch| {
-                let row = area.n.1.next_multiple_of(MAX_COLUMNS);
-                at_least(&mut scratch.c, area.m.1 * row);
-                let mut c = std::mem::take(&mut scratch.c);
-                self.compute(launched, area, scratch, &mut c, row);
+                let row = self.compute_scratch(launched, area, scratch);
                 for i in 0..area.m.1 {
                     let at = (area.batch * self.splits + split) * size + (area.m.0 + i) * self.n + area.n.0;
                     // SAFETY: every task writes the elements of its own area and part.
-                    unsafe { target.write(at, &c[i * row..][..area.n.1]) };
+                    unsafe { target.write(at, &scratch.c[i * row..][..area.n.1]) };
                 }
-                scratch.c = c;
             });
         });
         for batch in 0..self.batch {

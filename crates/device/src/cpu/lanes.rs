@@ -5,7 +5,7 @@
 use crate::cpu::isa::multiversion;
 use crate::dtype::{DType, Scalar};
 use crate::math;
-use crate::op::{BinaryOp, CompareOp, ReduceOp, UnaryOp};
+use crate::op::{BinaryOp, CompareOp, UnaryOp};
 
 /// What an instruction computes from its operands.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,7 +27,7 @@ pub(crate) enum Source<'a> {
 }
 
 /// A type that a lane may hold.
-trait Lane: Copy {
+pub(crate) trait Lane: Copy {
     fn of(bits: u32) -> Self;
     fn bits(self) -> u32;
 }
@@ -280,59 +280,4 @@ fn compute_body(kind: Kind, args: [Source; 3], out: &mut [u32]) {
 multiversion! {
     /// Executes one instruction over `out.len()` lanes.
     fn compute(kind: Kind, args: [Source<'_>; 3], out: &mut [u32]) = compute_body
-}
-
-/// `target = target op other`, lane by lane.
-#[inline(always)]
-fn accumulate_body(op: ReduceOp, scalar: Scalar, target: &mut [u32], other: &[u32]) {
-    #[inline(always)]
-    fn each<A: Lane>(target: &mut [u32], other: &[u32], f: impl Fn(A, A) -> A) {
-        for (target, other) in target.iter_mut().zip(other) {
-            *target = f(A::of(*target), A::of(*other)).bits();
-        }
-    }
-    match (scalar, op) {
-        (Scalar::F32, ReduceOp::Sum) => each(target, other, |a: f32, b| a + b),
-        (Scalar::F32, ReduceOp::Prod) => each(target, other, |a: f32, b| a * b),
-        (Scalar::F32, ReduceOp::Max) => each(target, other, math::max),
-        (Scalar::F32, ReduceOp::Min) => each(target, other, math::min),
-        (Scalar::Bool, ReduceOp::Sum) => each(target, other, |a: u32, b| a | b),
-        (Scalar::Bool, ReduceOp::Prod) => each(target, other, |a: u32, b| a & b),
-        (_, ReduceOp::Sum) => each(target, other, u32::wrapping_add),
-        (_, ReduceOp::Prod) => each(target, other, u32::wrapping_mul),
-        (Scalar::I32, ReduceOp::Max) => each(target, other, |a: i32, b| a.max(b)),
-        (Scalar::I32, ReduceOp::Min) => each(target, other, |a: i32, b| a.min(b)),
-        (_, ReduceOp::Max) => each(target, other, |a: u32, b| a.max(b)),
-        (_, ReduceOp::Min) => each(target, other, |a: u32, b| a.min(b)),
-    }
-}
-
-multiversion! {
-    /// Folds one block of lanes into another.
-    fn accumulate(op: ReduceOp, scalar: Scalar, target: &mut [u32], other: &[u32]) = accumulate_body
-}
-
-/// Lanes that a fold keeps side by side: a fixed tree, whatever the instruction set.
-const FOLD: usize = 64;
-
-#[inline(always)]
-fn fold_body(op: ReduceOp, scalar: Scalar, identity: u32, values: &[u32], result: &mut u32) {
-    let mut lanes = [identity; FOLD];
-    let (blocks, rest) = values.as_chunks::<FOLD>();
-    for block in blocks {
-        accumulate_body(op, scalar, &mut lanes, block);
-    }
-    accumulate_body(op, scalar, &mut lanes, rest);
-    let mut width = if blocks.is_empty() { rest.len().next_power_of_two() } else { FOLD };
-    while width > 1 {
-        width /= 2;
-        let (low, high) = lanes.split_at_mut(width);
-        accumulate_body(op, scalar, low, &high[..width]);
-    }
-    *result = lanes[0];
-}
-
-multiversion! {
-    /// Folds all lanes into one value, starting from the operation's identity.
-    fn fold(op: ReduceOp, scalar: Scalar, identity: u32, values: &[u32], result: &mut u32) = fold_body
 }

@@ -9,6 +9,7 @@
 mod address;
 mod block;
 mod contract;
+mod fold;
 mod isa;
 mod lanes;
 mod map;

@@ -26,6 +26,11 @@ pub(crate) fn product(axes: &[(usize, usize)]) -> usize {
     axes.iter().map(|a| a.1).product()
 }
 
+/// Elements between panels: a cache line more than they hold, so that they do not fall on the same cache sets.
+pub(crate) fn pitch(length: usize, width: usize) -> usize {
+    length * width + 16
+}
+
 /// A block of a matrix: batch index, rows (first, count) and columns (first, count).
 #[derive(Clone, Copy)]
 pub(crate) struct Part {
@@ -86,7 +91,7 @@ impl Side {
         lane[0]
     }
 
-    /// Packs a part as panels of `width` rows, k by k, the last one padded with zeros.
+    /// Packs a part as panels of `width` rows, k by k, [`pitch`] apart, the last one padded with zeros.
     pub(crate) fn pack(
         &self,
         launched: Launched,
@@ -95,24 +100,42 @@ impl Side {
         line: &mut [u32],
         panels: &mut [f32],
     ) {
-        let length = part.k.1;
+        let base = launched.bases.0[self.buffer].cast::<f32>().cast_const();
+        let whole = part.rows.1 - part.rows.1 % width;
         match self.plain {
+            Some((1, k)) if whole == part.rows.1 && matches!(width, 6 | 12 | 16 | 32) => {
+                let source = base.wrapping_offset(self.first(part));
+                // SAFETY: the part lies within the matrix, whose elements all lie within the buffer.
+                unsafe {
+                    match width {
+                        6 => copy_panels::<6>(source, k, part, panels),
+                        12 => copy_panels::<12>(source, k, part, panels),
+                        16 => copy_panels::<16>(source, k, part, panels),
+                        _ => copy_panels::<32>(source, k, part, panels),
+                    }
+                }
+            }
             Some(strides) => {
-                let point = self.point(part.batch, part.rows.0, part.k.0);
-                let first = self.walk.address(point).unwrap_or(0) as isize;
-                let base = launched.bases.0[self.buffer].cast::<f32>().cast_const().wrapping_offset(first);
+                let source = base.wrapping_offset(self.first(part));
+                let distance = pitch(part.k.1, width);
                 for (panel, row) in (0..part.rows.1).step_by(width).enumerate() {
-                    let target = &mut panels[panel * length * width..][..length * width];
+                    let target = &mut panels[panel * distance..][..part.k.1 * width];
                     let rows = width.min(part.rows.1 - row);
-                    // SAFETY: the part lies within the matrix, whose elements all lie within the buffer.
+                    // SAFETY: as above.
                     unsafe {
-                        pack_plain(base.offset(row as isize * strides.0), strides, rows, width, target)
+                        pack_plain(source.offset(row as isize * strides.0), strides, rows, width, target)
                     };
                 }
             }
             None if self.rows_fast => self.pack_columns(launched, part, width, line, panels),
             None => self.pack_rows(launched, part, width, line, panels),
         }
+    }
+
+    /// The address of a part's first element.
+    fn first(&self, part: Part) -> isize {
+        let point = self.point(part.batch, part.rows.0, part.k.0);
+        self.walk.address(point).unwrap_or(0) as isize
     }
 
     fn pack_columns(
@@ -123,16 +146,20 @@ impl Side {
         line: &mut [u32],
         panels: &mut [f32],
     ) {
-        let length = part.k.1;
-        for step in 0..length {
-            let line = &mut line[..part.rows.1];
-            self.line(launched, self.point(part.batch, part.rows.0, part.k.0 + step), line);
-            for (panel, lanes) in line.chunks(width).enumerate() {
-                let target = &mut panels[(panel * length + step) * width..][..width];
-                for (target, lane) in target.iter_mut().zip(lanes) {
-                    *target = f32::from_bits(*lane);
-                }
-                target[lanes.len()..].fill(0.0);
+        let line = &mut line[..part.rows.1.next_multiple_of(width)];
+        line[part.rows.1..].fill(0);
+        let distance = pitch(part.k.1, width);
+        for step in 0..part.k.1 {
+            let start = self.point(part.batch, part.rows.0, part.k.0 + step);
+            self.line(launched, start, &mut line[..part.rows.1]);
+            let target = &mut panels[step * width..];
+            match width {
+                12 => copy_line::<12>(line, target, distance),
+                32 => copy_line::<32>(line, target, distance),
+                16 => copy_line::<16>(line, target, distance),
+                6 => copy_line::<6>(line, target, distance),
+                8 => copy_line::<8>(line, target, distance),
+                _ => copy_line::<4>(line, target, distance),
             }
         }
     }
@@ -147,7 +174,7 @@ impl Side {
                 self.line(launched, start, &mut line[i * length..][..length]);
             }
             line[count * length..].fill(0);
-            let target = &mut panels[panel * length * width..][..length * width];
+            let target = &mut panels[panel * pitch(length, width)..][..length * width];
             for (step, target) in target.chunks_exact_mut(width).enumerate() {
                 for (i, target) in target.iter_mut().enumerate() {
                     *target = f32::from_bits(line[i * length + step]);
@@ -171,9 +198,6 @@ unsafe fn pack_plain(
     // SAFETY: the caller's promise.
     unsafe {
         match (strides, width, rows == width) {
-            ((1, k), 32, true) => copy_panel::<32>(base, k, target),
-            ((1, k), 16, true) => copy_panel::<16>(base, k, target),
-            ((1, k), 12, true) => copy_panel::<12>(base, k, target),
             ((row, 1), 32, true) => transpose_panel::<32>(base, row, target),
             ((row, 1), 16, true) => transpose_panel::<16>(base, row, target),
             ((row, 1), 12, true) => transpose_panel::<12>(base, row, target),
@@ -189,15 +213,27 @@ unsafe fn pack_plain(
     }
 }
 
-/// Packs columns that lie in memory as they are.
+/// Packs columns that lie in memory as they are, a column of all panels at a time.
 ///
 /// # Safety
-/// As for [`pack_plain`].
-unsafe fn copy_panel<const WIDTH: usize>(base: *const f32, k: isize, target: &mut [f32]) {
-    let (columns, _) = target.as_chunks_mut::<WIDTH>();
-    for (step, column) in columns.iter_mut().enumerate() {
+/// `base` must point to the part, whose rows are a multiple of `WIDTH`.
+unsafe fn copy_panels<const WIDTH: usize>(base: *const f32, k: isize, part: Part, panels: &mut [f32]) {
+    let distance = pitch(part.k.1, WIDTH);
+    for step in 0..part.k.1 {
         // SAFETY: the caller's promise.
-        *column = unsafe { base.offset(step as isize * k).cast::<[f32; WIDTH]>().read_unaligned() };
+        let column = unsafe { std::slice::from_raw_parts(base.offset(step as isize * k), part.rows.1) };
+        let (chunks, _) = column.as_chunks::<WIDTH>();
+        for (panel, chunk) in chunks.iter().enumerate() {
+            panels[panel * distance + step * WIDTH..][..WIDTH].copy_from_slice(chunk);
+        }
+    }
+}
+
+/// Deals a line out to panels `distance` apart.
+fn copy_line<const WIDTH: usize>(line: &[u32], panels: &mut [f32], distance: usize) {
+    let (chunks, _) = line.as_chunks::<WIDTH>();
+    for (panel, chunk) in chunks.iter().enumerate() {
+        panels[panel * distance..][..WIDTH].copy_from_slice(&chunk.map(f32::from_bits));
     }
 }
 

@@ -8,7 +8,8 @@ use std::sync::Mutex;
 
 use crate::cpu::address::{Axes, Walk};
 use crate::cpu::block::{Block, Launched};
-use crate::cpu::lanes::{self, Source};
+use crate::cpu::fold;
+use crate::cpu::lanes::Source;
 use crate::cpu::parallel;
 use crate::cpu::tape::{Accumulator, Arg, Level, Op, Translator};
 use crate::error::{Error, Result};
@@ -271,7 +272,7 @@ impl RowKernel {
     /// Folds the lanes of a block into one value for each of its rows.
     fn fold(&self, block: &mut Block, folds: &mut Folds, source: Arg, number: usize, count: usize) {
         let isa = block.launched.isa;
-        let Accumulator { op, scalar, identity, .. } = folds.phase.accumulators[number];
+        let Accumulator { fold, identity, .. } = folds.phase.accumulators[number];
         let rows = folds.rows;
         let spare = self.levels - 1;
         let lanes = match block.source(source, rows * count) {
@@ -286,9 +287,7 @@ impl RowKernel {
         match self.order {
             Order::InnerFast => {
                 let target = block.slot_mut(spare, rows);
-                for (target, lanes) in target.iter_mut().zip(lanes.chunks_exact(count)) {
-                    lanes::fold(isa, op, scalar, identity, lanes, target);
-                }
+                fold::rows(isa, fold, identity, lanes, count, target);
                 folds.push(block, number, target);
             }
             Order::RowFast if count == 1 => folds.push(block, number, lanes),
@@ -299,7 +298,7 @@ impl RowKernel {
                 while left > 1 {
                     let half = left / 2;
                     let (low, high) = target.split_at_mut((left - half) * rows);
-                    lanes::accumulate(isa, op, scalar, &mut low[..half * rows], &high[..half * rows]);
+                    fold::accumulate(isa, fold, &mut low[..half * rows], &high[..half * rows]);
                     left -= half;
                 }
                 folds.push(block, number, &target[..rows]);
@@ -341,14 +340,14 @@ impl<'a> Folds<'a> {
     }
 
     fn push(&mut self, block: &mut Block, number: usize, values: &[u32]) {
-        let Accumulator { op, scalar, .. } = self.phase.accumulators[number];
+        let Accumulator { fold, .. } = self.phase.accumulators[number];
         let mut values = values;
         for level in 0..LEVELS {
             let target = block.slot_mut(self.level(number, level), self.rows);
             if self.counts[number][level] == 0 {
                 target.copy_from_slice(values);
             } else {
-                lanes::accumulate(block.launched.isa, op, scalar, target, values);
+                fold::accumulate(block.launched.isa, fold, target, values);
             }
             self.counts[number][level] += 1;
             if self.counts[number][level] < FAN || level + 1 == LEVELS {
@@ -366,7 +365,7 @@ impl<'a> Folds<'a> {
             out.fill(accumulator.identity);
             for level in (0..LEVELS).filter(|l| self.counts[number][*l] > 0) {
                 let values = block.slot(self.level(number, level), self.rows);
-                lanes::accumulate(block.launched.isa, accumulator.op, accumulator.scalar, out, values);
+                fold::accumulate(block.launched.isa, accumulator.fold, out, values);
             }
         }
     }

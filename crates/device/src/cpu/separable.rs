@@ -86,11 +86,6 @@ impl Separable {
         })
     }
 
-    /// Number of runs of columns.
-    pub(crate) fn runs(&self) -> usize {
-        self.runs.len()
-    }
-
     /// Fills `table[run][row]`, runs `pitch` apart, with where each row's run starts, or with `outside`.
     pub(crate) fn fill(
         &self,

@@ -1,11 +1,11 @@
 //! Tapes translated for blocks of lanes: registers become slots that are used again, addresses become walks.
 
 use crate::cpu::address::{Axes, Walk};
+use crate::cpu::fold::Fold;
 use crate::cpu::lanes::Kind;
 use crate::dtype::{DType, Scalar};
 use crate::error::Result;
 use crate::kernel::{Access, Instr, Kernel, Reg, Tape};
-use crate::op::ReduceOp;
 
 /// Where an operand is found.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,6 +50,8 @@ pub(crate) enum Op {
         kind: Kind,
         args: [Arg; 3],
         out: usize,
+        /// The buffer and first element where the result is stored at once, in order.
+        store: Option<(usize, i64)>,
     },
     Check {
         ok: Arg,
@@ -72,8 +74,7 @@ pub(crate) enum Op {
 /// A fold over the inner loop.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Accumulator {
-    pub(crate) op: ReduceOp,
-    pub(crate) scalar: Scalar,
+    pub(crate) fold: Fold,
     pub(crate) identity: u32,
     /// The row register that holds its result.
     pub(crate) out: usize,
@@ -254,6 +255,9 @@ impl<'a> Translator<'a> {
         let binding = |buffer: &usize| self.kernel.buffers[*buffer].dtype;
         match instr {
             Instr::Store { buffer, map, .. } => {
+                if self.stored_at_once(*buffer, &Walk::new(map, axes), operands[0], ops) {
+                    return;
+                }
                 let (walk, dtype, value) = (Walk::new(map, axes), binding(buffer), operands[0]);
                 ops.push(Op::Store { walk, buffer: *buffer, dtype, value });
                 return;
@@ -284,9 +288,24 @@ impl<'a> Translator<'a> {
                 len: *len,
                 out,
             },
-            other => Op::Compute { kind: self.kind(other), args: three(&operands), out },
+            other => Op::Compute { kind: self.kind(other), args: three(&operands), out, store: None },
         };
         ops.push(op);
+    }
+
+    /// Lets the instruction before compute into a write-only buffer, where its result is what is stored.
+    fn stored_at_once(&self, buffer: usize, walk: &Walk, value: Arg, ops: &mut [Op]) -> bool {
+        let binding = self.kernel.buffers[buffer];
+        let plain = binding.access == Access::Write && binding.dtype.host_size() == 4;
+        match (ops.last_mut(), walk.contiguous()) {
+            (Some(Op::Compute { out, store, .. }), Some(first))
+                if plain && store.is_none() && value == Arg::Slot(*out) =>
+            {
+                *store = Some((buffer, first));
+                true
+            }
+            _ => false,
+        }
     }
 
     fn kind(&self, instr: &Instr) -> Kind {
@@ -335,7 +354,7 @@ impl<'a> Translator<'a> {
         let out = self.slots - 1;
         each.push(Op::Reduce { source, accumulator: accumulators.len() });
         let identity = op.identity(scalar).bits();
-        accumulators.push(Accumulator { op, scalar, identity, out });
+        accumulators.push(Accumulator { fold: Fold { op, scalar }, identity, out });
         self.places[reg as usize] = Place::Row(out);
     }
 }

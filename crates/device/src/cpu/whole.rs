@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use crate::cpu::block::{self, Block, Launched};
-use crate::cpu::lanes;
+use crate::cpu::fold::{self, Fold};
 use crate::cpu::parallel;
 use crate::dtype::{DType, Scalar};
 use crate::kernel::{Body, Kernel, ScatterOp};
@@ -85,20 +85,16 @@ impl WholeKernel {
                 match op {
                     ScatterOp::Set => std::ptr::copy_nonoverlapping(from, to, width * size),
                     ScatterOp::Fold(op) if size == 4 => {
+                        let fold = Fold { op, scalar: dtype.scalar() };
                         let to = std::slice::from_raw_parts_mut(to.cast::<u32>(), width);
                         let from = std::slice::from_raw_parts(from.cast::<u32>(), width);
-                        lanes::accumulate(launched.isa, op, dtype.scalar(), to, from);
+                        fold::accumulate(launched.isa, fold, to, from);
                     }
                     ScatterOp::Fold(op) => {
+                        let fold = Fold { op, scalar: dtype.scalar() };
                         for j in 0..width as i64 {
                             let mut sum = [block::read(to, dtype, j)];
-                            lanes::accumulate(
-                                launched.isa,
-                                op,
-                                dtype.scalar(),
-                                &mut sum,
-                                &[block::read(from, dtype, j)],
-                            );
+                            fold::accumulate(launched.isa, fold, &mut sum, &[block::read(from, dtype, j)]);
                             block::write(to, dtype, j, sum[0]);
                         }
                     }
@@ -142,7 +138,8 @@ impl WholeKernel {
         let (from, to) = (self.dtypes[0], self.dtypes[1]);
         Block::with(launched, 2, WIDTH, |block| {
             let (sum, lanes) = (block.slot_mut(0, count), block.slot_mut(1, count));
-            sum.fill(op.identity(from.scalar()).bits());
+            let fold = Fold { op, scalar: from.scalar() };
+            sum.fill(op.identity(fold.scalar).bits());
             for step in 0..length {
                 let step = if reverse { length - 1 - step } else { step };
                 let at = ((outer * length + step) * inner + first) as i64;
@@ -150,7 +147,7 @@ impl WholeKernel {
                     // SAFETY: the array has `outer × length × inner` elements.
                     *lane = unsafe { block::read(input, from, at + i as i64) };
                 }
-                lanes::accumulate(launched.isa, op, from.scalar(), sum, lanes);
+                fold::accumulate(launched.isa, fold, sum, lanes);
                 for (i, lane) in sum.iter().enumerate() {
                     // SAFETY: as above, and only this task writes these columns.
                     unsafe { block::write(output, to, at + i as i64, *lane) };
