@@ -92,7 +92,7 @@ fn check(case: &Value, golden: &Golden<'_>, compiled: bool) -> Result<(), String
 fn check_all(compiled: bool) {
     let golden = Golden(SafeTensors::deserialize(TENSORS).unwrap());
     let cases: Vec<Value> = serde_json::from_str(CASES).unwrap();
-    let failures: Vec<String> = with_device(&Device::cpu().unwrap(), || {
+    let failures: Vec<String> = with_device(&Device::cpu(), || {
         let failure = |case: &Value| {
             let error = check(case, &golden, compiled).err()?;
             Some(format!("{}: {error}", case["id"].as_str().unwrap()))

@@ -65,7 +65,7 @@ impl Activation {
 }
 
 fn unknown(name: &str) -> String {
-    format!("could not interpret activation `{name}`{}", suggestion(name, &NAMES))
+    format!("could not interpret activation `{name}`{}", suggestion(name, NAMES))
 }
 
 impl Default for Activation {
@@ -270,7 +270,7 @@ pub fn gelu(x: &Tensor) -> Tensor {
 
 /// Keras' `gelu(x, approximate=True)`: the normal distribution function by a tanh.
 pub fn gelu_approximate(x: &Tensor) -> Tensor {
-    const SQRT_2_OVER_PI: f32 = 0.797_884_56;
+    const SQRT_2_OVER_PI: f32 = 0.797_884_6;
     let inner = (x + x * x * x * 0.044_715) * SQRT_2_OVER_PI;
     x * 0.5 * (inner.tanh() + 1.0)
 }

@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn norms_are_brought_within_bounds() {
-        let w = Tensor::from_vec(&[3.0f32, 0.1, 4.0, 0.0], &[2, 2]);
+        let w = Tensor::from_vec([3.0f32, 0.1, 4.0, 0.0], &[2, 2]);
         let found = MaxNorm::default().apply(&w).to_vec::<f32>().unwrap();
         for (found, expected) in found.iter().zip([1.2, 0.1, 1.6, 0.0]) {
             assert!((found - expected).abs() < 1e-5);

@@ -312,7 +312,7 @@ fn normal(shape: &[usize], key: [u32; 2]) -> Tensor {
 /// Standard normal, cut at ±2, by the inverse distribution function.
 fn truncated_normal(shape: &[usize], key: [u32; 2]) -> Tensor {
     // erf(2 / √2): uniform values up to it map to normal ones up to 2.
-    const LIMIT: f32 = 0.954_499_74;
+    const LIMIT: f32 = 0.954_499_7;
     // Giles 2010, "Approximating the erfinv function", central branch: w < 5, here w ≤ 2.42.
     const COEFFICIENTS: [f32; 9] = [
         2.810_226_4e-8,

@@ -85,6 +85,7 @@ impl Sequential {
     }
 
     /// The model with one more layer. A mistake is reported at the first use; [`Sequential::push`] reports at once.
+    #[expect(clippy::should_implement_trait, reason = "Keras' name; it adds a layer, not a number")]
     #[must_use = "add returns the model; use push to change it in place"]
     pub fn add(mut self, layer: impl Into<Box<dyn Layer>>) -> Sequential {
         if let Err(error) = self.push(layer) {

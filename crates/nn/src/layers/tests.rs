@@ -196,7 +196,7 @@ fn noise_shape_shares_the_fate_along_an_axis() {
 fn a_frozen_batch_normalization_leaves_its_statistics_alone() {
     let mut layer = BatchNormalization::new().trainable(false);
     layer.build(&[None, Some(2)], &mut Seeds::new(0)).unwrap();
-    let x = Tensor::from_vec(&[1.0f32, 2.0, 3.0, 4.0], &[2, 2]);
+    let x = Tensor::from_vec([1.0f32, 2.0, 3.0, 4.0], &[2, 2]);
     let y = layer.call(&x, &Context::training());
     assert!((y.to_vec::<f32>().unwrap()[0] - 1.0).abs() < 1e-3);
     assert_eq!(layer.variables()[2].read().to_vec::<f32>().unwrap(), [0.0, 0.0]);
@@ -219,7 +219,7 @@ fn penalties_join_the_losses() {
 
 #[test]
 fn up_sampling_repeats_pixels() {
-    let x = Tensor::from_vec(&[1.0f32, 2.0], &[1, 1, 2, 1]);
+    let x = Tensor::from_vec([1.0f32, 2.0], &[1, 1, 2, 1]);
     let y = UpSampling2D::new((2, 2)).call(&x, &Context::inference());
     assert_eq!(y.to_vec::<f32>().unwrap(), [1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 2.0, 2.0]);
 }
