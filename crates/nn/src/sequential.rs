@@ -39,6 +39,7 @@ pub(crate) struct Entry {
 /// ```
 pub struct Sequential {
     name: Option<String>,
+    trainable: bool,
     entries: Vec<Entry>,
     /// The input that an input layer declared.
     declared: Option<Dims>,
@@ -57,7 +58,15 @@ thread_local! {
 impl Default for Sequential {
     fn default() -> Sequential {
         let seeds = Seeds::new(MODELS.replace(MODELS.get() + 1));
-        Sequential { name: None, entries: vec![], declared: None, shapes: None, seeds, failed: None }
+        Sequential {
+            name: None,
+            trainable: true,
+            entries: vec![],
+            declared: None,
+            shapes: None,
+            seeds,
+            failed: None,
+        }
     }
 }
 
@@ -352,6 +361,7 @@ impl Layer for Sequential {
     }
 
     fn set_trainable(&mut self, trainable: bool) {
+        self.trainable = trainable;
         for entry in &mut self.entries {
             entry.trainable = Some(trainable);
             entry.layer.set_trainable(trainable);
@@ -380,7 +390,8 @@ impl Layer for Sequential {
             let module = if entry.layer.class_name() == "Sequential" { "keras" } else { "keras.layers" };
             layers.push(object(module, entry.layer.class_name(), config));
         }
-        json!({ "name": self.own_name(), "layers": layers, "build_input_shape": self.input_dims() })
+        let (name, input) = (self.own_name(), self.input_dims());
+        json!({ "name": name, "trainable": self.trainable, "layers": layers, "build_input_shape": input })
     }
 }
 
