@@ -1,8 +1,20 @@
 //! Layers, models, losses, metrics, optimizers and training loops, in Keras' vocabulary.
 #![forbid(unsafe_code)]
 
+pub mod activations;
+pub mod constraints;
+pub mod datasets;
 pub mod error;
+pub mod files;
+pub mod initializers;
 pub mod layer;
+pub mod layers;
+pub mod regularizers;
+pub mod sequential;
+mod serialize;
+mod summary;
+pub mod weights;
 
 pub use error::{Error, Result};
 pub use layer::{Context, Dims, Layer, Seeds};
+pub use sequential::Sequential;
