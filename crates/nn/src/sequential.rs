@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::layer::{Context, Dims, Layer, Seeds, shape_text};
 use crate::layers::{self, InputLayer};
 use crate::serialize::{Fields, object, parts};
+use crate::training::{Model, Trainer};
 use crate::{summary, weights};
 
 /// A layer of a model, with the name it has there.
@@ -48,6 +49,7 @@ pub struct Sequential {
     seeds: Seeds,
     /// The first mistake of the chain, reported by whatever can report.
     failed: Option<String>,
+    trainer: Trainer,
 }
 
 thread_local! {
@@ -57,15 +59,18 @@ thread_local! {
 
 impl Default for Sequential {
     fn default() -> Sequential {
-        let seeds = Seeds::new(MODELS.replace(MODELS.get() + 1));
+        let seed = MODELS.replace(MODELS.get() + 1);
+        let mut trainer = Trainer::new();
+        trainer.set_seed(seed);
         Sequential {
             name: None,
             trainable: true,
             entries: vec![],
             declared: None,
             shapes: None,
-            seeds,
+            seeds: Seeds::new(seed),
             failed: None,
+            trainer,
         }
     }
 }
@@ -82,11 +87,12 @@ impl Sequential {
         self
     }
 
-    /// The seed of initial weights and dropout masks; call it before layers are added. By default it is the number of
+    /// The seed of initial weights, dropout masks and shuffling; call it before layers are added. By default it is the number of
     /// the model on its thread, so that runs repeat.
     pub fn seed(mut self, seed: u64) -> Sequential {
         if self.entries.is_empty() {
             self.seeds = Seeds::new(seed);
+            self.trainer.set_seed(seed);
         } else {
             self.fail("the seed must be given before the first layer is added".into());
         }
@@ -392,6 +398,16 @@ impl Layer for Sequential {
         }
         let (name, input) = (self.own_name(), self.input_dims());
         json!({ "name": name, "trainable": self.trainable, "layers": layers, "build_input_shape": input })
+    }
+}
+
+impl Model for Sequential {
+    fn trainer(&self) -> &Trainer {
+        &self.trainer
+    }
+
+    fn trainer_mut(&mut self) -> &mut Trainer {
+        &mut self.trainer
     }
 }
 
