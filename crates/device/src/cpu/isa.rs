@@ -76,3 +76,17 @@ macro_rules! multiversion {
     };
 }
 pub(crate) use multiversion;
+
+#[cfg(test)]
+impl Isa {
+    /// Every instruction set that this machine can run.
+    pub(crate) fn runnable() -> Vec<Isa> {
+        match Isa::detect() {
+            Isa::Baseline => vec![Isa::Baseline],
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => vec![Isa::Baseline, Isa::Avx2],
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => vec![Isa::Baseline, Isa::Avx2, Isa::Avx512],
+        }
+    }
+}

@@ -209,3 +209,54 @@ x86_tile!(
     _mm512_fmadd_ps,
     _mm512_add_ps
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_of_every_instruction_set_are_products() {
+        let number = |i: usize| ((i * 37 + 11) % 23) as f32 - 11.0;
+        let (k, runs) = (7, 3);
+        for isa in Isa::runnable() {
+            let kernels = Kernels::new(isa);
+            let columns = kernels.columns;
+            for rows in 1..=kernels.rows {
+                let a: Vec<f32> = (0..runs * k * kernels.rows).map(number).collect();
+                let b: Vec<f32> = (0..runs * k * columns).map(|i| number(i + 5)).collect();
+                // The same matrix row by row, for the form that points to rows.
+                let lines: Vec<f32> = (0..rows * runs * k)
+                    .map(|i| a[i % (runs * k) * kernels.rows + i / (runs * k)])
+                    .collect();
+                let at =
+                    |n: usize| lines[(n % MAX_ROWS).min(rows - 1) * runs * k + n / MAX_ROWS * k..].as_ptr();
+                let table: Vec<*const f32> = (0..runs * MAX_ROWS).map(at).collect();
+                for (left, k, runs) in [
+                    (Left::Packed(a.as_ptr()), runs * k, 1),
+                    (Left::Rows(table.as_ptr()), k, runs),
+                ] {
+                    let mut c = vec![1.0f32; rows * columns];
+                    let tile = Tile {
+                        rows,
+                        k,
+                        runs,
+                        a: left,
+                        b: b.as_ptr(),
+                        c: c.as_mut_ptr(),
+                        c_row: columns,
+                        accumulate: true,
+                    };
+                    // SAFETY: the operands have the sizes of the tile; the instruction set is this machine's.
+                    unsafe { kernels.run(&tile) };
+                    for (at, got) in c.iter().enumerate() {
+                        let (i, j) = (at / columns, at % columns);
+                        let sum: f32 = (0..k * runs)
+                            .map(|s| a[s * kernels.rows + i] * b[s * columns + j])
+                            .sum();
+                        assert_eq!(*got, sum + 1.0, "{isa:?} {left:?} row {i} column {j}");
+                    }
+                }
+            }
+        }
+    }
+}
