@@ -2,7 +2,7 @@
 
 use kiln_graph::{DType, Device, FunctionCache, Tensor, Variable, gradients_with, with_device};
 use kiln_nn::layers::from_config;
-use kiln_nn::{Context, Layer, Seeds};
+use kiln_nn::{Context, Seeds};
 use safetensors::SafeTensors;
 use serde_json::Value;
 

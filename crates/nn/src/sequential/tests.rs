@@ -37,18 +37,10 @@ fn classes_become_names_as_in_keras() {
 
 #[test]
 fn the_summary_is_keras_table() {
-    let expected = "\
-Model: \"sequential\"
-┏━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━┓
-┃ Layer (type)                               ┃ Output Shape        ┃    Param # ┃
-┡━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━┩
-│ conv2d (Conv2D)                            │ (None, 26, 26, 32)  │        320 │
-├────────────────────────────────────────────┼─────────────────────┼────────────┤
-";
     let text = convnet().summary();
     assert!(text.lines().skip(1).take(3).all(|line| (65..=88).contains(&line.chars().count())), "{text}");
     for part in [
-        expected.lines().next().unwrap(),
+        "Model: \"sequential\"\n",
         "│ conv2d (Conv2D) ",
         "│ (None, 26, 26, 32) ",
         "│ a_very_long_name_of_a_layer_in_the_model ",
