@@ -1,6 +1,7 @@
 //! What all optimizers have: slabs, slots, learning rate, weight decay, clipping.
 
 use std::panic::Location;
+use std::sync::Arc;
 
 use kiln_graph::{At, DType, Tensor, Variable, with_device};
 use serde_json::{Value, json};
@@ -19,8 +20,12 @@ pub struct Optimizer<R = Box<dyn Rule>> {
     weight_decay: Option<f64>,
     undecayed: Vec<String>,
     clips: Vec<Clip>,
+    constraints: Vec<(Variable, Arc<Constraint>)>,
     built: Option<Built>,
 }
+
+/// Brings a variable's new value back within bounds.
+type Constraint = dyn Fn(&Tensor) -> Tensor + Send + Sync;
 
 /// The state of an optimizer.
 struct Built {
@@ -47,6 +52,7 @@ impl<R: Rule> Optimizer<R> {
             rule,
             undecayed: vec![],
             clips: vec![],
+            constraints: vec![],
             built: None,
         }
     }
@@ -100,6 +106,16 @@ impl<R: Rule> Optimizer<R> {
     pub fn global_clipnorm(mut self, limit: f64) -> Self {
         self.clips.push(Clip::GlobalNorm(limit));
         self
+    }
+
+    /// Brings a variable's value back within bounds after every step, by a closure that keeps its shape. Before the first
+    /// step is traced.
+    pub fn constrain(
+        &mut self,
+        variable: &Variable,
+        constraint: impl Fn(&Tensor) -> Tensor + Send + Sync + 'static,
+    ) {
+        self.constraints.push((variable.clone(), Arc::new(constraint)));
     }
 
     /// The class of the rule, `Adam` for instance.
@@ -282,11 +298,34 @@ impl<R: Rule> Optimizer<R> {
             let message = format!("expected the rule to update {expected} slots, received {received}");
             return Err(self.misuse(message, Location::caller()));
         }
-        group.slab.assign(&update.variable)?;
+        group.slab.assign(&self.constrained(built, group, &update.variable))?;
         for (slot, value) in group.slots.iter().zip(&update.slots) {
             slot.assign(value)?;
         }
         Ok(())
+    }
+
+    /// The new values of a slab, those of constrained variables within their bounds.
+    fn constrained(&self, built: &Built, group: &Group, values: &Tensor) -> Tensor {
+        let (mut parts, mut start, mut end) = (vec![], 0i64, 0i64);
+        for variable in group.members.iter().map(|i| &built.variables[*i]) {
+            let next = end + variable.len() as i64;
+            let mut bounds = self.constraints.iter().filter(|(v, _)| v == variable).peekable();
+            if bounds.peek().is_some() {
+                parts.push(values.slice_axis(0, start, end));
+                let shape: Vec<i64> = variable.shape().iter().map(|d| *d as i64).collect();
+                let value = values.slice_axis(0, end, next).reshape(&shape);
+                parts.push(bounds.fold(value, |v, (_, constraint)| constraint(&v)).flatten_from(0));
+                start = next;
+            }
+            end = next;
+        }
+        if parts.is_empty() {
+            return values.clone();
+        }
+        parts.push(values.slice_axis(0, start, end));
+        parts.retain(|part| part.error().is_some() || !part.is_empty());
+        Tensor::concat(&parts, 0)
     }
 
     /// True where the elements of a slab decay; `None` where all do.
@@ -387,6 +426,7 @@ impl<R: Rule + 'static> Optimizer<R> {
             weight_decay: self.weight_decay,
             undecayed: self.undecayed,
             clips: self.clips,
+            constraints: self.constraints,
             built: self.built,
         }
     }
