@@ -1,6 +1,6 @@
 //! Times Kiln on the workloads that its peers' scripts time, one JSON object a line.
 //!
-//! `cargo bench --bench workloads -- [--device cpu|gpu|software] [--only PREFIX …] [--seconds S]`
+//! `cargo bench --bench workloads -- [--device cpu|gpu|software] [--only PREFIX …] [--seconds S] [--explain]`
 //!
 //! `ms` is the median time of one call with data on the device and no read-back inside the timed region; `first_ms` the
 //! first call, trace and compile included. Every workload is first checked at a small size against the reference

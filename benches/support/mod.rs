@@ -5,25 +5,28 @@ use std::time::Instant;
 use kiln::prelude::*;
 use serde_json::{Map, Value, json};
 
-pub mod training;
+pub(crate) mod training;
 
-pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 /// The command line.
-pub struct Options {
-    pub device: Option<String>,
-    pub only: Vec<String>,
-    pub seconds: f64,
+pub(crate) struct Options {
+    pub(crate) device: Option<String>,
+    pub(crate) only: Vec<String>,
+    pub(crate) seconds: f64,
+    /// Print what each training step does, with times.
+    pub(crate) explain: bool,
 }
 
 impl Options {
-    pub fn parse() -> Outcome<Options> {
-        let mut options = Options { device: None, only: vec![], seconds: 0.6 };
+    pub(crate) fn parse() -> Outcome<Options> {
+        let mut options = Options { device: None, only: vec![], seconds: 0.6, explain: false };
         let mut words = std::env::args().skip(1).peekable();
         while let Some(word) = words.next() {
             match word.as_str() {
                 "--device" => options.device = Some(words.next().ok_or("--device needs a name")?),
                 "--seconds" => options.seconds = words.next().ok_or("--seconds needs a number")?.parse()?,
+                "--explain" => options.explain = true,
                 "--only" => {
                     while let Some(prefix) = words.next_if(|w| !w.starts_with("--")) {
                         options.only.push(prefix);
@@ -32,25 +35,28 @@ impl Options {
                 // What cargo adds by itself.
                 "--bench" => {}
                 other => {
-                    return Err(format!("expected --device, --only or --seconds, received {other}").into());
+                    return Err(format!(
+                        "expected --device, --only, --seconds or --explain, received {other}"
+                    )
+                    .into());
                 }
             }
         }
         Ok(options)
     }
 
-    pub fn wants(&self, name: &str) -> bool {
+    pub(crate) fn wants(&self, name: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|prefix| name.starts_with(prefix))
     }
 }
 
 /// Standard normal values, the same in every run.
-pub fn random(shape: &[usize], stream: u64) -> Tensor {
+pub(crate) fn random(shape: &[usize], stream: u64) -> Tensor {
     Tensor::random_normal(&Tensor::from_slice(&kiln::graph::random_key(0, stream)), shape)
 }
 
 /// Median time of a call in milliseconds; `wait` ends a batch of calls.
-pub fn median_ms(
+pub(crate) fn median_ms(
     seconds: f64,
     call: impl Fn() -> Outcome<()>,
     wait: impl Fn() -> Outcome<()>,
@@ -78,13 +84,13 @@ pub fn median_ms(
     Ok(times[times.len() / 2])
 }
 
-pub fn rounded(value: f64) -> f64 {
+pub(crate) fn rounded(value: f64) -> f64 {
     (value * 1e4).round() / 1e4
 }
 
 /// One line of JSON.
 #[allow(clippy::print_stdout)]
-pub fn emit(device: &Device, workload: &str, ms: f64, first_ms: f64, extra: Map<String, Value>) {
+pub(crate) fn emit(device: &Device, workload: &str, ms: f64, first_ms: f64, extra: Map<String, Value>) {
     let mut line = Map::new();
     line.insert("peer".into(), json!(concat!("kiln ", env!("CARGO_PKG_VERSION"))));
     line.insert("device".into(), json!(device.to_string()));

@@ -211,6 +211,9 @@ fn rule(y: &Tensor, g: &Tensor) -> Vec<Option<Tensor>> {
             let op = Op::Slice { start: low.clone(), step };
             one(Tensor::op(op, vec![g.clone()], x[0].shape().to_vec(), y.dtype(), at))
         }
+        Op::Window { axis, size, stride, dilation: 1 } if size == stride => {
+            one(laid_out(g, *axis, x[0].shape()[*axis], at))
+        }
         Op::Window { axis, stride, dilation, .. } => {
             let length = x[0].shape()[*axis];
             one(unwindowed(g, *axis, length, *stride, *dilation, at).sum([*axis as i64 + 1]))
@@ -382,6 +385,16 @@ fn slice(start: &[usize], step: &[i64], x: &Tensor, g: &Tensor, at: At) -> Tenso
     let interior = step.iter().map(|s| s.unsigned_abs() as usize - 1).collect();
     let op = Op::Pad { low, high, interior, value: Value::zero(g.dtype().scalar()) };
     Tensor::op(op, vec![forward], x.shape().to_vec(), g.dtype(), at)
+}
+
+/// Windows that lie side by side are the axis itself; what no window covers gets 0.
+fn laid_out(g: &Tensor, axis: usize, length: usize, at: At) -> Tensor {
+    let mut shape = g.shape().to_vec();
+    let covered = shape[axis] * shape.remove(axis + 1);
+    shape[axis] = covered;
+    let mut padding = vec![(0, 0); shape.len()];
+    padding[axis].1 = length - covered;
+    g.reshape_at(shape, at).pad(&padding, 0.0)
 }
 
 fn unwindowed(g: &Tensor, axis: usize, length: usize, stride: usize, dilation: usize, at: At) -> Tensor {

@@ -292,25 +292,16 @@ mod tests {
     #[test]
     fn every_instruction_set_gives_the_same_bits() {
         let count = 777;
-        let bits = |key: u32| -> Vec<u32> {
-            (0..count)
-                .map(|i| math::threefry2x32([key, 1], [i, 0])[0])
-                .collect()
-        };
+        let bits =
+            |key: u32| -> Vec<u32> { (0..count).map(|i| math::threefry2x32([key, 1], [i, 0])[0]).collect() };
         // Half of the numbers are of ordinary size, the others are any bit pattern.
         let ordinary = |bits: u32| {
-            if bits & 1 == 0 {
-                (bits >> 8) as f32 / 1e6 - 8.0
-            } else {
-                f32::from_bits(bits)
-            }
+            if bits & 1 == 0 { (bits >> 8) as f32 / 1e6 - 8.0 } else { f32::from_bits(bits) }
         };
         let floats =
             |key: u32| -> Vec<u32> { bits(key).into_iter().map(|b| ordinary(b).to_bits()).collect() };
-        let mut kinds: Vec<(Kind, Scalar)> = vec![
-            (Kind::Round(DType::F16), Scalar::F32),
-            (Kind::Random, Scalar::U32),
-        ];
+        let mut kinds: Vec<(Kind, Scalar)> =
+            vec![(Kind::Round(DType::F16), Scalar::F32), (Kind::Random, Scalar::U32)];
         for scalar in [Scalar::F32, Scalar::I32, Scalar::U32] {
             let unary = UnaryOp::ALL.iter().filter(|op| op.result(scalar).is_some());
             kinds.extend(unary.map(|op| (Kind::Unary(*op, scalar), scalar)));
@@ -318,37 +309,23 @@ mod tests {
             kinds.extend(binary.map(|op| (Kind::Binary(*op, scalar), scalar)));
         }
         let canonical = |bits: &u32| {
-            if f32::from_bits(*bits).is_nan() {
-                f32::NAN.to_bits()
-            } else {
-                *bits
-            }
+            if f32::from_bits(*bits).is_nan() { f32::NAN.to_bits() } else { *bits }
         };
         for (kind, scalar) in kinds {
-            let data = if scalar == Scalar::F32 {
-                [floats(1), floats(2)]
-            } else {
-                [bits(1), bits(2)]
-            };
+            let data = if scalar == Scalar::F32 { [floats(1), floats(2)] } else { [bits(1), bits(2)] };
             let args = [Source::Lanes(&data[0]), Source::Lanes(&data[1]), Source::Splat(5)];
             let results: Vec<Vec<u32>> = Isa::runnable()
                 .into_iter()
                 .map(|isa| {
                     let mut out = vec![0; count as usize];
                     compute(isa, kind, args, &mut out);
-                    let fold = Fold {
-                        op: ReduceOp::Sum,
-                        scalar,
-                    };
+                    let fold = Fold { op: ReduceOp::Sum, scalar };
                     let mut sums = vec![0; 3];
                     fold::rows(isa, fold, 0, &data[0], count as usize / 3, &mut sums);
                     out.iter().chain(&sums).map(canonical).collect()
                 })
                 .collect();
-            assert!(
-                results.iter().all(|r| *r == results[0]),
-                "{kind:?} depends on the instruction set"
-            );
+            assert!(results.iter().all(|r| *r == results[0]), "{kind:?} depends on the instruction set");
         }
     }
 }

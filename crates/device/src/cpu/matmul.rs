@@ -225,16 +225,14 @@ mod tests {
                 let a: Vec<f32> = (0..runs * k * kernels.rows).map(number).collect();
                 let b: Vec<f32> = (0..runs * k * columns).map(|i| number(i + 5)).collect();
                 // The same matrix row by row, for the form that points to rows.
-                let lines: Vec<f32> = (0..rows * runs * k)
-                    .map(|i| a[i % (runs * k) * kernels.rows + i / (runs * k)])
-                    .collect();
+                let lines: Vec<f32> =
+                    (0..rows * runs * k).map(|i| a[i % (runs * k) * kernels.rows + i / (runs * k)]).collect();
                 let at =
                     |n: usize| lines[(n % MAX_ROWS).min(rows - 1) * runs * k + n / MAX_ROWS * k..].as_ptr();
                 let table: Vec<*const f32> = (0..runs * MAX_ROWS).map(at).collect();
-                for (left, k, runs) in [
-                    (Left::Packed(a.as_ptr()), runs * k, 1),
-                    (Left::Rows(table.as_ptr()), k, runs),
-                ] {
+                for (left, k, runs) in
+                    [(Left::Packed(a.as_ptr()), runs * k, 1), (Left::Rows(table.as_ptr()), k, runs)]
+                {
                     let mut c = vec![1.0f32; rows * columns];
                     let tile = Tile {
                         rows,
@@ -250,9 +248,8 @@ mod tests {
                     unsafe { kernels.run(&tile) };
                     for (at, got) in c.iter().enumerate() {
                         let (i, j) = (at / columns, at % columns);
-                        let sum: f32 = (0..k * runs)
-                            .map(|s| a[s * kernels.rows + i] * b[s * columns + j])
-                            .sum();
+                        let sum: f32 =
+                            (0..k * runs).map(|s| a[s * kernels.rows + i] * b[s * columns + j]).sum();
                         assert_eq!(*got, sum + 1.0, "{isa:?} {left:?} row {i} column {j}");
                     }
                 }
