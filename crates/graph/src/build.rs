@@ -157,10 +157,10 @@ impl Builder {
             }
             Kind::Custom(_) => Ok(self.done[&node.inputs[0].node.id]),
             Kind::Variable(reading) => Ok(self.variable(tensor, reading)),
-            Kind::Placeholder { trace, .. } if Some(*trace) == self.trace => {
+            Kind::Placeholder(trace) if Some(*trace) == self.trace => {
                 Err(Error::Internal("a placeholder is not among the arguments".into()))
             }
-            Kind::Placeholder { .. } => Err(Error::Trace {
+            Kind::Placeholder(_) => Err(Error::Trace {
                 message: "a tensor of a function's trace is used outside of it: it stands for an argument that has no \
                           value here. Return it from the function and use the result of the call"
                     .into(),

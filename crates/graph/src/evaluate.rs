@@ -9,7 +9,8 @@ use kiln_device::{Buffer, DType, Device, Executable};
 use crate::build::{Bound, Built, build};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
-use crate::plan::{self, External, Report};
+use crate::plan::{self, External};
+use crate::report::Report;
 use crate::tensor::{Kind, Stored, Tensor};
 use crate::trace::Recorded;
 

@@ -9,7 +9,7 @@ use kiln_device::{Buffer, DType, Device};
 use crate::build::{Bound, Built, build};
 use crate::error::Result;
 use crate::evaluate::{Compiled, before_write, device_of, leaf_on};
-use crate::plan::Report;
+use crate::report::Report;
 use crate::shape::Shape;
 use crate::tensor::{Kind, Stored, Tensor, here};
 use crate::trace;
@@ -266,11 +266,11 @@ impl FunctionCache {
 
     fn trace(&self, arguments: &[Tensor], body: &Body<'_>) -> Result<Concrete> {
         let ((placeholders, id, outputs), recorded) = trace::record(|id| {
-            let placeholder = |(index, t): (usize, &Tensor)| {
-                let kind = Kind::Placeholder { trace: id, index };
+            let placeholder = |t: &Tensor| {
+                let kind = Kind::Placeholder(id);
                 Tensor::new(kind, vec![], t.shape().to_vec(), t.dtype(), t.node.at)
             };
-            let placeholders: Vec<Tensor> = arguments.iter().enumerate().map(placeholder).collect();
+            let placeholders: Vec<Tensor> = arguments.iter().map(placeholder).collect();
             let outputs = body(&placeholders);
             (placeholders, id, outputs)
         });

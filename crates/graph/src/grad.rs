@@ -4,6 +4,7 @@
 //! node `y` with inputs `x`, the gradients with respect to the inputs. Rules use tensor operations only, so gradients
 //! can be differentiated again.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use kiln_device::{BinaryOp, DType, ReduceOp, ScatterOp, UnaryOp, Value};
@@ -12,9 +13,11 @@ use crate::error::{At, Error, Result};
 use crate::op::{ConvKind, Op};
 use crate::tensor::{Kind, Tensor, here};
 
+type Rule = dyn Fn(&Tensor, &Tensor, &[Tensor]) -> Vec<Option<Tensor>> + Send + Sync;
+
 /// A gradient of the user's: from (gradient of y, y, inputs) to the gradient of each input.
 pub(crate) struct CustomRule {
-    rule: Box<dyn Fn(&Tensor, &Tensor, &[Tensor]) -> Vec<Option<Tensor>> + Send + Sync>,
+    rule: Box<Rule>,
 }
 
 impl Tensor {
@@ -137,8 +140,8 @@ fn between(y: &Tensor, targets: &[Tensor]) -> Vec<Tensor> {
             if reached {
                 order.push(tensor);
             }
-        } else if !on_path.contains_key(&id) {
-            on_path.insert(id, false);
+        } else if let Entry::Vacant(unseen) = on_path.entry(id) {
+            unseen.insert(false);
             stack.push((tensor.clone(), true));
             stack.extend(tensor.node.inputs.iter().map(|t| (t.clone(), false)));
         }
@@ -156,7 +159,7 @@ fn rule(y: &Tensor, g: &Tensor) -> Vec<Option<Tensor>> {
             gradients.extend((custom.rule)(g, y, &x[1..]));
             return gradients;
         }
-        Kind::Host(_) | Kind::Stored | Kind::Placeholder { .. } | Kind::Variable(_) | Kind::Failed(_) => {
+        Kind::Host(_) | Kind::Stored | Kind::Placeholder(_) | Kind::Variable(_) | Kind::Failed(_) => {
             return vec![];
         }
     };
@@ -213,9 +216,14 @@ fn rule(y: &Tensor, g: &Tensor) -> Vec<Option<Tensor>> {
             one(unwindowed(g, *axis, length, *stride, *dilation, at).sum([*axis as i64 + 1]))
         }
         Op::Unwindow { axis, stride, dilation, .. } => {
-            // input[o, w] stands at output[o·stride + w·dilation, w]: the diagonal of the windows of g.
-            let size = x[0].shape()[axis + 1];
+            // input[o, w] stands at output[o·stride + w·dilation, w]: the diagonal of the windows of g, of which
+            // there may be more than the input has.
+            if x[0].is_empty() {
+                return one(x[0].zeros_like());
+            }
+            let (count, size) = (x[0].shape()[*axis], x[0].shape()[axis + 1]);
             let windows = g.window(*axis, size, *stride, *dilation);
+            let windows = windows.slice_axis(*axis as i64, 0, count as i64);
             let diagonal =
                 Tensor::iota(windows.shape(), axis + 1).equal(Tensor::iota(windows.shape(), axis + 2));
             one(Tensor::select(&diagonal, &windows, 0.0).sum([*axis as i64 + 2]))

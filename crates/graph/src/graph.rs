@@ -119,6 +119,11 @@ impl std::hash::Hash for Graph {
 }
 
 impl Graph {
+    /// An empty graph of some leaves.
+    pub(crate) fn of_leaves(leaves: Vec<Leaf>) -> Graph {
+        Graph { leaves, ..Graph::default() }
+    }
+
     /// The node of an id.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.index()]

@@ -1,1 +1,200 @@
-//! The reference interpreter.
+//! The reference interpreter: the naive meaning of every primitive, one node at a time, in `f64`.
+//!
+//! It is the oracle of both executors, of fusion and of the gradients, so it shares no code with any of them and each
+//! primitive is the most obvious loop. A value is dense, row-major and `f64` whatever its dtype: integers and booleans
+//! are exact and wrap as their types demand; floats are not rounded to `f32`, so that what an executor loses shows.
+//! Only a cast to `f16` or `bf16` rounds, and a bitcast goes through the 32 bits of its types.
+
+mod fold;
+mod layout;
+mod scalar;
+
+use kiln_device::{Buffer, CheckSite, DType, Device};
+
+use crate::build::{Bound, build};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Node};
+use crate::op::Op;
+use crate::tensor::{Element, Kind, Tensor};
+use crate::trace::Recorded;
+
+/// What a graph computes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Interpreted {
+    /// The outputs, in the graph's order.
+    pub outputs: Vec<Vec<f64>>,
+    /// What each assignment writes to its range of state, in the graph's order.
+    pub assigned: Vec<Vec<f64>>,
+    /// The first index found out of range; the values are those with the nearest valid one in its place.
+    pub failure: Option<kiln_device::Error>,
+}
+
+/// A value as an operation sees its input.
+#[derive(Clone, Copy)]
+struct Array<'a> {
+    shape: &'a [usize],
+    dtype: DType,
+    values: &'a [f64],
+}
+
+impl Array<'_> {
+    fn at(&self, point: &[usize]) -> f64 {
+        self.values[layout::flat(point, self.shape)]
+    }
+}
+
+/// Evaluates every live node of a graph with its leaves bound to elements in row-major order.
+///
+/// # Errors
+/// Where leaves are missing or have another number of elements, or the graph breaks its own rules.
+pub fn interpret(graph: &Graph, leaves: &[Vec<f64>]) -> Result<Interpreted> {
+    graph.verify()?;
+    let fits = |(leaf, values): (&crate::graph::Leaf, &Vec<f64>)| {
+        leaf.shape.iter().product::<usize>() == values.len()
+    };
+    if leaves.len() != graph.leaves.len() || !graph.leaves.iter().zip(leaves).all(fits) {
+        return Err(Error::Internal("the interpreter's leaves do not fit the graph".into()));
+    }
+    let mut values: Vec<Vec<f64>> = vec![vec![]; graph.nodes.len()];
+    let mut failure = None;
+    for (i, _) in graph.live().iter().enumerate().filter(|(_, live)| **live) {
+        let node = &graph.nodes[i];
+        let array = |id: &crate::graph::NodeId| {
+            let input = graph.node(*id);
+            Array { shape: &input.shape, dtype: input.dtype, values: &values[id.index()] }
+        };
+        let inputs: Vec<Array<'_>> = node.inputs.iter().map(array).collect();
+        values[i] = evaluate(node, &inputs, leaves, &mut failure)?;
+    }
+    let value = |id: &crate::graph::NodeId| values[id.index()].clone();
+    Ok(Interpreted {
+        outputs: graph.outputs.iter().map(value).collect(),
+        assigned: graph.assigns.iter().map(|a| value(&a.value)).collect(),
+        failure,
+    })
+}
+
+fn evaluate(
+    node: &Node,
+    inputs: &[Array<'_>],
+    leaves: &[Vec<f64>],
+    failure: &mut Option<kiln_device::Error>,
+) -> Result<Vec<f64>> {
+    let (shape, dtype) = (&node.shape[..], node.dtype);
+    let points = 0..node.len();
+    let x = |i: usize| inputs[i].values;
+    Ok(match &node.op {
+        Op::Input(n) => leaves[*n].clone(),
+        Op::Constant(value) => vec![value.as_f64(); node.len()],
+        Op::Iota { axis } => layout::build(shape, |p| p[*axis] as f64),
+        Op::Unary(op) => points.map(|i| scalar::unary(*op, inputs[0].dtype, x(0)[i])).collect(),
+        Op::Binary(op) => points.map(|i| scalar::binary(*op, dtype, x(0)[i], x(1)[i])).collect(),
+        Op::Compare(op) => points.map(|i| scalar::compare(*op, x(0)[i], x(1)[i])).collect(),
+        Op::Select => points.map(|i| if x(0)[i] != 0.0 { x(1)[i] } else { x(2)[i] }).collect(),
+        Op::Cast => points.map(|i| scalar::cast(inputs[0].dtype, dtype, x(0)[i])).collect(),
+        Op::Bitcast => points.map(|i| scalar::bitcast(inputs[0].dtype, dtype, x(0)[i])).collect(),
+        Op::Random => {
+            let key = [x(0)[0] as u32, x(0)[1] as u32];
+            points.map(|i| scalar::threefry2x32(key, [i as u32, 0])[0] as f64).collect()
+        }
+        Op::CheckIndex { bound, op } => check_index(node, x(0), *bound, op, failure),
+        Op::Reduce { op, axes } => fold::reduce(*op, axes, inputs[0], shape),
+        Op::MatMul => fold::matmul(inputs[0], inputs[1], shape),
+        Op::Conv { kind, geometry } => fold::conv(*kind, geometry, inputs[0], inputs[1], shape),
+        Op::Reshape | Op::StopGradient | Op::Barrier => x(0).to_vec(),
+        Op::Transpose { permutation } => layout::transpose(permutation, inputs[0], shape),
+        Op::Broadcast { axes } => layout::broadcast(axes, inputs[0], shape),
+        Op::Slice { start, step } => layout::slice(start, step, inputs[0], shape),
+        Op::Pad { low, interior, value, .. } => layout::pad(low, interior, value.as_f64(), inputs[0], shape),
+        Op::Window { axis, stride, dilation, .. } => {
+            layout::window(*axis, *stride, *dilation, inputs[0], shape)
+        }
+        Op::Unwindow { axis, stride, dilation, .. } => {
+            layout::unwindow(*axis, *stride, *dilation, inputs[0], shape)
+        }
+        Op::Concat { axis } => layout::concat(*axis, inputs, shape),
+        Op::Gather => {
+            let valid = |i: &f64| (0.0..inputs[0].shape[0] as f64).contains(i);
+            if !x(1).iter().all(valid) && !node.is_empty() {
+                return Err(Error::Internal(format!("an unchecked index reached gather ({})", node.at)));
+            }
+            layout::gather(inputs[0], inputs[1], shape)
+        }
+        Op::Scatter { op } => fold::scatter(*op, inputs[0], inputs[1], inputs[2]),
+        Op::ArgSort { descending } => fold::argsort(*descending, inputs[0]),
+        Op::Scan { op, axis, reverse } => fold::scan(*op, *axis, *reverse, inputs[0]),
+    })
+}
+
+fn check_index(
+    node: &Node,
+    indices: &[f64],
+    bound: usize,
+    op: &str,
+    failure: &mut Option<kiln_device::Error>,
+) -> Vec<f64> {
+    let last = bound as f64 - 1.0;
+    if let Some(position) = indices.iter().position(|i| *i < 0.0 || *i > last) {
+        let site = CheckSite { op: op.to_owned(), bound: bound as u64, at: node.at.to_string() };
+        failure.get_or_insert_with(|| site.error(indices[position] as i64, position as u64));
+    }
+    indices.iter().map(|i| i.clamp(0.0, last)).collect()
+}
+
+/// The graph of tensors and the present values of its leaves, of which `arguments` are the first; for tests.
+///
+/// # Errors
+/// The first error of an expression; those of reading what is in device memory.
+#[doc(hidden)]
+pub fn graph_of(arguments: &[Tensor], outputs: &[Tensor]) -> Result<(Graph, Vec<Vec<f64>>)> {
+    let built = build(None, arguments, outputs, &Recorded::default())?;
+    let value = |bound: &Bound| match bound {
+        Bound::Argument(n) => leaf_values(&arguments[*n]),
+        Bound::State(slab) => stored_values(&slab.stored.device, &slab.stored.buffer, slab.dtype, slab.count),
+        Bound::Reading(leaf) => {
+            let slab = &leaf.slab;
+            stored_values(&slab.stored.device, &leaf.buffer(), slab.dtype, slab.count)
+        }
+        Bound::Value(tensor) => leaf_values(tensor),
+    };
+    let leaves = built.bound.iter().map(value).collect::<Result<Vec<_>>>()?;
+    Ok((built.graph, leaves))
+}
+
+/// What the interpreter makes of tensors; for tests.
+///
+/// # Errors
+/// As [`graph_of`]; [`kiln_device::Error::IndexOutOfRange`].
+#[doc(hidden)]
+pub fn interpret_tensors(outputs: &[Tensor]) -> Result<Vec<Vec<f64>>> {
+    let (graph, leaves) = graph_of(&[], outputs)?;
+    let interpreted = interpret(&graph, &leaves)?;
+    interpreted.failure.map_or(Ok(interpreted.outputs), |failure| Err(failure.into()))
+}
+
+fn leaf_values(tensor: &Tensor) -> Result<Vec<f64>> {
+    match (&tensor.node.kind, tensor.node.value.get()) {
+        (Kind::Host(bytes), _) => Ok(from_host(bytes, tensor.dtype())),
+        (_, Some(stored)) => stored_values(&stored.device, &stored.buffer, tensor.dtype(), tensor.len()),
+        (_, None) => Err(Error::Internal("a leaf has no value".into())),
+    }
+}
+
+fn stored_values(device: &Device, buffer: &Buffer, dtype: DType, count: usize) -> Result<Vec<f64>> {
+    Ok(from_host(&device.download(buffer, dtype, 0, count)?, dtype))
+}
+
+fn from_host(bytes: &[u8], dtype: DType) -> Vec<f64> {
+    fn numbers<T: Element>(bytes: &[u8], number: impl Fn(T) -> f64) -> Vec<f64> {
+        T::from_bytes(bytes).into_iter().map(number).collect()
+    }
+    match dtype {
+        DType::F32 => numbers::<f32>(bytes, f64::from),
+        DType::F16 => numbers::<half::f16>(bytes, f64::from),
+        DType::BF16 => numbers::<half::bf16>(bytes, f64::from),
+        DType::I32 => numbers::<i32>(bytes, f64::from),
+        DType::U32 => numbers::<u32>(bytes, f64::from),
+        DType::U8 => numbers::<u8>(bytes, f64::from),
+        DType::Bool => numbers::<bool>(bytes, f64::from),
+    }
+}

@@ -1,1 +1,637 @@
-//! Stub.
+//! From groups to kernels: every stored node of a group is written out as instructions, back to what is in memory.
+
+use std::collections::HashMap;
+
+use kiln_device::{
+    Access, Affine, BinaryOp, Binding, Body, CheckSite, CompareOp, DType, Guard, Instr, Kernel, Map, Operand,
+    Reg, Scalar, Tape, Value,
+};
+
+use crate::error::{Error, Result};
+use crate::fuse::{
+    Coordinate, Fence, Fused, Group, GroupId, Kind, Linear, Place, Spot, Var, is_view, through,
+};
+use crate::graph::{Node, NodeId};
+use crate::op::Op;
+use crate::shape::strides;
+
+mod phases;
+
+/// A piece of memory of a program, before it is given a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Key {
+    /// The n-th leaf.
+    Leaf(usize),
+    /// The n-th output.
+    Output(usize),
+    /// The value of a node that lives inside the program.
+    Node(NodeId),
+    /// Memory that a node's kernel needs beside its result.
+    Scratch(NodeId),
+}
+
+/// Where a node's value is in memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Storage {
+    pub(crate) key: Key,
+    /// Elements before the first.
+    pub(crate) offset: usize,
+    /// Elements between neighbours of each axis.
+    pub(crate) strides: Vec<usize>,
+    /// True where the elements stand in row-major order without gaps.
+    pub(crate) contiguous: bool,
+}
+
+impl Storage {
+    /// A dense array at an offset.
+    pub(crate) fn dense(key: Key, offset: usize, shape: &[usize]) -> Storage {
+        Storage { key, offset, strides: strides(shape), contiguous: true }
+    }
+}
+
+/// A group as a kernel, with the memory that each binding stands for.
+#[derive(Clone, Debug)]
+pub(crate) struct Lowered {
+    pub(crate) kernel: Kernel,
+    pub(crate) keys: Vec<Key>,
+}
+
+/// What lowering needs to know of the whole program.
+pub(crate) struct Context<'a> {
+    pub(crate) fused: &'a Fused,
+    /// By node; none where the value is in no memory.
+    pub(crate) storage: &'a [Option<Storage>],
+    pub(crate) checks: Vec<CheckSite>,
+}
+
+struct Lowering<'a, 'b> {
+    context: &'a mut Context<'b>,
+    id: GroupId,
+    loops: crate::fuse::Loops,
+    /// Place of every live variable among the kernel's, and how many there are.
+    order: HashMap<Var, usize>,
+    variables: usize,
+    instrs: Vec<Instr>,
+    known: HashMap<(NodeId, Place), Reg>,
+    bindings: Vec<(Key, DType)>,
+}
+
+/// Lowers a group; `once` are groups of scalars that ride along.
+pub(crate) fn lower(context: &mut Context<'_>, id: GroupId, once: &[GroupId]) -> Result<Lowered> {
+    let group = context.fused.groups[id].clone();
+    let loops = group.loops.clone();
+    let vars: Vec<Var> = loops.live().collect();
+    let order: HashMap<Var, usize> = vars.iter().enumerate().map(|(i, v)| (*v, i)).collect();
+    let variables = vars.len();
+    let mut lowering = Lowering {
+        context,
+        id,
+        loops,
+        order,
+        variables,
+        instrs: vec![],
+        known: HashMap::new(),
+        bindings: vec![],
+    };
+    let body = lowering.body(&group)?;
+    let mut once_tape = Tape::default();
+    for rider in once {
+        let scalars = lowering.context.fused.groups[*rider].clone();
+        let first = once_tape.instrs.len() as Reg;
+        lowering.enter(*rider, scalars.loops.clone());
+        lowering.stores(&scalars)?;
+        once_tape.instrs.extend(std::mem::take(&mut lowering.instrs).into_iter().map(|i| shifted(i, first)));
+    }
+    let extents = |vars: &[Var]| group.loops.extents(vars);
+    let mut kernel = Kernel {
+        name: name(lowering.context.fused, &group),
+        rows: extents(&group.loops.rows),
+        inner: extents(&group.loops.inner),
+        buffers: vec![],
+        body,
+        once: once_tape,
+    };
+    let access = accesses(&kernel, lowering.bindings.len());
+    kernel.buffers =
+        lowering.bindings.iter().zip(access).map(|(b, access)| Binding { dtype: b.1, access }).collect();
+    Ok(Lowered { keys: lowering.bindings.iter().map(|b| b.0).collect(), kernel })
+}
+
+/// The operations inside, for people.
+fn name(fused: &Fused, group: &Group) -> String {
+    let mut ops: Vec<&str> = vec![];
+    for (id, _) in group.members.iter().rev() {
+        let op = fused.prepared.graph.node(*id).op.name();
+        if !ops.contains(&op) {
+            ops.push(op);
+        }
+    }
+    if let Kind::Whole(id) = group.kind {
+        ops.push(fused.prepared.graph.node(id).op.name());
+    }
+    let shown = ops.len().min(6);
+    let more = if ops.len() > shown { "+…" } else { "" };
+    format!("{}{more}", ops[..shown].join("+"))
+}
+
+fn accesses(kernel: &Kernel, count: usize) -> Vec<Access> {
+    let mut used = vec![(false, false); count];
+    let mut tape = |instrs: &[Instr]| {
+        for instr in instrs {
+            match instr {
+                Instr::Load { buffer, .. } | Instr::LoadAt { buffer, .. } => used[*buffer].0 = true,
+                Instr::Store { buffer, .. } => used[*buffer].1 = true,
+                _ => {}
+            }
+        }
+    };
+    tape(&kernel.once.instrs);
+    match &kernel.body {
+        Body::Map(t) | Body::Row { tape: t, .. } => tape(&t.instrs),
+        Body::Contract { epilogue, lhs, rhs, .. } => {
+            tape(&epilogue.instrs);
+            used[lhs.buffer].0 = true;
+            used[rhs.buffer].0 = true;
+        }
+        Body::Scatter { .. } | Body::Sort { .. } | Body::Scan { .. } => {
+            let outputs = match &kernel.body {
+                Body::Scatter { .. } => 3..4,
+                Body::Sort { .. } => 1..3,
+                _ => 1..2,
+            };
+            for (i, entry) in used.iter_mut().enumerate() {
+                if outputs.contains(&i) { entry.1 = true } else { entry.0 = true }
+            }
+        }
+    }
+    let access = |(read, write): (bool, bool)| match (read, write) {
+        (true, true) => Access::ReadWrite,
+        (false, true) => Access::Write,
+        _ => Access::Read,
+    };
+    used.into_iter().map(access).collect()
+}
+
+/// The instruction with its operands moved by `by` registers.
+fn shifted(instr: Instr, by: Reg) -> Instr {
+    match instr {
+        Instr::LoadAt { buffer, index, len } => Instr::LoadAt { buffer, index: index + by, len },
+        Instr::Store { buffer, map, value } => Instr::Store { buffer, map, value: value + by },
+        Instr::Unary(op, a) => Instr::Unary(op, a + by),
+        Instr::Binary(op, a, b) => Instr::Binary(op, a + by, b + by),
+        Instr::Compare(op, a, b) => Instr::Compare(op, a + by, b + by),
+        Instr::Select(a, b, c) => Instr::Select(a + by, b + by, c + by),
+        Instr::Cast(to, a) => Instr::Cast(to, a + by),
+        Instr::Bitcast(to, a) => Instr::Bitcast(to, a + by),
+        Instr::Round(to, a) => Instr::Round(to, a + by),
+        Instr::Random { key, counter } => Instr::Random { key: key.map(|k| k + by), counter: counter + by },
+        Instr::Reduce(op, a) => Instr::Reduce(op, a + by),
+        Instr::Check { ok, value, position, site } => {
+            Instr::Check { ok: ok + by, value: value + by, position: position + by, site }
+        }
+        plain @ (Instr::Const(_) | Instr::Index(_) | Instr::Load { .. } | Instr::Accumulator) => plain,
+    }
+}
+
+impl Lowering<'_, '_> {
+    fn enter(&mut self, id: GroupId, loops: crate::fuse::Loops) {
+        self.id = id;
+        self.loops = loops;
+        self.order.clear();
+        self.known.clear();
+    }
+
+    fn node(&self, id: NodeId) -> &Node {
+        self.context.fused.prepared.graph.node(id)
+    }
+
+    fn bug(&self, id: NodeId, what: &str) -> Error {
+        Error::Internal(format!("%{} {} in group {}: {what}", id.0, self.node(id).op.name(), self.id))
+    }
+
+    fn body(&mut self, group: &Group) -> Result<Body> {
+        match group.kind {
+            Kind::Map => {
+                self.stores(group)?;
+                Ok(Body::Map(Tape { instrs: std::mem::take(&mut self.instrs) }))
+            }
+            Kind::Row if group.loops.inner.is_empty() => {
+                self.stores(group)?;
+                Ok(Body::Map(Tape { instrs: std::mem::take(&mut self.instrs) }))
+            }
+            Kind::Row => {
+                self.stores(group)?;
+                Ok(phases::row(std::mem::take(&mut self.instrs), group.loops.rows.len()))
+            }
+            Kind::Contract(_) => {
+                let mut operands = vec![];
+                for (node, place) in &group.operands {
+                    let (buffer, map, _) = self.address(*node, &place.resolved(&group.loops))?;
+                    operands.push(Operand { buffer, map });
+                }
+                self.stores(group)?;
+                let epilogue = Tape { instrs: std::mem::take(&mut self.instrs) };
+                let [lhs, rhs]: [Operand; 2] = operands
+                    .try_into()
+                    .map_err(|_| Error::Internal("a contraction has two operands".into()))?;
+                let (batch, m) = group.batch_and_m;
+                Ok(Body::Contract { batch, m, lhs, rhs, epilogue })
+            }
+            Kind::Whole(id) => self.whole(id),
+        }
+    }
+
+    fn whole(&mut self, id: NodeId) -> Result<Body> {
+        let node = self.node(id).clone();
+        for input in &node.inputs {
+            let (key, offset) = self.memory(*input, &Place::whole(false))?;
+            if offset != 0 {
+                return Err(self.bug(*input, "a whole array does not start at its buffer"));
+            }
+            self.bind_anew(key, self.node(*input).dtype);
+        }
+        let key = self.storage(id)?.key;
+        let shape = &node.shape;
+        match node.op {
+            Op::Scatter { op } => {
+                let out = node.dtype;
+                self.bind_anew(key, out);
+                let updates = self.node(node.inputs[1]).len();
+                let targets = shape[0];
+                Ok(Body::Scatter { op, targets, updates, width: shape[1..].iter().product() })
+            }
+            Op::ArgSort { descending } => {
+                let length = shape.last().copied().unwrap_or(1);
+                let lines = node.len() / length.max(1);
+                // The sorted keys are not used.
+                self.bind_anew(Key::Scratch(id), self.node(node.inputs[0]).dtype);
+                self.bind_anew(key, DType::I32);
+                Ok(Body::Sort { lines, length, descending })
+            }
+            Op::Scan { op, axis, reverse } => {
+                self.bind_anew(key, node.dtype);
+                let (outer, inner) = (shape[..axis].iter().product(), shape[axis + 1..].iter().product());
+                Ok(Body::Scan { op, outer, length: shape[axis], inner, reverse })
+            }
+            _ => Err(self.bug(id, "is no whole-array operation")),
+        }
+    }
+
+    fn stores(&mut self, group: &Group) -> Result<()> {
+        for id in &group.stores {
+            let positions = group.position(*id).ok_or_else(|| self.bug(*id, "is stored but not a member"))?;
+            let place = Place::at(positions);
+            let value = self.value(*id, &place)?;
+            let storage = self.storage(*id)?.clone();
+            let map = self.map(&storage, &place)?;
+            let buffer = self.bind(storage.key, self.node(*id).dtype);
+            self.instrs.push(Instr::Store { buffer, map, value });
+        }
+        Ok(())
+    }
+
+    fn storage(&self, id: NodeId) -> Result<&Storage> {
+        self.context.storage[id.index()].as_ref().ok_or_else(|| self.bug(id, "has no memory"))
+    }
+
+    fn bind(&mut self, key: Key, dtype: DType) -> usize {
+        match self.bindings.iter().position(|b| *b == (key, dtype)) {
+            Some(at) => at,
+            None => self.bind_anew(key, dtype),
+        }
+    }
+
+    fn bind_anew(&mut self, key: Key, dtype: DType) -> usize {
+        self.bindings.push((key, dtype));
+        self.bindings.len() - 1
+    }
+
+    fn push(&mut self, instr: Instr) -> Reg {
+        // A reduction, an accumulator or a store is never repeated; the rest of a tape is small.
+        if let Some(at) = self.instrs.iter().position(|i| *i == instr) {
+            return at as Reg;
+        }
+        self.instrs.push(instr);
+        self.instrs.len() as Reg - 1
+    }
+
+    fn constant(&mut self, value: Value) -> Reg {
+        self.push(Instr::Const(value))
+    }
+
+    fn affine(&self, linear: &Linear) -> Result<Affine> {
+        let mut affine = Affine::constant(self.variables, linear.offset);
+        for (var, coefficient) in &self.loops.resolve(linear).terms {
+            let at = self
+                .order
+                .get(var)
+                .ok_or_else(|| Error::Internal(format!("variable {var} is not a loop")))?;
+            affine.coefficients[*at] += coefficient;
+        }
+        Ok(affine)
+    }
+
+    fn index(&mut self, linear: &Linear) -> Result<Reg> {
+        let affine = self.affine(linear)?;
+        Ok(self.push(Instr::Index(affine)))
+    }
+
+    /// The memory that holds all of a node, looking through views that keep it whole.
+    fn memory(&self, id: NodeId, place: &Place) -> Result<(Key, usize)> {
+        let (mut id, mut place) = (id, place.clone());
+        loop {
+            let stored = self.context.storage[id.index()].as_ref();
+            if let (Some(storage), Spot::Whole { offset, .. }) = (stored, &place.spot) {
+                if !storage.contiguous {
+                    return Err(self.bug(id, "is stored with gaps"));
+                }
+                return Ok((storage.key, storage.offset + offset));
+            }
+            let node = self.node(id);
+            let input = *node.inputs.first().ok_or_else(|| self.bug(id, "is in no memory"))?;
+            let mut loops = self.loops.clone();
+            place = through(node, self.node(input), &place, &mut loops, false)
+                .ok_or_else(|| self.bug(id, "is not whole in memory"))?;
+            id = input;
+        }
+    }
+
+    /// True where this group reads the node from memory.
+    fn is_read(&self, id: NodeId) -> bool {
+        match self.context.fused.stored_by[id.index()] {
+            Some(group) => group != self.id && self.context.fused.readers[group].contains(&self.id),
+            None => matches!(self.node(id).op, Op::Input(_) | Op::Concat { .. }),
+        }
+    }
+
+    /// The memory and address of a node that is read, looking through views.
+    fn address(&mut self, id: NodeId, place: &Place) -> Result<(usize, Map, Value)> {
+        if self.is_read(id) {
+            let storage = self.storage(id)?.clone();
+            let map = self.map(&storage, place)?;
+            let dtype = self.node(id).dtype;
+            return Ok((
+                self.bind(storage.key, dtype),
+                map,
+                place.fill.unwrap_or(Value::zero(dtype.scalar())),
+            ));
+        }
+        let node = self.node(id).clone();
+        let Some(input) = node.inputs.first().copied().filter(|_| is_view(&node.op)) else {
+            return Err(self.bug(id, "is needed in memory and is not there"));
+        };
+        let from = self.node(input).clone();
+        let place = through(&node, &from, place, &mut self.loops, false)
+            .ok_or_else(|| self.bug(id, "cannot be looked through"))?;
+        self.address(input, &place)
+    }
+
+    fn map(&self, storage: &Storage, place: &Place) -> Result<Map> {
+        let mut guards: Vec<Guard> = vec![];
+        for Fence { position, divisor, extent } in &place.fences {
+            let position = self.affine(position)?;
+            guards.push(Guard { position, divisor: *divisor, extent: *extent as i64, stride: 0 });
+        }
+        let mut base = Linear::constant(storage.offset as i64);
+        match &place.spot {
+            Spot::At(coordinates) => {
+                for (Coordinate { position, divisor }, stride) in coordinates.iter().zip(&storage.strides) {
+                    if *divisor == 1 {
+                        base = base.plus(position, *stride as i64);
+                        continue;
+                    }
+                    let affine = self.affine(position)?;
+                    let known = guards
+                        .iter_mut()
+                        .find(|g| g.position == affine && g.divisor == *divisor && g.stride == 0);
+                    match known {
+                        Some(guard) => guard.stride = *stride as i64,
+                        None => guards.push(Guard {
+                            position: affine,
+                            divisor: *divisor,
+                            extent: i32::MAX as i64,
+                            stride: *stride as i64,
+                        }),
+                    }
+                }
+            }
+            Spot::Flat(flat) if storage.contiguous => base = base.plus(flat, 1),
+            Spot::Flat(_) | Spot::Whole { .. } => {
+                return Err(Error::Internal("a flat address of memory with gaps".into()));
+            }
+        }
+        Ok(Map { base: self.affine(&base)?, guards })
+    }
+
+    /// The register of a node's element at a place.
+    fn value(&mut self, id: NodeId, place: &Place) -> Result<Reg> {
+        let place = place.resolved(&self.loops);
+        if let Some(reg) = self.known.get(&(id, place.clone())) {
+            return Ok(*reg);
+        }
+        let reg = if self.is_read(id) {
+            let (buffer, map, fill) = self.address(id, &place)?;
+            self.push(Instr::Load { buffer, map, fill })
+        } else if is_view(&self.node(id).op) {
+            let node = self.node(id).clone();
+            let input = self.node(node.inputs[0]).clone();
+            let asked = through(&node, &input, &place, &mut self.loops, false)
+                .ok_or_else(|| self.bug(id, "cannot be looked through"))?;
+            self.value(node.inputs[0], &asked)?
+        } else {
+            self.computed(id, &place)?
+        };
+        self.known.insert((id, place), reg);
+        Ok(reg)
+    }
+
+    fn computed(&mut self, id: NodeId, place: &Place) -> Result<Reg> {
+        let node = self.node(id).clone();
+        match &node.op {
+            Op::Constant(value) => {
+                let value = self.constant(*value);
+                self.masked(value, place)
+            }
+            Op::Iota { axis } => {
+                let Spot::At(coordinates) = &place.spot else {
+                    return Err(self.bug(id, "is not at coordinates"));
+                };
+                let Coordinate { position, divisor } = coordinates[*axis].clone();
+                let mut value = self.index(&position)?;
+                if divisor != 1 {
+                    let by = self.constant(Value::I32(divisor as i32));
+                    value = self.push(Instr::Binary(BinaryOp::Div, value, by));
+                }
+                self.masked(value, place)
+            }
+            Op::Reduce { op, .. } => {
+                let group = &self.context.fused.groups[self.id];
+                let asked = group.reduced.iter().find(|r| r.0 == id).map(|r| r.1.clone());
+                let asked =
+                    asked.ok_or_else(|| self.bug(id, "is reduced in another kernel and is not stored"))?;
+                let source = self.value(node.inputs[0], &asked)?;
+                let Some(inner) = self.loops.inner.first().copied() else { return Ok(source) };
+                let source = self.per_element(source, inner)?;
+                let folded = self.push(Instr::Reduce(*op, source));
+                Ok(self.stored_as(node.dtype, folded))
+            }
+            Op::MatMul | Op::Conv { .. } => match self.context.fused.groups[self.id].kind {
+                Kind::Contract(root) if root == id => {
+                    let sum = self.push(Instr::Accumulator);
+                    Ok(self.stored_as(node.dtype, sum))
+                }
+                _ => Err(self.bug(id, "is a product of another kernel and is not stored")),
+            },
+            _ => {
+                let positions =
+                    place.positions().ok_or_else(|| self.bug(id, "is computed behind padding"))?;
+                self.elementwise(id, &node, &positions)
+            }
+        }
+    }
+
+    /// A value of the row as one of each inner element, so that it can be folded over them.
+    fn per_element(&mut self, value: Reg, inner: Var) -> Result<Reg> {
+        let rows = self.loops.rows.len();
+        if phases::is_full(&self.instrs, rows)[value as usize] {
+            return Ok(value);
+        }
+        let at = self.index(&Linear::var(inner))?;
+        let always = self.push(Instr::Compare(CompareOp::Eq, at, at));
+        Ok(self.push(Instr::Select(always, value, value)))
+    }
+
+    fn elementwise(&mut self, id: NodeId, node: &Node, positions: &[Linear]) -> Result<Reg> {
+        let place = Place::at(positions.iter().cloned());
+        let flat = |shape: &[usize]| {
+            let sum = |sum: Linear, (p, s): (&Linear, usize)| sum.plus(p, s as i64);
+            positions.iter().zip(strides(shape)).fold(Linear::default(), sum)
+        };
+        match &node.op {
+            Op::Gather => return self.gather(node, positions),
+            Op::Random => {
+                let word = |n: i64| Place::at([Linear::constant(n)]);
+                let key = [self.value(node.inputs[0], &word(0))?, self.value(node.inputs[0], &word(1))?];
+                let number = self.index(&flat(&node.shape))?;
+                let counter = self.push(Instr::Bitcast(Scalar::U32, number));
+                return Ok(self.push(Instr::Random { key, counter }));
+            }
+            Op::CheckIndex { bound, op } => {
+                let value = self.value(node.inputs[0], &place)?;
+                let position = self.index(&flat(&node.shape))?;
+                return Ok(self.check_index(value, position, *bound, op, node));
+            }
+            _ => {}
+        }
+        let inputs = node.inputs.iter().map(|n| self.value(*n, &place)).collect::<Result<Vec<Reg>>>()?;
+        let reg = match &node.op {
+            Op::Unary(op) => {
+                let value = self.push(Instr::Unary(*op, inputs[0]));
+                self.stored_as(node.dtype, value)
+            }
+            Op::Binary(op) => {
+                let value = self.push(Instr::Binary(*op, inputs[0], inputs[1]));
+                self.stored_as(node.dtype, value)
+            }
+            Op::Compare(op) => self.push(Instr::Compare(*op, inputs[0], inputs[1])),
+            Op::Select => self.push(Instr::Select(inputs[0], inputs[1], inputs[2])),
+            Op::Cast => self.cast(self.node(node.inputs[0]).dtype, node.dtype, inputs[0]),
+            Op::Bitcast => self.push(Instr::Bitcast(node.dtype.scalar(), inputs[0])),
+            Op::Barrier => inputs[0],
+            _ => return Err(self.bug(id, "is not elementwise")),
+        };
+        Ok(reg)
+    }
+
+    /// What storing in a narrower type than the register's would give.
+    fn stored_as(&mut self, dtype: DType, value: Reg) -> Reg {
+        match dtype {
+            DType::F16 | DType::BF16 => self.push(Instr::Round(dtype, value)),
+            DType::U8 => {
+                let mask = self.constant(Value::U32(255));
+                self.push(Instr::Binary(BinaryOp::And, value, mask))
+            }
+            DType::F32 | DType::I32 | DType::U32 | DType::Bool => value,
+        }
+    }
+
+    /// Conversion by value; integers wrap into narrower integers, floats saturate.
+    fn cast(&mut self, from: DType, to: DType, value: Reg) -> Reg {
+        let converted = match (from.scalar(), to.scalar()) {
+            (a, b) if a == b => value,
+            (Scalar::I32, Scalar::U32) => self.push(Instr::Bitcast(Scalar::U32, value)),
+            (Scalar::U32, Scalar::I32) => self.push(Instr::Bitcast(Scalar::I32, value)),
+            (_, scalar) => self.push(Instr::Cast(scalar, value)),
+        };
+        if to == DType::U8 && from.is_float() {
+            let largest = self.constant(Value::U32(255));
+            return self.push(Instr::Binary(BinaryOp::Min, converted, largest));
+        }
+        if to == DType::Bool { converted } else { self.stored_as(to, converted) }
+    }
+
+    fn check_index(&mut self, value: Reg, position: Reg, bound: usize, op: &str, node: &Node) -> Reg {
+        let zero = self.constant(Value::I32(0));
+        let bound_reg = self.constant(Value::I32(bound.min(i32::MAX as usize) as i32));
+        let above = self.push(Instr::Compare(CompareOp::Ge, value, zero));
+        let below = self.push(Instr::Compare(CompareOp::Lt, value, bound_reg));
+        let ok = self.push(Instr::Binary(BinaryOp::And, above, below));
+        let check = CheckSite { op: op.to_owned(), bound: bound as u64, at: node.at.to_string() };
+        let sites = &mut self.context.checks;
+        let site = sites.iter().position(|s| *s == check).unwrap_or_else(|| {
+            sites.push(check);
+            sites.len() - 1
+        }) as u32;
+        self.push(Instr::Check { ok, value, position, site });
+        let last = self.constant(Value::I32(bound.min(i32::MAX as usize) as i32 - 1));
+        let raised = self.push(Instr::Binary(BinaryOp::Max, value, zero));
+        self.push(Instr::Binary(BinaryOp::Min, raised, last))
+    }
+
+    fn gather(&mut self, node: &Node, positions: &[Linear]) -> Result<Reg> {
+        let (source, indices) = (node.inputs[0], node.inputs[1]);
+        let index_rank = self.node(indices).shape.len();
+        let index = self.value(indices, &Place::at(positions[..index_rank].iter().cloned()))?;
+        let shape = self.node(source).shape.clone();
+        let (key, offset) = self.memory(source, &Place::whole(true))?;
+        let mut rest = Linear::constant(offset as i64);
+        for (position, stride) in positions[index_rank..].iter().zip(strides(&shape).into_iter().skip(1)) {
+            rest = rest.plus(position, stride as i64);
+        }
+        let width = self.constant(Value::I32(shape[1..].iter().product::<usize>() as i32));
+        let row = self.push(Instr::Binary(BinaryOp::Mul, index, width));
+        let rest = self.index(&rest)?;
+        let address = self.push(Instr::Binary(BinaryOp::Add, row, rest));
+        let buffer = self.bind(key, node.dtype);
+        let len = offset + shape.iter().product::<usize>();
+        Ok(self.push(Instr::LoadAt { buffer, index: address, len }))
+    }
+
+    /// The value inside the place's fences, its fill outside.
+    fn masked(&mut self, value: Reg, place: &Place) -> Result<Reg> {
+        let Some(fill) = place.fill.filter(|_| !place.fences.is_empty()) else { return Ok(value) };
+        let mut inside: Option<Reg> = None;
+        for Fence { position, divisor, extent } in &place.fences {
+            let at = self.index(position)?;
+            let zero = self.constant(Value::I32(0));
+            let end = self.constant(Value::I32((*extent as i64 * divisor).min(i32::MAX as i64) as i32));
+            let mut conditions = vec![
+                self.push(Instr::Compare(CompareOp::Ge, at, zero)),
+                self.push(Instr::Compare(CompareOp::Lt, at, end)),
+            ];
+            if *divisor != 1 {
+                let by = self.constant(Value::I32(*divisor as i32));
+                let rest = self.push(Instr::Binary(BinaryOp::Rem, at, by));
+                conditions.push(self.push(Instr::Compare(CompareOp::Eq, rest, zero)));
+            }
+            for condition in conditions {
+                inside = Some(match inside {
+                    Some(all) => self.push(Instr::Binary(BinaryOp::And, all, condition)),
+                    None => condition,
+                });
+            }
+        }
+        let fill = self.constant(fill);
+        Ok(inside.map_or(value, |inside| self.push(Instr::Select(inside, value, fill))))
+    }
+}

@@ -44,9 +44,9 @@ impl ConvGeometry {
     pub fn output(&self) -> Option<Vec<usize>> {
         (0..self.input.len())
             .map(|i| {
-                let window = (self.kernel[i].checked_sub(1)?) * self.dilations[i] + 1;
-                let padded = self.input[i] + self.padding[i].0 + self.padding[i].1;
-                Some(padded.checked_sub(window)? / self.strides[i] + 1)
+                let reach = self.kernel[i].checked_sub(1)?.checked_mul(self.dilations[i])?;
+                let padded = self.input[i].checked_add(self.padding[i].0)?.checked_add(self.padding[i].1)?;
+                Some(padded.checked_sub(reach.checked_add(1)?)? / self.strides[i] + 1)
             })
             .collect()
     }
@@ -185,46 +185,61 @@ pub enum Op {
     Barrier,
 }
 
-impl Op {
-    /// The name in listings and errors.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Op::Input(_) => "input",
-            Op::Constant(_) => "constant",
-            Op::Iota { .. } => "iota",
-            Op::Unary(op) => op.name(),
-            Op::Binary(op) => op.name(),
-            Op::Compare(op) => op.name(),
-            Op::Select => "select",
-            Op::Cast => "cast",
-            Op::Bitcast => "bitcast",
-            Op::Random => "random",
-            Op::CheckIndex { .. } => "check_index",
-            Op::Reduce { op: ReduceOp::Sum, .. } => "reduce_sum",
-            Op::Reduce { op: ReduceOp::Prod, .. } => "reduce_prod",
-            Op::Reduce { op: ReduceOp::Max, .. } => "reduce_max",
-            Op::Reduce { op: ReduceOp::Min, .. } => "reduce_min",
-            Op::MatMul => "matmul",
-            Op::Conv { kind: ConvKind::Forward, .. } => "conv",
-            Op::Conv { kind: ConvKind::InputGradient, .. } => "conv_input_gradient",
-            Op::Conv { kind: ConvKind::KernelGradient, .. } => "conv_kernel_gradient",
-            Op::Reshape => "reshape",
-            Op::Transpose { .. } => "transpose",
-            Op::Broadcast { .. } => "broadcast",
-            Op::Slice { .. } => "slice",
-            Op::Pad { .. } => "pad",
-            Op::Window { .. } => "window",
-            Op::Unwindow { .. } => "unwindow",
-            Op::Concat { .. } => "concat",
-            Op::Gather => "gather",
-            Op::Scatter { .. } => "scatter",
-            Op::ArgSort { .. } => "argsort",
-            Op::Scan { .. } => "scan",
-            Op::StopGradient => "stop_gradient",
-            Op::Barrier => "barrier",
-        }
-    }
+/// `names!` gives every structural primitive a name and makes the list of them.
+macro_rules! names {
+    ($($pattern:pat => $name:literal,)*) => {
+        impl Op {
+            /// The names of every primitive but the elementwise ones, whose tables are [`UnaryOp::ALL`],
+            /// [`BinaryOp::ALL`] and [`CompareOp::ALL`].
+            pub const NAMES: &'static [&'static str] = &[$($name,)*];
 
+            /// The name in listings and errors.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    Op::Unary(op) => op.name(),
+                    Op::Binary(op) => op.name(),
+                    Op::Compare(op) => op.name(),
+                    $($pattern => $name,)*
+                }
+            }
+        }
+    };
+}
+
+names! {
+    Op::Input(_) => "input",
+    Op::Constant(_) => "constant",
+    Op::Iota { .. } => "iota",
+    Op::Select => "select",
+    Op::Cast => "cast",
+    Op::Bitcast => "bitcast",
+    Op::Random => "random",
+    Op::CheckIndex { .. } => "check_index",
+    Op::Reduce { op: ReduceOp::Sum, .. } => "reduce_sum",
+    Op::Reduce { op: ReduceOp::Prod, .. } => "reduce_prod",
+    Op::Reduce { op: ReduceOp::Max, .. } => "reduce_max",
+    Op::Reduce { op: ReduceOp::Min, .. } => "reduce_min",
+    Op::MatMul => "matmul",
+    Op::Conv { kind: ConvKind::Forward, .. } => "conv",
+    Op::Conv { kind: ConvKind::InputGradient, .. } => "conv_input_gradient",
+    Op::Conv { kind: ConvKind::KernelGradient, .. } => "conv_kernel_gradient",
+    Op::Reshape => "reshape",
+    Op::Transpose { .. } => "transpose",
+    Op::Broadcast { .. } => "broadcast",
+    Op::Slice { .. } => "slice",
+    Op::Pad { .. } => "pad",
+    Op::Window { .. } => "window",
+    Op::Unwindow { .. } => "unwindow",
+    Op::Concat { .. } => "concat",
+    Op::Gather => "gather",
+    Op::Scatter { .. } => "scatter",
+    Op::ArgSort { .. } => "argsort",
+    Op::Scan { .. } => "scan",
+    Op::StopGradient => "stop_gradient",
+    Op::Barrier => "barrier",
+}
+
+impl Op {
     /// Checks inputs and parameters against the primitive's rule and `shape`/`dtype`, the result they claim.
     ///
     /// Tensor methods give people better words; this is the verifier's last word between stages.
@@ -371,7 +386,8 @@ impl Op {
                     return Err("axis of unwindow".into());
                 }
                 out[*axis] = *length;
-                let last = (input[*axis].max(1) - 1) * stride + (input[axis + 1].max(1) - 1) * dilation;
+                let reach = |i: usize, step: usize| input[i].saturating_sub(1).saturating_mul(step);
+                let last = reach(*axis, *stride).saturating_add(reach(axis + 1, *dilation));
                 want(
                     out == shape && (last < *length || input.contains(&0)) && inputs[0].1 == dtype,
                     "extent of unwindow",
@@ -420,16 +436,16 @@ impl ConvGeometry {
             && w[..n] == self.kernel[..]
             && self.output().as_deref() == Some(&y[1..=n])
             && x[0] == y[0]
-            && w[n] * self.groups == x[n + 1]
+            && w[n].checked_mul(self.groups) == Some(x[n + 1])
             && w[n + 1] == y[n + 1]
-            && w[n + 1] % self.groups == 0
+            && w[n + 1].is_multiple_of(self.groups)
     }
 }
 
 /// Number of windows on an axis.
 pub fn window_count(length: usize, size: usize, stride: usize, dilation: usize) -> usize {
-    let window = size.max(1).saturating_sub(1) * dilation + 1;
-    if length < window { 0 } else { (length - window) / stride.max(1) + 1 }
+    let reach = size.saturating_sub(1).saturating_mul(dilation);
+    if length <= reach { 0 } else { (length - 1 - reach) / stride.max(1) + 1 }
 }
 
 /// `shape` without some axes (ascending); `None` where one is out of range.

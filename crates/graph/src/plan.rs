@@ -1,10 +1,18 @@
-//! Stub.
-use std::time::Duration;
+//! From a graph to a program: where every value lives, in which order the kernels run, and how much memory that takes.
 
-use kiln_device::{Device, Program};
+use std::collections::BinaryHeap;
 
-use crate::error::Result;
-use crate::graph::Graph;
+use kiln_device::{Access, Binding, Body, Device, Instr, Kernel, Map, Program, Tape, Value};
+
+use crate::error::{Error, Result};
+use crate::fuse::{Fused, GroupId, Kind, Linear, Place, Spot, fuse, prepare, reaches};
+use crate::graph::{Graph, NodeId};
+use crate::lower::{Context, Key, Lowered, Storage, lower};
+use crate::op::Op;
+use crate::report::{KernelReport, Report};
+use crate::shape::strides;
+
+mod memory;
 
 /// Who an external buffer of a plan is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,32 +23,247 @@ pub(crate) enum External {
     Output(usize),
 }
 
+/// A program, who its external buffers are, and what it does.
 pub(crate) struct Plan {
     pub(crate) program: Program,
     pub(crate) externals: Vec<External>,
     pub(crate) report: Report,
 }
 
-/// One kernel of a compiled program.
-#[derive(Clone, Debug, PartialEq)]
-pub struct KernelReport {
-    /// What it computes.
-    pub name: String,
+/// From every group to those that must run after it.
+type Edges = Vec<Vec<GroupId>>;
+
+/// Plans a graph for a device.
+pub(crate) fn plan(graph: &Graph, device: &Device) -> Result<Plan> {
+    let fused = fuse(prepare(graph))?;
+    let mut edges = fused.readers.clone();
+    let deferred = order_writes(&fused, &mut edges);
+    let riders = ride_along(&fused, &mut edges);
+    let storage = storages(&fused, &deferred);
+    let order = schedule(&fused, &edges, &riders)?;
+    let mut context = Context { fused: &fused, storage: &storage, checks: vec![] };
+    let mut lowered = vec![];
+    for group in order {
+        let once: Vec<GroupId> = (0..riders.len()).filter(|s| riders[*s] == Some(group)).collect();
+        lowered.push(lower(&mut context, group, &once)?);
+    }
+    let checks = context.checks;
+    lowered.extend(deferred_copies(&fused, &deferred));
+    // Nothing to compute: no launch. What rides along is computed all the same.
+    lowered.retain(|l| !l.kernel.rows.contains(&0) || !l.kernel.once.instrs.is_empty());
+    memory::assemble(&fused, lowered, checks, device)
 }
 
-/// What a compiled program does.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Report {
-    /// The kernels, in order of launch.
-    pub kernels: Vec<KernelReport>,
+/// Puts the readers of a state before its writer. Where that cannot be, the value is written to memory of its own and
+/// copied at the end: those assignments, by number.
+fn order_writes(fused: &Fused, edges: &mut Edges) -> Vec<usize> {
+    let assigns = &fused.prepared.graph.assigns;
+    let mut deferred = vec![];
+    for (n, assign) in assigns.iter().enumerate() {
+        let Some(writer) = fused.stored_by[assign.value.index()] else { continue };
+        let range = |a: &crate::graph::Assign| a.offset..a.offset + fused.prepared.graph.node(a.value).len();
+        let mine = range(assign);
+        let overlaps = assigns[..n].iter().any(|other| {
+            let theirs = range(other);
+            other.leaf == assign.leaf && theirs.start < mine.end && mine.start < theirs.end
+        });
+        let reads: Vec<(GroupId, Place)> =
+            fused.leaf_reads.iter().filter(|r| r.0 == assign.leaf).map(|r| (r.1, r.2.clone())).collect();
+        let in_place = !overlaps
+            && reads.iter().all(|(reader, place)| {
+                if *reader == writer {
+                    reads_what_it_writes(fused, writer, assign.value, assign.offset, place)
+                } else {
+                    !reaches(edges, writer, *reader)
+                }
+            });
+        if !in_place {
+            deferred.push(n);
+            continue;
+        }
+        for (reader, _) in reads {
+            if reader != writer && !edges[reader].contains(&writer) {
+                edges[reader].push(writer);
+            }
+        }
+    }
+    deferred
 }
 
-impl Report {
-    pub(crate) fn timed(self, _times: Vec<Duration>) -> Report {
-        self
+/// True where a group reads a state only at the element that it writes next.
+fn reads_what_it_writes(fused: &Fused, group: GroupId, value: NodeId, offset: usize, place: &Place) -> bool {
+    let entry = &fused.groups[group];
+    let Some(positions) = entry.position(value) else { return false };
+    let node = fused.prepared.graph.node(value);
+    let mut written = Linear::constant(offset as i64);
+    for (position, stride) in positions.iter().zip(strides(&node.shape)) {
+        written = written.plus(position, stride as i64);
+    }
+    let place = place.resolved(&entry.loops);
+    let read = match (&place.spot, place.fences.is_empty()) {
+        (Spot::At(coordinates), true) if coordinates.len() == 1 && coordinates[0].divisor == 1 => {
+            &coordinates[0].position
+        }
+        (Spot::Flat(flat), true) => flat,
+        _ => return false,
+    };
+    let per_row = !entry.loops.inner.iter().any(|v| written.uses(*v));
+    let is_operand = entry.operands.iter().any(|(node, _)| reads_leaf(fused, *node, value));
+    match entry.kind {
+        Kind::Map => *read == written,
+        // A row value is loaded before the first pass and written after a later one.
+        Kind::Row => *read == written && per_row,
+        Kind::Contract(_) => *read == written && !is_operand,
+        Kind::Whole(_) => false,
     }
 }
 
-pub(crate) fn plan(_graph: &Graph, _device: &Device) -> Result<Plan> {
-    todo!()
+/// True where an operand is a view of the state that the assignment of `value` writes.
+fn reads_leaf(fused: &Fused, operand: NodeId, value: NodeId) -> bool {
+    let graph = &fused.prepared.graph;
+    let Some(assign) = graph.assigns.iter().find(|a| a.value == value) else { return false };
+    let mut id = operand;
+    while crate::fuse::is_view(&graph.node(id).op) {
+        id = graph.node(id).inputs[0];
+    }
+    graph.node(id).op == Op::Input(assign.leaf)
+}
+
+/// Lets groups of scalars ride along in a kernel that neither needs them nor is needed by them: who hosts whom.
+fn ride_along(fused: &Fused, edges: &mut Edges) -> Vec<Option<GroupId>> {
+    let mut hosts = vec![None; fused.groups.len()];
+    for rider in 0..fused.groups.len() {
+        let group = &fused.groups[rider];
+        let scalar = group.alive && group.kind == Kind::Map && group.loops.rows.is_empty();
+        if !scalar || has_host(&hosts, rider) {
+            continue;
+        }
+        let fits = |host: &GroupId| {
+            let other = &fused.groups[*host];
+            *host != rider
+                && other.alive
+                && hosts[*host].is_none()
+                && !matches!(other.kind, Kind::Whole(_))
+                && !shares_written_state(fused, rider, *host)
+                && !reaches(edges, rider, *host)
+                && !reaches(edges, *host, rider)
+        };
+        let Some(host) = (0..fused.groups.len()).rev().find(fits) else { continue };
+        hosts[rider] = Some(host);
+        let moved = std::mem::take(&mut edges[rider]);
+        edges[host].extend(moved);
+        for (group, list) in edges.iter_mut().enumerate() {
+            for reader in list.iter_mut().filter(|r| **r == rider) {
+                *reader = host;
+            }
+            list.sort_unstable();
+            list.dedup();
+            list.retain(|r| *r != group);
+        }
+    }
+    hosts
+}
+
+fn has_host(hosts: &[Option<GroupId>], group: GroupId) -> bool {
+    hosts.contains(&Some(group))
+}
+
+/// True where both groups write ranges of one state, or one writes what the other reads.
+fn shares_written_state(fused: &Fused, a: GroupId, b: GroupId) -> bool {
+    let written = |group: GroupId| {
+        let assigns = fused.prepared.graph.assigns.iter();
+        assigns.filter(move |x| fused.stored_by[x.value.index()] == Some(group)).map(|x| x.leaf)
+    };
+    let reads = |group: GroupId, leaf: usize| fused.leaf_reads.iter().any(|r| r.0 == leaf && r.1 == group);
+    written(a).any(|leaf| reads(b, leaf) || written(b).any(|other| other == leaf))
+        || written(b).any(|leaf| reads(a, leaf))
+}
+
+/// The memory of every stored node and leaf.
+fn storages(fused: &Fused, deferred: &[usize]) -> Vec<Option<Storage>> {
+    let graph = &fused.prepared.graph;
+    let mut storage: Vec<Option<Storage>> = vec![None; graph.nodes.len()];
+    for (i, node) in graph.nodes.iter().enumerate() {
+        storage[i] = match node.op {
+            Op::Input(leaf) => Some(Storage::dense(Key::Leaf(leaf), 0, &node.shape)),
+            Op::Concat { .. } => Some(Storage::dense(Key::Node(NodeId(i as u32)), 0, &node.shape)),
+            _ => fused.stored_by[i].map(|_| Storage::dense(Key::Node(NodeId(i as u32)), 0, &node.shape)),
+        };
+    }
+    for (n, output) in graph.outputs.iter().enumerate() {
+        storage[output.index()] = Some(Storage::dense(Key::Output(n), 0, &graph.node(*output).shape));
+    }
+    for (_, assign) in graph.assigns.iter().enumerate().filter(|(n, _)| !deferred.contains(n)) {
+        let shape = &graph.node(assign.value).shape;
+        storage[assign.value.index()] = Some(Storage::dense(Key::Leaf(assign.leaf), assign.offset, shape));
+    }
+    for (i, part) in fused.prepared.part.iter().enumerate() {
+        let Some(part) = part else { continue };
+        let whole = graph.node(part.of);
+        let Op::Concat { axis } = whole.op else { continue };
+        let all = strides(&whole.shape);
+        let (offset, key) = (part.start * all[axis], Key::Node(part.of));
+        let contiguous = whole.shape[..axis].iter().all(|d| *d == 1);
+        let shape = &graph.nodes[i].shape;
+        storage[i] = Some(match contiguous {
+            true => Storage::dense(key, offset, shape),
+            false => Storage { key, offset, strides: all, contiguous: false },
+        });
+    }
+    storage
+}
+
+/// Groups in an order that respects who reads what; among those that are ready, the one that the program made first.
+fn schedule(fused: &Fused, edges: &Edges, riders: &[Option<GroupId>]) -> Result<Vec<GroupId>> {
+    let runs = |g: GroupId| fused.groups[g].alive && riders[g].is_none();
+    let mut waiting = vec![0usize; fused.groups.len()];
+    for list in edges {
+        for reader in list {
+            waiting[*reader] += 1;
+        }
+    }
+    let first = |g: GroupId| fused.groups[g].stores.iter().max().map_or(0, |n| n.0);
+    let mut ready: BinaryHeap<std::cmp::Reverse<(u32, GroupId)>> = BinaryHeap::new();
+    let all = (0..fused.groups.len()).filter(|g| runs(*g));
+    ready.extend(all.clone().filter(|g| waiting[*g] == 0).map(|g| std::cmp::Reverse((first(g), g))));
+    let mut order = vec![];
+    while let Some(std::cmp::Reverse((_, group))) = ready.pop() {
+        order.push(group);
+        for reader in &edges[group] {
+            waiting[*reader] -= 1;
+            if waiting[*reader] == 0 {
+                ready.push(std::cmp::Reverse((first(*reader), *reader)));
+            }
+        }
+    }
+    if order.len() != all.count() {
+        return Err(Error::Internal("the groups wait for one another".into()));
+    }
+    Ok(order)
+}
+
+/// Kernels that copy values to the states they could not be written to directly.
+fn deferred_copies(fused: &Fused, deferred: &[usize]) -> Vec<Lowered> {
+    let graph = &fused.prepared.graph;
+    let copy = |n: &usize| {
+        let assign = &graph.assigns[*n];
+        let node = graph.node(assign.value);
+        let vector = |offset: usize| {
+            let base = kiln_device::Affine { coefficients: vec![1], offset: offset as i64 };
+            Map { base, guards: vec![] }
+        };
+        let load = Instr::Load { buffer: 0, map: vector(0), fill: Value::zero(node.dtype.scalar()) };
+        let store = Instr::Store { buffer: 1, map: vector(assign.offset), value: 0 };
+        let binding = |access: Access| Binding { dtype: node.dtype, access };
+        let kernel = Kernel {
+            name: "assign".into(),
+            rows: vec![node.len()],
+            inner: vec![],
+            buffers: vec![binding(Access::Read), binding(Access::Write)],
+            body: Body::Map(Tape { instrs: vec![load, store] }),
+            once: Tape::default(),
+        };
+        Lowered { kernel, keys: vec![Key::Node(assign.value), Key::Leaf(assign.leaf)] }
+    };
+    deferred.iter().map(copy).collect()
 }

@@ -18,7 +18,7 @@ pub fn broadcast(a: &[usize], b: &[usize]) -> Option<Shape> {
 }
 
 /// Row-major strides in elements.
-pub fn strides(shape: &[usize]) -> Vec<usize> {
+pub(crate) fn strides(shape: &[usize]) -> Vec<usize> {
     let mut strides = vec![1; shape.len()];
     for i in (1..shape.len()).rev() {
         strides[i - 1] = strides[i] * shape[i].max(1);
@@ -27,7 +27,7 @@ pub fn strides(shape: &[usize]) -> Vec<usize> {
 }
 
 /// An axis counted from the end where negative; `None` where out of range.
-pub fn resolve_axis(axis: i64, rank: usize) -> Option<usize> {
+pub(crate) fn resolve_axis(axis: i64, rank: usize) -> Option<usize> {
     let resolved = if axis < 0 { axis + rank as i64 } else { axis };
     (0..rank as i64).contains(&resolved).then_some(resolved as usize)
 }

@@ -40,8 +40,8 @@ pub(crate) enum Kind {
     Host(Arc<[u8]>),
     /// A value that was born on a device; the node's `value` holds it.
     Stored,
-    /// The n-th argument of a function being traced.
-    Placeholder { trace: TraceId, index: usize },
+    /// An argument of a function being traced.
+    Placeholder(TraceId),
     /// A variable's value at one moment, or a state of the function being traced.
     Variable(Reading),
     /// The first input, with a gradient of the user's own for the others.
@@ -90,6 +90,13 @@ impl Tensor {
         }
         drop(described);
         Tensor::new(Kind::Op(op), inputs, shape, dtype, at)
+    }
+
+    /// A node of any primitive; for tests of those that no method reaches.
+    #[doc(hidden)]
+    #[track_caller]
+    pub fn primitive(op: Op, inputs: &[Tensor], shape: &[usize], dtype: DType) -> Tensor {
+        Tensor::op(op, inputs.to_vec(), shape.to_vec(), dtype, here())
     }
 
     /// A tensor that carries an error of operation `op`.

@@ -1,10 +1,13 @@
 //! What a layer is.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 
 use kiln_graph::{Tensor, Variable, random_key};
 
+use crate::constraints::Constraint;
 use crate::error::{Error, Result};
+use crate::weights;
 
 /// A shape as a model knows it before data comes: `None` where any extent will do, the batch for instance.
 pub type Dims = Vec<Option<usize>>;
@@ -14,6 +17,7 @@ pub type Dims = Vec<Option<usize>>;
 pub struct Context {
     training: bool,
     losses: RefCell<Vec<Tensor>>,
+    draws: Cell<u32>,
 }
 
 impl Context {
@@ -40,6 +44,11 @@ impl Context {
     /// The losses added so far.
     pub fn losses(&self) -> Vec<Tensor> {
         self.losses.borrow().clone()
+    }
+
+    /// A number that no other draw of this call has: it tells apart the masks of a layer that is used twice.
+    pub fn next_draw(&self) -> u32 {
+        self.draws.replace(self.draws.get().wrapping_add(1))
     }
 }
 
@@ -112,6 +121,46 @@ pub trait Layer: Send + Sync {
         vec![]
     }
 
+    /// State beside the weights, as the seeds of dropout: not in weight files, but in checkpoints that resume exactly.
+    fn state(&self) -> Vec<Variable> {
+        self.layers().iter().flat_map(|layer| layer.state()).collect()
+    }
+
+    /// What a training step applies to new values of variables.
+    fn constraints(&self) -> Vec<(Variable, Arc<dyn Constraint>)> {
+        self.layers().iter().flat_map(|layer| layer.constraints()).collect()
+    }
+
+    /// Freezes the layer or lets it be trained. Override it where some variables are never trained.
+    fn set_trainable(&mut self, trainable: bool) {
+        for variable in self.variables().iter().filter(|v| v.dtype().is_float()) {
+            variable.set_trainable(trainable);
+        }
+    }
+
+    /// The input shape that the layer declares, batch first, as an input layer does.
+    fn input_shape(&self) -> Option<Dims> {
+        None
+    }
+
+    /// The values of all variables, in order.
+    fn get_weights(&self) -> Vec<Tensor> {
+        self.variables().iter().map(Variable::read).collect()
+    }
+
+    /// Sets all variables, in order: all of them, or none where one value does not fit.
+    ///
+    /// # Errors
+    /// Where the count, a shape or a type differs.
+    fn set_weights(&self, values: &[Tensor]) -> Result<()> {
+        weights::set_weights(self.name().unwrap_or(self.class_name()), &self.variables(), values)
+    }
+
+    /// Number of elements in all variables.
+    fn count_params(&self) -> usize {
+        self.variables().iter().map(Variable::len).sum()
+    }
+
     /// The layers inside, for summaries and names.
     fn layers(&self) -> Vec<&dyn Layer> {
         vec![]
@@ -123,6 +172,25 @@ pub trait Layer: Send + Sync {
     }
 }
 
+impl<L: Layer + 'static> From<L> for Box<dyn Layer> {
+    fn from(layer: L) -> Box<dyn Layer> {
+        Box::new(layer)
+    }
+}
+
+impl std::fmt::Debug for dyn Layer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}({})", self.class_name(), self.config())
+    }
+}
+
+/// A shape as Keras prints it: `(None, 28, 28)`.
+pub fn shape_text(shape: &[Option<usize>]) -> String {
+    let dims: Vec<String> = shape.iter().map(|d| d.map_or("None".into(), |n| n.to_string())).collect();
+    let comma = if dims.len() == 1 { "," } else { "" };
+    format!("({}{comma})", dims.join(", "))
+}
+
 /// The extent of an axis that must be known to build.
 ///
 /// # Errors
@@ -132,7 +200,10 @@ pub fn known_axis(layer: &str, input: &[Option<usize>], axis: i64) -> Result<usi
     usize::try_from(index).ok().and_then(|i| input.get(i).copied().flatten()).ok_or_else(|| {
         Error::invalid(
             layer,
-            format!("axis {axis} of the input must be known to create weights, received shape {input:?}"),
+            format!(
+                "axis {axis} of the input must be known to create weights, received shape {}",
+                shape_text(input)
+            ),
         )
     })
 }

@@ -25,7 +25,8 @@ impl Padding {
             Padding::Valid => (0, 0),
             Padding::Same => {
                 let windows = extent.div_ceil(stride.max(1));
-                let reach = (windows.max(1) - 1) * stride + (size.max(1) - 1) * dilation + 1;
+                let window = size.saturating_sub(1).saturating_mul(dilation).saturating_add(1);
+                let reach = (windows.max(1) - 1).saturating_mul(stride).saturating_add(window);
                 let total = reach.saturating_sub(extent);
                 (total / 2, total - total / 2)
             }
@@ -159,7 +160,7 @@ impl Tensor {
             return Tensor::failed("conv", message, at);
         }
         let (channels, filters) = (x[spatial + 1], w[spatial + 1]);
-        if w[spatial] * groups != channels || !filters.is_multiple_of(groups) {
+        if w[spatial].checked_mul(groups) != Some(channels) || !filters.is_multiple_of(groups) {
             let message = format!(
                 "kernel {w:?} in {groups} groups does not fit input {x:?}: expected {} input channels a group, and \
                  filters divisible by groups",

@@ -119,7 +119,7 @@ impl Tensor {
     #[track_caller]
     pub fn eye(n: usize) -> Tensor {
         let shape: Shape = vec![n, n];
-        Tensor::iota(&shape, 0).equal(&Tensor::iota(&shape, 1)).cast(DType::F32)
+        Tensor::iota(&shape, 0).equal(Tensor::iota(&shape, 1)).cast(DType::F32)
     }
 
     /// 1 where the class along a new last axis is the label, else 0. Labels outside `0..classes` give zeros.

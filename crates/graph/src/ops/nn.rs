@@ -1,6 +1,6 @@
 //! What neural networks are made of, as arithmetic on primitives.
 
-use kiln_device::{BinaryOp, DType};
+use kiln_device::{BinaryOp, DType, size};
 
 use super::Padding;
 use crate::error::At;
@@ -119,7 +119,7 @@ impl Tensor {
         let spatial = self.rank().saturating_sub(2);
         let sizes_fit =
             pool.len() == spatial && strides.len() == spatial && !pool.contains(&0) && !strides.contains(&0);
-        if spatial == 0 || !sizes_fit {
+        if spatial == 0 || !sizes_fit || size::element_count(pool).is_err() {
             let message = format!(
                 "expected input [n, spatial.., channels] with a pool size and a stride ≥ 1 for each spatial axis, \
                  received {:?}, pool {pool:?}, strides {strides:?}",
@@ -135,6 +135,9 @@ impl Tensor {
         // [n, s0, s1, c] → [n, o0, w0, s1, c] → [n, o0, w0, o1, w1, c] → [n, o0, o1, w0, w1, c]
         for i in 0..spatial {
             x = x.window(1 + 2 * i, pool[i], strides[i], 1);
+        }
+        if x.error().is_some() {
+            return Err(x);
         }
         if x.is_empty() && !self.is_empty() {
             let message = format!(

@@ -23,7 +23,9 @@ impl Tensor {
         if self.error().is_some() {
             return self.clone();
         }
-        let known: usize = shape.iter().filter(|d| **d >= 0).map(|d| *d as usize).product();
+        let mut dims = shape.iter().filter(|d| **d >= 0);
+        // More than fits is as wrong as any other count.
+        let known = dims.try_fold(1usize, |n, d| n.checked_mul(*d as usize)).unwrap_or(usize::MAX);
         let unknown = shape.iter().filter(|d| **d < 0).count();
         let divides = known > 0 && self.len().is_multiple_of(known);
         if shape.iter().any(|d| *d < -1)

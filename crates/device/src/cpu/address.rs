@@ -1,0 +1,318 @@
+//! Where a block of loop points reads or writes: maps over few collapsed axes, walked run by run without divisions.
+
+use crate::kernel::{Affine, Map};
+
+/// More axes than any kernel has after collapsing.
+pub(crate) const MAX_RANK: usize = 16;
+/// More guards than any map has.
+pub(crate) const MAX_GUARDS: usize = 8;
+
+/// Loop variables in the order in which a section walks them, slowest first: (variable, extent).
+pub(crate) type Axes = Vec<(usize, usize)>;
+
+/// An affine function over some axes.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    pub(crate) strides: Vec<i64>,
+    pub(crate) offset: i64,
+}
+
+/// A guard over some axes.
+#[derive(Clone, Debug)]
+pub(crate) struct Guarded {
+    pub(crate) position: Line,
+    pub(crate) divisor: i64,
+    pub(crate) extent: i64,
+    pub(crate) stride: i64,
+}
+
+/// A map over given axes.
+#[derive(Clone, Debug)]
+pub(crate) struct Walk {
+    pub(crate) extents: Vec<usize>,
+    pub(crate) base: Line,
+    pub(crate) guards: Vec<Guarded>,
+}
+
+/// A run of points along the fastest axis.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Segment {
+    /// First point, counted from the start of the block.
+    pub(crate) at: usize,
+    /// Number of points.
+    pub(crate) count: usize,
+    /// Address of the first point (of no meaning where it is outside).
+    pub(crate) address: i64,
+    /// Address difference of neighbours.
+    pub(crate) step: i64,
+    /// Points `low..high` of the run are inside all guards.
+    pub(crate) low: usize,
+    /// See `low`.
+    pub(crate) high: usize,
+}
+
+impl Line {
+    pub(crate) fn new(affine: &Affine, axes: &Axes) -> Line {
+        Line { strides: axes.iter().map(|(v, _)| affine.coefficients[*v]).collect(), offset: affine.offset }
+    }
+
+    pub(crate) fn add(&mut self, other: &Line, factor: i64) {
+        self.offset += other.offset * factor;
+        for (mine, theirs) in self.strides.iter_mut().zip(&other.strides) {
+            *mine += theirs * factor;
+        }
+    }
+
+    /// Smallest and largest value over the axes.
+    pub(crate) fn bounds(&self, axes: &Axes) -> (i64, i64) {
+        let mut bounds = (self.offset, self.offset);
+        for (stride, (_, extent)) in self.strides.iter().zip(axes) {
+            let reach = stride * (*extent as i64 - 1).max(0);
+            bounds = (bounds.0 + reach.min(0), bounds.1 + reach.max(0));
+        }
+        bounds
+    }
+
+    fn at(&self, coordinates: &[usize]) -> i64 {
+        let sum: i64 = self.strides.iter().zip(coordinates).map(|(s, c)| s * *c as i64).sum();
+        sum + self.offset
+    }
+}
+
+impl Walk {
+    /// The map over these axes, the other variables being 0.
+    pub(crate) fn new(map: &Map, axes: &Axes) -> Walk {
+        let mut base = Line::new(&map.base, axes);
+        let mut guards = Vec::new();
+        for guard in &map.guards {
+            let position = Line::new(&guard.position, axes);
+            let (low, high) = position.bounds(axes);
+            if guard.divisor == 1 && low >= 0 && high < guard.extent {
+                base.add(&position, guard.stride);
+            } else {
+                guards.push(Guarded {
+                    position,
+                    divisor: guard.divisor,
+                    extent: guard.extent,
+                    stride: guard.stride,
+                });
+            }
+        }
+        let mut walk = Walk { extents: axes.iter().map(|a| a.1).collect(), base, guards };
+        walk.collapse();
+        assert!(walk.extents.len() <= MAX_RANK && walk.guards.len() <= MAX_GUARDS, "too many axes or guards");
+        walk
+    }
+
+    /// The values of an affine function over these axes, as addresses.
+    pub(crate) fn of_affine(affine: &Affine, axes: &Axes) -> Walk {
+        let map = Map { base: affine.clone(), guards: vec![] };
+        Walk::new(&map, axes)
+    }
+
+    fn lines(&self) -> impl Iterator<Item = &Line> {
+        std::iter::once(&self.base).chain(self.guards.iter().map(|g| &g.position))
+    }
+
+    fn remove(&mut self, axis: usize) {
+        self.extents.remove(axis);
+        self.base.strides.remove(axis);
+        for guard in &mut self.guards {
+            guard.position.strides.remove(axis);
+        }
+    }
+
+    /// Drops axes of one point and merges neighbours that are walked as one.
+    pub(crate) fn collapse(&mut self) {
+        for axis in (0..self.extents.len()).rev() {
+            if self.extents[axis] == 1 {
+                self.remove(axis);
+            }
+        }
+        for axis in (1..self.extents.len()).rev() {
+            let inner = self.extents[axis] as i64;
+            if self.lines().all(|l| l.strides[axis - 1] == l.strides[axis] * inner) {
+                let strides: Vec<i64> = self.lines().map(|l| l.strides[axis]).collect();
+                self.extents[axis - 1] *= self.extents[axis];
+                self.base.strides[axis - 1] = strides[0];
+                for (guard, stride) in self.guards.iter_mut().zip(&strides[1..]) {
+                    guard.position.strides[axis - 1] = *stride;
+                }
+                self.remove(axis);
+            }
+        }
+    }
+
+    /// The address of point 0 where points follow each other in memory without guards.
+    pub(crate) fn contiguous(&self) -> Option<i64> {
+        let flat = self.extents.len() == 1 && self.base.strides[0] == 1;
+        (self.guards.is_empty() && flat).then_some(self.base.offset)
+    }
+
+    /// The address difference of neighbours, where it is one and the same for all.
+    pub(crate) fn single_stride(&self) -> Option<i64> {
+        match self.base.strides.as_slice() {
+            [] => Some(0),
+            [stride] => Some(*stride),
+            _ => None,
+        }
+    }
+
+    /// The address difference of neighbours along the fastest axis; 0 where there is none.
+    pub(crate) fn last_stride(&self) -> i64 {
+        let guarded: i64 = self
+            .guards
+            .iter()
+            .map(|g| g.position.strides.last().copied().unwrap_or(0) * g.stride / g.divisor)
+            .sum();
+        self.base.strides.last().copied().unwrap_or(0) + guarded
+    }
+
+    /// The address of one point, or `None` outside.
+    pub(crate) fn address(&self, point: usize) -> Option<i64> {
+        let mut found = None;
+        self.segments(point, 1, |s| found = (s.high > s.low).then_some(s.address));
+        found
+    }
+
+    /// Visits the points `start..start + count` (in walking order) as runs.
+    #[inline]
+    pub(crate) fn segments(&self, start: usize, count: usize, mut visit: impl FnMut(Segment)) {
+        let rank = self.extents.len();
+        if rank == 0 || count == 0 {
+            if count > 0 {
+                visit(self.segment(&[0; MAX_GUARDS], self.base.offset, 0, 0, count));
+            }
+            return;
+        }
+        let mut coordinates = [0usize; MAX_RANK];
+        let mut rest = start;
+        for axis in (0..rank).rev() {
+            coordinates[axis] = if axis == 0 { rest } else { rest % self.extents[axis] };
+            rest /= self.extents[axis].max(1);
+        }
+        let last = rank - 1;
+        let mut address = self.base.at(&coordinates[..rank]);
+        let mut positions = [0i64; MAX_GUARDS];
+        for (position, guard) in positions.iter_mut().zip(&self.guards) {
+            *position = guard.position.at(&coordinates[..rank]);
+        }
+        let single = self.guards.iter().any(|g| g.divisor > 1 && g.position.strides[last] % g.divisor != 0);
+        let mut at = 0;
+        while at < count {
+            let run = if single { 1 } else { (self.extents[last] - coordinates[last]).min(count - at) };
+            visit(self.segment(&positions, address, last, at, run));
+            at += run;
+            let mut axis = last;
+            let mut steps = run as i64;
+            // Moves `steps` along the axis, carrying into slower ones.
+            loop {
+                coordinates[axis] += steps as usize;
+                let wrap = coordinates[axis] >= self.extents[axis] && axis > 0;
+                let moved = if wrap { steps - self.extents[axis] as i64 } else { steps };
+                address += self.base.strides[axis] * moved;
+                for (position, guard) in positions.iter_mut().zip(&self.guards) {
+                    *position += guard.position.strides[axis] * moved;
+                }
+                if !wrap {
+                    break;
+                }
+                coordinates[axis] = 0;
+                axis -= 1;
+                steps = 1;
+            }
+        }
+    }
+
+    #[inline]
+    fn segment(
+        &self,
+        positions: &[i64; MAX_GUARDS],
+        base: i64,
+        axis: usize,
+        at: usize,
+        count: usize,
+    ) -> Segment {
+        let mut segment = Segment {
+            at,
+            count,
+            address: base,
+            step: self.base.strides.get(axis).copied().unwrap_or(0),
+            low: 0,
+            high: count,
+        };
+        for (guard, position) in self.guards.iter().zip(positions) {
+            let stride = guard.position.strides.get(axis).copied().unwrap_or(0);
+            let step = stride / guard.divisor;
+            let coordinate = position.div_euclid(guard.divisor);
+            segment.address += coordinate * guard.stride;
+            segment.step += step * guard.stride;
+            if position.rem_euclid(guard.divisor) != 0 {
+                segment.high = 0;
+            } else if step == 0 {
+                if !(0..guard.extent).contains(&coordinate) {
+                    segment.high = 0;
+                }
+            } else {
+                let (low, high) = inside(coordinate, step, guard.extent);
+                segment.low = segment.low.max(low.clamp(0, count as i64) as usize);
+                segment.high = segment.high.min(high.clamp(0, count as i64) as usize);
+            }
+        }
+        segment.high = segment.high.max(segment.low);
+        segment
+    }
+}
+
+impl Walk {
+    /// Visits `count` points, `step` apart along the fastest axis, with base address and guard positions.
+    pub(crate) fn odometer(
+        &self,
+        first: usize,
+        count: usize,
+        step: usize,
+        mut visit: impl FnMut(i64, &[i64; MAX_GUARDS]),
+    ) {
+        let rank = self.extents.len();
+        let mut coordinates = [0usize; MAX_RANK];
+        let mut rest = first * step;
+        for axis in (0..rank).rev() {
+            coordinates[axis] = rest % self.extents[axis].max(1);
+            rest /= self.extents[axis].max(1);
+        }
+        let mut address = self.base.at(&coordinates[..rank]);
+        let mut positions = [0i64; MAX_GUARDS];
+        for (position, guard) in positions.iter_mut().zip(&self.guards) {
+            *position = guard.position.at(&coordinates[..rank]);
+        }
+        for _ in 0..count {
+            visit(address, &positions);
+            let mut steps = step as i64;
+            for axis in (0..rank).rev() {
+                coordinates[axis] += steps as usize;
+                let wrap = coordinates[axis] >= self.extents[axis];
+                let moved = if wrap { steps - self.extents[axis] as i64 } else { steps };
+                address += self.base.strides[axis] * moved;
+                for (position, guard) in positions.iter_mut().zip(&self.guards) {
+                    *position += guard.position.strides[axis] * moved;
+                }
+                if !wrap {
+                    break;
+                }
+                coordinates[axis] = 0;
+                steps = 1;
+            }
+        }
+    }
+}
+
+/// The numbers `low..high` of steps for which `0 ≤ first + step·i < extent`.
+#[inline]
+fn inside(first: i64, step: i64, extent: i64) -> (i64, i64) {
+    match step {
+        1 => (-first, extent - first),
+        -1 => (first - extent + 1, first + 1),
+        s if s > 0 => ((-first + s - 1).div_euclid(s), (extent - first + s - 1).div_euclid(s)),
+        s => ((first - extent - s).div_euclid(-s), first.div_euclid(-s) + 1),
+    }
+}

@@ -1,0 +1,303 @@
+//! A block of lanes: its registers in a thread's scratch memory, and the execution of translated instructions.
+
+use std::cell::RefCell;
+use std::sync::Mutex;
+
+use crate::cpu::address::{Segment, Walk};
+use crate::cpu::isa::Isa;
+use crate::cpu::lanes::{self, Source};
+use crate::cpu::tape::{Arg, Op};
+use crate::dtype::DType;
+
+/// Base addresses of a launch's buffers.
+#[derive(Clone, Copy)]
+pub(crate) struct Bases<'a>(pub(crate) &'a [*mut u8]);
+
+// SAFETY: the executor runs one program at a time, and tasks of a launch write disjoint elements (kernel contract).
+unsafe impl Send for Bases<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Bases<'_> {}
+
+/// A failed check: launch, site, position, value. The smallest is reported.
+pub(crate) type Failure = (usize, u32, u32, i32);
+
+/// What the tasks of one launch share.
+#[derive(Clone, Copy)]
+pub(crate) struct Launched<'a> {
+    pub(crate) isa: Isa,
+    pub(crate) bases: Bases<'a>,
+    pub(crate) failure: &'a Mutex<Option<Failure>>,
+    /// Number of the launch in its program.
+    pub(crate) number: usize,
+}
+
+/// Registers of `width` lanes each.
+pub(crate) struct Block<'a> {
+    pub(crate) launched: Launched<'a>,
+    memory: *mut u32,
+    width: usize,
+    /// Where each register's lanes are: in `memory`, or borrowed from a buffer.
+    lanes: &'a mut [*const u32],
+}
+
+#[derive(Default)]
+struct Scratch {
+    memory: Vec<u32>,
+    lanes: Vec<*const u32>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// Lanes between two registers, more than a block's width so that registers do not fall on the same cache sets.
+const SKEW: usize = 16;
+
+impl<'a> Block<'a> {
+    /// Calls `body` with a block of `slots` registers of `width` lanes. The memory is this thread's, kept between calls.
+    pub(crate) fn with<R>(
+        launched: Launched<'a>,
+        slots: usize,
+        width: usize,
+        body: impl FnOnce(&mut Block) -> R,
+    ) -> R {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let pitch = width.next_multiple_of(16) + SKEW;
+            let need = slots * pitch + 16;
+            if scratch.memory.len() < need {
+                scratch.memory.resize(need, 0);
+            }
+            if scratch.lanes.len() < slots {
+                scratch.lanes.resize(slots, std::ptr::null());
+            }
+            let shift = scratch.memory.as_ptr().align_offset(64);
+            let memory = scratch.memory[shift..].as_mut_ptr();
+            let mut block = Block { launched, memory, width: pitch, lanes: &mut scratch.lanes[..slots] };
+            body(&mut block)
+        })
+    }
+
+    /// The lanes of a register for writing.
+    pub(crate) fn slot_mut<'b>(&mut self, slot: usize, count: usize) -> &'b mut [u32] {
+        assert!(slot < self.lanes.len() && count <= self.width);
+        // SAFETY: the scratch memory has `slots × width` lanes, and the translator never lets an instruction's
+        // result share a slot with an operand, so that no other reference to this slot is live.
+        unsafe {
+            let pointer = self.memory.add(slot * self.width);
+            self.lanes[slot] = pointer;
+            std::slice::from_raw_parts_mut(pointer, count)
+        }
+    }
+
+    /// The lanes of a register.
+    pub(crate) fn slot<'b>(&self, slot: usize, count: usize) -> &'b [u32] {
+        debug_assert!(count <= self.width);
+        // SAFETY: the register was written or borrowed with at least `count` lanes; see `slot_mut` for aliasing.
+        unsafe { std::slice::from_raw_parts(self.lanes[slot], count) }
+    }
+
+    /// Lets a register be elements of a buffer that nothing reads, for writing.
+    fn stored<'b>(&mut self, slot: usize, buffer: usize, first: i64, count: usize) -> &'b mut [u32] {
+        let base = self.launched.bases.0[buffer].cast::<u32>();
+        // SAFETY: the store's addresses are within the buffer, no other task writes them, and no load of the kernel
+        // reads a write-only buffer.
+        unsafe {
+            let pointer = base.offset(first as isize);
+            self.lanes[slot] = pointer;
+            std::slice::from_raw_parts_mut(pointer, count)
+        }
+    }
+
+    /// Lets a register be lanes that lie elsewhere; they must outlive its use.
+    pub(crate) fn borrow(&mut self, slot: usize, lanes: &[f32]) {
+        self.lanes[slot] = lanes.as_ptr().cast();
+    }
+
+    pub(crate) fn source<'b>(&self, arg: Arg, count: usize) -> Source<'b> {
+        match arg {
+            Arg::Slot(slot) => Source::Lanes(self.slot(slot, count)),
+            Arg::First(slot) => Source::Splat(self.slot(slot, 1)[0]),
+            Arg::Bits(bits) => Source::Splat(bits),
+        }
+    }
+
+    /// Executes instructions over the points `start..start + count` of their walks.
+    pub(crate) fn execute(&mut self, ops: &[Op], start: usize, count: usize) {
+        for op in ops {
+            match op {
+                Op::Compute { kind, args, out, store } => {
+                    let args = args.map(|a| self.source(a, count));
+                    let target = match store {
+                        Some((buffer, first)) => self.stored(*out, *buffer, first + start as i64, count),
+                        None => self.slot_mut(*out, count),
+                    };
+                    lanes::compute(self.launched.isa, *kind, args, target);
+                }
+                Op::Load { walk, buffer, dtype, fill, borrow, out } => {
+                    let base = self.launched.bases.0[*buffer].cast_const();
+                    match walk.contiguous() {
+                        Some(first) if *borrow && dtype.host_size() == 4 => {
+                            // SAFETY: inside its guards a map's address is within the buffer (kernel contract).
+                            self.lanes[*out] =
+                                unsafe { base.cast::<u32>().offset(first as isize).add(start) };
+                        }
+                        _ => load(base, *dtype, walk, *fill, start, self.slot_mut(*out, count)),
+                    }
+                }
+                Op::Store { walk, buffer, dtype, value } => {
+                    let base = self.launched.bases.0[*buffer];
+                    store(base, *dtype, walk, self.source(*value, count), start, count);
+                }
+                Op::Index { walk, out } => {
+                    let out = self.slot_mut(*out, count);
+                    walk.segments(start, count, |s| {
+                        for (i, lane) in out[s.at..s.at + s.count].iter_mut().enumerate() {
+                            *lane = (s.address + i as i64 * s.step) as u32;
+                        }
+                    });
+                }
+                Op::LoadAt { buffer, dtype, index, len, out } => {
+                    let base = self.launched.bases.0[*buffer].cast_const();
+                    let index = self.source(*index, count);
+                    gather(base, *dtype, index, *len, self.slot_mut(*out, count));
+                }
+                Op::Check { ok, value, position, site } => self.check([*ok, *value, *position], *site, count),
+                Op::Expand { .. } | Op::Reduce { .. } => unreachable!("executed by the row loop"),
+            }
+        }
+    }
+
+    fn check(&self, args: [Arg; 3], site: u32, count: usize) {
+        let at = |arg: Arg, i: usize| match self.source(arg, count) {
+            Source::Lanes(lanes) => lanes[i],
+            Source::Splat(bits) => bits,
+        };
+        for i in 0..count {
+            if at(args[0], i) == 0 {
+                let failure = (self.launched.number, site, at(args[2], i), at(args[1], i) as i32);
+                let mut first = self.launched.failure.lock().unwrap_or_else(|e| e.into_inner());
+                if first.is_none_or(|known| failure < known) {
+                    *first = Some(failure);
+                }
+            }
+        }
+    }
+}
+
+/// Reads one element as a lane.
+///
+/// # Safety
+/// `base` must point to a buffer of `dtype` that has element `at`.
+#[inline(always)]
+pub(crate) unsafe fn read(base: *const u8, dtype: DType, at: i64) -> u32 {
+    let at = at as isize;
+    // SAFETY: the caller's promise; memory of buffers is aligned to 64 bytes.
+    unsafe {
+        match dtype {
+            DType::F32 | DType::I32 | DType::U32 => *base.cast::<u32>().offset(at),
+            DType::F16 => (*base.cast::<half::f16>().offset(at)).to_f32().to_bits(),
+            DType::BF16 => u32::from(*base.cast::<u16>().offset(at)) << 16,
+            DType::U8 | DType::Bool => u32::from(*base.offset(at)),
+        }
+    }
+}
+
+/// Writes one lane as an element.
+///
+/// # Safety
+/// As for [`read`]; nothing else may use the element at the time.
+#[inline(always)]
+pub(crate) unsafe fn write(base: *mut u8, dtype: DType, at: i64, lane: u32) {
+    let at = at as isize;
+    // SAFETY: the caller's promise.
+    unsafe {
+        match dtype {
+            DType::F32 | DType::I32 | DType::U32 => *base.cast::<u32>().offset(at) = lane,
+            DType::F16 => *base.cast::<half::f16>().offset(at) = half::f16::from_f32(f32::from_bits(lane)),
+            DType::BF16 => *base.cast::<half::bf16>().offset(at) = half::bf16::from_f32(f32::from_bits(lane)),
+            DType::U8 | DType::Bool => *base.offset(at) = lane as u8,
+        }
+    }
+}
+
+fn load_run(base: *const u8, dtype: DType, s: &Segment, out: &mut [u32]) {
+    let first = s.address + s.low as i64 * s.step;
+    // SAFETY: the points `low..high` are inside all guards, hence within the buffer (kernel contract).
+    unsafe {
+        match (dtype.host_size(), s.step) {
+            (4, 1) => {
+                let source = std::slice::from_raw_parts(base.cast::<u32>().offset(first as isize), out.len());
+                out.copy_from_slice(source);
+            }
+            (4, 0) => out.fill(*base.cast::<u32>().offset(first as isize)),
+            (4, step) => {
+                let mut source = base.cast::<u32>().offset(first as isize);
+                for lane in out {
+                    *lane = *source;
+                    source = source.wrapping_offset(step as isize);
+                }
+            }
+            _ => {
+                for (i, lane) in out.iter_mut().enumerate() {
+                    *lane = read(base, dtype, first + i as i64 * s.step);
+                }
+            }
+        }
+    }
+}
+
+/// Loads the points `start..` of a walk.
+pub(crate) fn load(base: *const u8, dtype: DType, walk: &Walk, fill: u32, start: usize, out: &mut [u32]) {
+    let count = out.len();
+    walk.segments(start, count, |s| {
+        let lanes = &mut out[s.at..s.at + s.count];
+        lanes[..s.low].fill(fill);
+        lanes[s.high..].fill(fill);
+        if s.high > s.low {
+            load_run(base, dtype, &s, &mut lanes[s.low..s.high]);
+        }
+    });
+}
+
+/// Stores the points `start..start + count` of a walk.
+fn store(base: *mut u8, dtype: DType, walk: &Walk, value: Source, start: usize, count: usize) {
+    walk.segments(start, count, |s| {
+        let first = s.address + s.low as i64 * s.step;
+        let range = s.at + s.low..s.at + s.high;
+        // SAFETY: the points `low..high` are inside all guards, hence within the buffer, and no other task writes
+        // or reads these elements (kernel contract).
+        unsafe {
+            match value {
+                Source::Lanes(lanes) if dtype.host_size() == 4 && s.step == 1 => {
+                    let target = base.cast::<u32>().offset(first as isize);
+                    std::ptr::copy(lanes[range.clone()].as_ptr(), target, range.len());
+                }
+                Source::Lanes(lanes) => {
+                    for (i, lane) in lanes[range].iter().enumerate() {
+                        write(base, dtype, first + i as i64 * s.step, *lane);
+                    }
+                }
+                Source::Splat(bits) => {
+                    for i in 0..range.len() {
+                        write(base, dtype, first + i as i64 * s.step, bits);
+                    }
+                }
+            }
+        }
+    });
+}
+
+fn gather(base: *const u8, dtype: DType, index: Source, len: usize, out: &mut [u32]) {
+    let last = len as i64 - 1;
+    // SAFETY: the index is clamped to the elements of the buffer.
+    let at = |index: u32| unsafe { read(base, dtype, i64::from(index as i32).clamp(0, last)) };
+    match index {
+        _ if len == 0 => out.fill(0),
+        Source::Lanes(index) => {
+            for (lane, index) in out.iter_mut().zip(index) {
+                *lane = at(*index);
+            }
+        }
+        Source::Splat(index) => out.fill(at(index)),
+    }
+}

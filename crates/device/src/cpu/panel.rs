@@ -1,0 +1,264 @@
+//! One operand of a contraction as a matrix: how its panels are packed, or found in memory as they are.
+
+use crate::cpu::address::{Axes, Walk};
+use crate::cpu::block::{self, Launched};
+use crate::cpu::separable::Separable;
+use crate::dtype::DType;
+use crate::kernel::{Kernel, Operand};
+
+/// One operand as a matrix of rows (m or n) by k, for every batch index.
+#[derive(Debug)]
+pub(crate) struct Side {
+    pub(crate) buffer: usize,
+    pub(crate) dtype: DType,
+    walk: Walk,
+    /// The walk's fastest axes are the rows, not k.
+    rows_fast: bool,
+    pub(crate) rows: usize,
+    pub(crate) k: usize,
+    /// The strides of rows and of k, where each is one number and no element is outside.
+    plain: Option<(isize, isize)>,
+    /// Runs along k that lie in memory as they are.
+    pub(crate) runs: Option<Separable>,
+}
+
+pub(crate) fn product(axes: &[(usize, usize)]) -> usize {
+    axes.iter().map(|a| a.1).product()
+}
+
+/// Elements between panels: a cache line more than they hold, so that they do not fall on the same cache sets.
+pub(crate) fn pitch(length: usize, width: usize) -> usize {
+    length * width + 16
+}
+
+/// A block of a matrix: batch index, rows (first, count) and columns (first, count).
+#[derive(Clone, Copy)]
+pub(crate) struct Part {
+    pub(crate) batch: usize,
+    pub(crate) rows: (usize, usize),
+    pub(crate) k: (usize, usize),
+}
+
+impl Side {
+    /// The operand over these batch, row and k axes.
+    pub(crate) fn new(kernel: &Kernel, operand: &Operand, axes: [&[(usize, usize)]; 3]) -> Side {
+        let [batch, rows, k] = axes;
+        let dtype = kernel.buffers[operand.buffer].dtype;
+        let alone = |axes: &[(usize, usize)]| Walk::new(&operand.map, &axes.to_vec());
+        let (along_rows, along_k) = (alone(rows), alone(k));
+        let rows_fast =
+            along_k.last_stride() != 1 && (along_rows.last_stride() == 1 || product(k) < product(rows));
+        let order: Axes = if rows_fast { [batch, k, rows].concat() } else { [batch, rows, k].concat() };
+        let walk = Walk::new(&operand.map, &order);
+        let strides = (along_rows.single_stride(), along_k.single_stride());
+        let plain = match strides {
+            (Some(row), Some(k)) if dtype == DType::F32 && walk.guards.is_empty() => {
+                Some((row as isize, k as isize))
+            }
+            _ => None,
+        };
+        let outer = [batch, rows].concat();
+        Side {
+            buffer: operand.buffer,
+            dtype,
+            walk,
+            rows_fast,
+            rows: product(rows),
+            k: product(k),
+            plain,
+            runs: Separable::new(&operand.map, &outer, &k.to_vec()).filter(|_| dtype == DType::F32),
+        }
+    }
+
+    /// The number of a point in walking order.
+    fn point(&self, batch: usize, row: usize, k: usize) -> usize {
+        if self.rows_fast {
+            (batch * self.k + k) * self.rows + row
+        } else {
+            (batch * self.rows + row) * self.k + k
+        }
+    }
+
+    fn line(&self, launched: Launched, start: usize, out: &mut [u32]) {
+        let base = launched.bases.0[self.buffer].cast_const();
+        block::load(base, self.dtype, &self.walk, 0, start, out);
+    }
+
+    /// One element, as a lane.
+    pub(crate) fn element(&self, launched: Launched, batch: usize, row: usize, k: usize) -> u32 {
+        let mut lane = [0];
+        self.line(launched, self.point(batch, row, k), &mut lane);
+        lane[0]
+    }
+
+    /// Packs a part as panels of `width` rows, k by k, [`pitch`] apart, the last one padded with zeros.
+    pub(crate) fn pack(
+        &self,
+        launched: Launched,
+        part: Part,
+        width: usize,
+        line: &mut [u32],
+        panels: &mut [f32],
+    ) {
+        let base = launched.bases.0[self.buffer].cast::<f32>().cast_const();
+        let whole = part.rows.1 - part.rows.1 % width;
+        match self.plain {
+            Some((1, k)) if whole == part.rows.1 && matches!(width, 6 | 12 | 16 | 32) => {
+                let source = base.wrapping_offset(self.first(part));
+                // SAFETY: the part lies within the matrix, whose elements all lie within the buffer.
+                unsafe {
+                    match width {
+                        6 => copy_panels::<6>(source, k, part, panels),
+                        12 => copy_panels::<12>(source, k, part, panels),
+                        16 => copy_panels::<16>(source, k, part, panels),
+                        _ => copy_panels::<32>(source, k, part, panels),
+                    }
+                }
+            }
+            Some(strides) => {
+                let source = base.wrapping_offset(self.first(part));
+                let distance = pitch(part.k.1, width);
+                for (panel, row) in (0..part.rows.1).step_by(width).enumerate() {
+                    let target = &mut panels[panel * distance..][..part.k.1 * width];
+                    let rows = width.min(part.rows.1 - row);
+                    // SAFETY: as above.
+                    unsafe {
+                        pack_plain(source.offset(row as isize * strides.0), strides, rows, width, target)
+                    };
+                }
+            }
+            None if self.rows_fast => self.pack_columns(launched, part, width, line, panels),
+            None => self.pack_rows(launched, part, width, line, panels),
+        }
+    }
+
+    /// The address of a part's first element.
+    fn first(&self, part: Part) -> isize {
+        let point = self.point(part.batch, part.rows.0, part.k.0);
+        self.walk.address(point).unwrap_or(0) as isize
+    }
+
+    fn pack_columns(
+        &self,
+        launched: Launched,
+        part: Part,
+        width: usize,
+        line: &mut [u32],
+        panels: &mut [f32],
+    ) {
+        let line = &mut line[..part.rows.1.next_multiple_of(width)];
+        line[part.rows.1..].fill(0);
+        let distance = pitch(part.k.1, width);
+        for step in 0..part.k.1 {
+            let start = self.point(part.batch, part.rows.0, part.k.0 + step);
+            self.line(launched, start, &mut line[..part.rows.1]);
+            let target = &mut panels[step * width..];
+            match width {
+                12 => copy_line::<12>(line, target, distance),
+                32 => copy_line::<32>(line, target, distance),
+                16 => copy_line::<16>(line, target, distance),
+                6 => copy_line::<6>(line, target, distance),
+                8 => copy_line::<8>(line, target, distance),
+                _ => copy_line::<4>(line, target, distance),
+            }
+        }
+    }
+
+    fn pack_rows(&self, launched: Launched, part: Part, width: usize, line: &mut [u32], panels: &mut [f32]) {
+        let length = part.k.1;
+        for (panel, first) in (0..part.rows.1).step_by(width).enumerate() {
+            let count = width.min(part.rows.1 - first);
+            let line = &mut line[..width * length];
+            for i in 0..count {
+                let start = self.point(part.batch, part.rows.0 + first + i, part.k.0);
+                self.line(launched, start, &mut line[i * length..][..length]);
+            }
+            line[count * length..].fill(0);
+            let target = &mut panels[panel * pitch(length, width)..][..length * width];
+            for (step, target) in target.chunks_exact_mut(width).enumerate() {
+                for (i, target) in target.iter_mut().enumerate() {
+                    *target = f32::from_bits(line[i * length + step]);
+                }
+            }
+        }
+    }
+}
+
+/// Packs one panel of a matrix with these strides of rows and k.
+///
+/// # Safety
+/// `base` must point to a matrix of `rows` rows and `target.len() / width` columns.
+unsafe fn pack_plain(
+    base: *const f32,
+    strides: (isize, isize),
+    rows: usize,
+    width: usize,
+    target: &mut [f32],
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match (strides, width, rows == width) {
+            ((row, 1), 32, true) => transpose_panel::<32>(base, row, target),
+            ((row, 1), 16, true) => transpose_panel::<16>(base, row, target),
+            ((row, 1), 12, true) => transpose_panel::<12>(base, row, target),
+            ((row, k), _, _) => {
+                for (step, target) in target.chunks_exact_mut(width).enumerate() {
+                    for (i, target) in target.iter_mut().enumerate() {
+                        let at = i as isize * row + step as isize * k;
+                        *target = if i < rows { *base.offset(at) } else { 0.0 };
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Packs columns that lie in memory as they are, a column of all panels at a time.
+///
+/// # Safety
+/// `base` must point to the part, whose rows are a multiple of `WIDTH`.
+unsafe fn copy_panels<const WIDTH: usize>(base: *const f32, k: isize, part: Part, panels: &mut [f32]) {
+    let distance = pitch(part.k.1, WIDTH);
+    for step in 0..part.k.1 {
+        // SAFETY: the caller's promise.
+        let column = unsafe { std::slice::from_raw_parts(base.offset(step as isize * k), part.rows.1) };
+        let (chunks, _) = column.as_chunks::<WIDTH>();
+        for (panel, chunk) in chunks.iter().enumerate() {
+            panels[panel * distance + step * WIDTH..][..WIDTH].copy_from_slice(chunk);
+        }
+    }
+}
+
+/// Deals a line out to panels `distance` apart.
+fn copy_line<const WIDTH: usize>(line: &[u32], panels: &mut [f32], distance: usize) {
+    let (chunks, _) = line.as_chunks::<WIDTH>();
+    for (panel, chunk) in chunks.iter().enumerate() {
+        panels[panel * distance..][..WIDTH].copy_from_slice(&chunk.map(f32::from_bits));
+    }
+}
+
+/// Packs rows whose columns follow each other, four columns at a time.
+///
+/// # Safety
+/// As for [`pack_plain`].
+unsafe fn transpose_panel<const WIDTH: usize>(base: *const f32, row: isize, target: &mut [f32]) {
+    let (columns, _) = target.as_chunks_mut::<WIDTH>();
+    let (fours, rest) = columns.as_chunks_mut::<4>();
+    for (step, four) in fours.iter_mut().enumerate() {
+        for i in 0..WIDTH {
+            // SAFETY: the caller's promise.
+            let values = unsafe {
+                base.offset(i as isize * row + 4 * step as isize).cast::<[f32; 4]>().read_unaligned()
+            };
+            for (column, value) in four.iter_mut().zip(values) {
+                column[i] = value;
+            }
+        }
+    }
+    for (step, column) in rest.iter_mut().enumerate() {
+        for (i, target) in column.iter_mut().enumerate() {
+            // SAFETY: the caller's promise.
+            *target = unsafe { *base.offset(i as isize * row + (4 * fours.len() + step) as isize) };
+        }
+    }
+}

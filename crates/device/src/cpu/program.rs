@@ -1,0 +1,254 @@
+//! Programs made ready: every launch translated, temporaries allocated.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::cpu::address::Axes;
+use crate::cpu::block::{Bases, Failure, Launched};
+use crate::cpu::contract::ContractKernel;
+use crate::cpu::map::MapKernel;
+use crate::cpu::matmul::Kernels;
+use crate::cpu::row::RowKernel;
+use crate::cpu::whole::WholeKernel;
+use crate::cpu::{CpuExecutor, memory, parallel, print};
+use crate::device::{Executor, Prepared};
+use crate::error::{Error, Result};
+use crate::kernel::{Body, Kernel};
+use crate::memory::Buffer;
+use crate::program::{BufferId, CheckSite, Program, Role, Step};
+
+#[derive(Debug)]
+enum Work {
+    Map(MapKernel),
+    Row(RowKernel),
+    Contract(Box<ContractKernel>),
+    Whole(WholeKernel),
+    Copy { bytes: usize },
+}
+
+#[derive(Debug)]
+struct PreparedStep {
+    work: Work,
+    once: Option<MapKernel>,
+    buffers: Vec<BufferId>,
+    text: Option<String>,
+}
+
+/// A program ready to run.
+pub(crate) struct PreparedProgram {
+    executor: CpuExecutor,
+    steps: Vec<PreparedStep>,
+    specs: Vec<crate::program::BufferSpec>,
+    checks: Vec<CheckSite>,
+    externals: usize,
+    /// Some step has several tasks.
+    threaded: bool,
+    temporaries: Vec<Option<Buffer>>,
+    addresses: Mutex<Addresses>,
+}
+
+/// The base addresses of the program's buffers, and those of the bindings of the current launch.
+#[derive(Default)]
+struct Addresses {
+    buffers: Vec<*mut u8>,
+    bindings: Vec<*mut u8>,
+}
+
+// SAFETY: addresses of buffers that the run in progress holds; they are of no use after it.
+unsafe impl Send for Addresses {}
+
+/// Bytes of one task of a copy.
+const COPY: usize = 1 << 20;
+
+fn translate(kernel: &Kernel, kernels: Kernels) -> Result<Work> {
+    Ok(match &kernel.body {
+        Body::Map(tape) => {
+            let axes: Axes = kernel.rows.iter().copied().enumerate().collect();
+            Work::Map(MapKernel::new(kernel, tape, &axes)?)
+        }
+        Body::Row { tape, before, phases } => Work::Row(RowKernel::new(kernel, tape, before, phases)?),
+        Body::Contract { batch, m, lhs, rhs, epilogue } => Work::Contract(Box::new(ContractKernel::new(
+            kernel,
+            (*batch, *m),
+            (lhs, rhs),
+            epilogue,
+            kernels,
+        )?)),
+        Body::Scatter { .. } | Body::Sort { .. } | Body::Scan { .. } => Work::Whole(WholeKernel::new(kernel)),
+    })
+}
+
+impl PreparedStep {
+    fn new(step: &Step, kernels: Kernels) -> Result<PreparedStep> {
+        let launch = match step {
+            Step::Launch(launch) => launch,
+            Step::Copy { from, to, dtype, count } => {
+                return Ok(PreparedStep {
+                    work: Work::Copy { bytes: count * dtype.host_size() },
+                    once: None,
+                    buffers: vec![*from, *to],
+                    text: None,
+                });
+            }
+        };
+        let kernel = &launch.kernel;
+        let once = if kernel.once.instrs.is_empty() {
+            None
+        } else {
+            Some(MapKernel::new(kernel, &kernel.once, &Axes::new())?)
+        };
+        Ok(PreparedStep {
+            work: translate(kernel, kernels)?,
+            once,
+            buffers: launch.buffers.clone(),
+            text: Some(print::kernel(kernel)),
+        })
+    }
+
+    fn tasks(&self) -> usize {
+        match &self.work {
+            Work::Map(map) => map.tasks(),
+            Work::Row(row) => row.tasks(),
+            Work::Contract(contract) => contract.tasks(),
+            Work::Whole(whole) => whole.tasks(),
+            Work::Copy { bytes } => bytes.div_ceil(COPY),
+        }
+    }
+
+    fn run(&self, launched: Launched) {
+        match &self.work {
+            Work::Map(map) => map.run(launched),
+            Work::Row(row) => row.run(launched),
+            Work::Contract(contract) => contract.run(launched),
+            Work::Whole(whole) => whole.run(launched),
+            Work::Copy { bytes } => parallel(bytes.div_ceil(COPY), |task| {
+                let first = task * COPY;
+                let bases = launched.bases;
+                // SAFETY: both buffers hold `bytes` bytes; tasks copy disjoint ranges.
+                unsafe {
+                    std::ptr::copy(bases.0[0].add(first), bases.0[1].add(first), COPY.min(bytes - first))
+                };
+            }),
+        }
+        if let Some(once) = &self.once {
+            once.run(launched);
+        }
+    }
+}
+
+impl PreparedProgram {
+    pub(crate) fn new(executor: CpuExecutor, program: Program) -> Result<PreparedProgram> {
+        let kernels = Kernels::new(executor.shared.isa);
+        let steps: Vec<PreparedStep> =
+            program.steps.iter().map(|step| PreparedStep::new(step, kernels)).collect::<Result<_>>()?;
+        let temporary = |spec: &crate::program::BufferSpec| match spec.role {
+            Role::External(_) => Ok(None),
+            Role::Temporary => executor.allocate(spec.bytes).map(Some),
+        };
+        let temporaries = program.buffers.iter().map(temporary).collect::<Result<_>>()?;
+        Ok(PreparedProgram {
+            externals: program.externals(),
+            threaded: steps.iter().any(|s| s.tasks() > 1),
+            steps,
+            specs: program.buffers,
+            checks: program.checks,
+            temporaries,
+            addresses: Mutex::default(),
+            executor,
+        })
+    }
+
+    fn resolve(&self, external: &[Buffer], addresses: &mut Vec<*mut u8>) -> Result<()> {
+        if external.len() < self.externals {
+            return Err(Error::Buffer(format!(
+                "{} buffers are bound, {} are needed",
+                external.len(),
+                self.externals
+            )));
+        }
+        addresses.clear();
+        for (spec, temporary) in self.specs.iter().zip(&self.temporaries) {
+            let buffer = match (spec.role, temporary) {
+                (Role::External(n), _) => &external[n],
+                (Role::Temporary, Some(buffer)) => buffer,
+                (Role::Temporary, None) => unreachable!("allocated when prepared"),
+            };
+            if buffer.bytes() < spec.bytes {
+                return Err(Error::Buffer(format!(
+                    "{} bytes are bound, {} are needed",
+                    buffer.bytes(),
+                    spec.bytes
+                )));
+            }
+            addresses.push(memory(buffer)?.pointer());
+        }
+        Ok(())
+    }
+
+    /// Runs all steps; `report` hears the number and time of each.
+    fn execute(&self, external: &[Buffer], report: &mut (dyn FnMut(Duration) + Send)) -> Result<()> {
+        let shared = &self.executor.shared;
+        let _queue = self.executor.queue();
+        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let Addresses { buffers, bindings } = &mut *addresses;
+        self.resolve(external, buffers)?;
+        let failure: Mutex<Option<Failure>> = Mutex::new(None);
+        let mut run = Run { program: self, buffers, bindings, failure: &failure, report };
+        match &shared.threads {
+            Some(pool) if self.threaded => pool.install(|| run.all()),
+            _ => run.all(),
+        }
+        let found = *failure.lock().unwrap_or_else(PoisonError::into_inner);
+        match found {
+            Some((_, site, position, value)) => {
+                Err(self.checks[site as usize].error(i64::from(value), u64::from(position)))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// One run in progress.
+struct Run<'a> {
+    program: &'a PreparedProgram,
+    buffers: &'a [*mut u8],
+    bindings: &'a mut Vec<*mut u8>,
+    failure: &'a Mutex<Option<Failure>>,
+    report: &'a mut (dyn FnMut(Duration) + Send),
+}
+
+// SAFETY: the addresses are those of buffers that the caller holds during the run.
+unsafe impl Send for Run<'_> {}
+
+impl Run<'_> {
+    fn all(&mut self) {
+        for (number, step) in self.program.steps.iter().enumerate() {
+            let start = Instant::now();
+            self.bindings.clear();
+            self.bindings.extend(step.buffers.iter().map(|b| self.buffers[*b]));
+            step.run(Launched {
+                isa: self.program.executor.shared.isa,
+                bases: Bases(self.bindings),
+                failure: self.failure,
+                number,
+            });
+            (self.report)(start.elapsed());
+        }
+    }
+}
+
+impl Prepared for PreparedProgram {
+    fn run(&self, external: &[Buffer]) -> Result<()> {
+        self.execute(external, &mut |_| {})
+    }
+
+    fn profile(&self, external: &[Buffer]) -> Result<Vec<Duration>> {
+        let mut times = Vec::with_capacity(self.steps.len());
+        self.execute(external, &mut |time| times.push(time))?;
+        Ok(times)
+    }
+
+    fn sources(&self) -> Vec<String> {
+        self.steps.iter().filter_map(|s| s.text.clone()).collect()
+    }
+}

@@ -1,0 +1,365 @@
+//! Tapes translated for blocks of lanes: registers become slots that are used again, addresses become walks.
+
+use crate::cpu::address::{Axes, Walk};
+use crate::cpu::fold::Fold;
+use crate::cpu::lanes::Kind;
+use crate::dtype::{DType, Scalar};
+use crate::error::Result;
+use crate::kernel::{Access, Instr, Kernel, Reg, Tape};
+
+/// Where an operand is found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Arg {
+    /// A block register.
+    Slot(usize),
+    /// The first lane of a block register, for every lane.
+    First(usize),
+    /// A constant.
+    Bits(u32),
+}
+
+/// One translated instruction; `out` is the slot of its result.
+#[derive(Clone, Debug)]
+pub(crate) enum Op {
+    Index {
+        walk: Walk,
+        out: usize,
+    },
+    Load {
+        walk: Walk,
+        buffer: usize,
+        dtype: DType,
+        fill: u32,
+        borrow: bool,
+        out: usize,
+    },
+    LoadAt {
+        buffer: usize,
+        dtype: DType,
+        index: Arg,
+        len: usize,
+        out: usize,
+    },
+    Store {
+        walk: Walk,
+        buffer: usize,
+        dtype: DType,
+        value: Arg,
+    },
+    Compute {
+        kind: Kind,
+        args: [Arg; 3],
+        out: usize,
+        /// The buffer and first element where the result is stored at once, in order.
+        store: Option<(usize, i64)>,
+    },
+    Check {
+        ok: Arg,
+        value: Arg,
+        position: Arg,
+        site: u32,
+    },
+    /// Repeats the lanes of a row register over a block of full lanes.
+    Expand {
+        row: usize,
+        out: usize,
+    },
+    /// Folds a block of full lanes into accumulator `accumulator`.
+    Reduce {
+        source: Arg,
+        accumulator: usize,
+    },
+}
+
+/// A fold over the inner loop.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Accumulator {
+    pub(crate) fold: Fold,
+    pub(crate) identity: u32,
+    /// The row register that holds its result.
+    pub(crate) out: usize,
+}
+
+/// Where a value lives that instructions have computed.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Nowhere,
+    Bits(u32),
+    /// One value per full lane.
+    Full(usize),
+    /// One value per row of the block.
+    Row(usize),
+}
+
+/// How full lanes relate to row values in a section.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Level {
+    /// Lanes are points of a Map, or rows.
+    Points,
+    /// Lanes are inner points of a single row: row values are splats.
+    OneRow,
+    /// Lanes are rows × inner points: row values are expanded.
+    ManyRows,
+}
+
+/// Translates the instructions of one kernel.
+pub(crate) struct Translator<'a> {
+    kernel: &'a Kernel,
+    tape: &'a Tape,
+    types: Vec<Scalar>,
+    places: Vec<Place>,
+    /// Position in the current schedule after which a register is not needed.
+    last_use: Vec<usize>,
+    free: Vec<usize>,
+    /// Number of slots used so far.
+    pub(crate) slots: usize,
+    expanded: Vec<Option<usize>>,
+}
+
+impl<'a> Translator<'a> {
+    pub(crate) fn new(kernel: &'a Kernel, tape: &'a Tape) -> Result<Translator<'a>> {
+        let count = tape.instrs.len();
+        Ok(Translator {
+            kernel,
+            tape,
+            types: tape.types(kernel)?,
+            places: vec![Place::Nowhere; count],
+            last_use: vec![usize::MAX; count],
+            free: Vec::new(),
+            slots: 0,
+            expanded: vec![None; count],
+        })
+    }
+
+    /// The register whose bits a chain of bitcasts shows.
+    fn root(&self, mut reg: Reg) -> Reg {
+        while let Instr::Bitcast(_, source) = self.tape.instrs[reg as usize] {
+            reg = source;
+        }
+        reg
+    }
+
+    /// Frees registers after their last use in this schedule; ones used outside it must be pinned afterwards.
+    pub(crate) fn plan_uses(&mut self, schedule: &[Reg]) {
+        for (at, reg) in schedule.iter().enumerate() {
+            let root = self.root(*reg) as usize;
+            self.last_use[root] = at;
+            for operand in self.tape.instrs[*reg as usize].operands() {
+                let root = self.root(operand) as usize;
+                self.last_use[root] = at;
+            }
+        }
+    }
+
+    /// Keeps a register for the rest of the kernel.
+    pub(crate) fn pin(&mut self, reg: Reg) {
+        let root = self.root(reg) as usize;
+        self.last_use[root] = usize::MAX;
+    }
+
+    fn take_slot(&mut self) -> usize {
+        self.free.pop().unwrap_or_else(|| {
+            self.slots += 1;
+            self.slots - 1
+        })
+    }
+
+    /// Puts the accumulator of a contraction into a slot.
+    pub(crate) fn define_accumulator(&mut self) -> usize {
+        let slot = self.take_slot();
+        for (at, instr) in self.tape.instrs.iter().enumerate() {
+            if matches!(instr, Instr::Accumulator) {
+                self.places[at] = Place::Full(slot);
+                self.last_use[at] = usize::MAX;
+            }
+        }
+        slot
+    }
+
+    fn arg(&mut self, reg: Reg, level: Level, expansions: &mut Vec<Op>) -> Arg {
+        let reg = self.root(reg) as usize;
+        match (self.places[reg], level) {
+            (Place::Bits(bits), _) => Arg::Bits(bits),
+            (Place::Full(slot), _) | (Place::Row(slot), Level::Points) => Arg::Slot(slot),
+            (Place::Row(slot), Level::OneRow) => Arg::First(slot),
+            (Place::Row(row), Level::ManyRows) => {
+                let out = match self.expanded[reg] {
+                    Some(out) => out,
+                    None => {
+                        // Never from the free ones: it is written before the section's other instructions.
+                        self.slots += 1;
+                        expansions.push(Op::Expand { row, out: self.slots - 1 });
+                        self.expanded[reg] = Some(self.slots - 1);
+                        self.slots - 1
+                    }
+                };
+                Arg::Slot(out)
+            }
+            (Place::Nowhere, _) => unreachable!("verified: operands precede uses"),
+        }
+    }
+
+    /// Translates a list of instructions, whose position in the planned schedule starts at `first`.
+    pub(crate) fn section(
+        &mut self,
+        regs: &[Reg],
+        first: usize,
+        level: Level,
+        axes: &Axes,
+        expansions: &mut Vec<Op>,
+    ) -> Vec<Op> {
+        let mut ops = Vec::new();
+        for (at, reg) in regs.iter().enumerate() {
+            self.instruction(*reg, level, axes, expansions, &mut ops);
+            self.release(*reg, first + at);
+        }
+        ops
+    }
+
+    fn release(&mut self, reg: Reg, at: usize) {
+        let mut dead: Vec<usize> =
+            self.tape.instrs[reg as usize].operands().iter().map(|r| self.root(*r) as usize).collect();
+        dead.push(self.root(reg) as usize);
+        dead.sort_unstable();
+        dead.dedup();
+        for reg in dead {
+            if self.last_use[reg] == at {
+                if let Place::Full(slot) = self.places[reg] {
+                    self.free.push(slot);
+                }
+                if matches!(self.places[reg], Place::Full(_)) {
+                    self.places[reg] = Place::Nowhere;
+                }
+            }
+        }
+    }
+
+    fn instruction(
+        &mut self,
+        reg: Reg,
+        level: Level,
+        axes: &Axes,
+        expansions: &mut Vec<Op>,
+        ops: &mut Vec<Op>,
+    ) {
+        let instr = &self.tape.instrs[reg as usize];
+        if let Instr::Const(value) = instr {
+            self.places[reg as usize] = Place::Bits(value.bits());
+            return;
+        }
+        let known = !matches!(self.places[reg as usize], Place::Nowhere);
+        if known || matches!(instr, Instr::Bitcast(..) | Instr::Accumulator | Instr::Reduce(..)) {
+            return;
+        }
+        let operands: Vec<Arg> = instr.operands().iter().map(|r| self.arg(*r, level, expansions)).collect();
+        let binding = |buffer: &usize| self.kernel.buffers[*buffer].dtype;
+        match instr {
+            Instr::Store { buffer, map, .. } => {
+                if self.stored_at_once(*buffer, &Walk::new(map, axes), operands[0], ops) {
+                    return;
+                }
+                let (walk, dtype, value) = (Walk::new(map, axes), binding(buffer), operands[0]);
+                ops.push(Op::Store { walk, buffer: *buffer, dtype, value });
+                return;
+            }
+            Instr::Check { site, .. } => {
+                let [ok, value, position] = [operands[0], operands[1], operands[2]];
+                ops.push(Op::Check { ok, value, position, site: *site });
+                return;
+            }
+            _ => {}
+        }
+        let out = self.take_slot();
+        self.places[reg as usize] = Place::Full(out);
+        let op = match instr {
+            Instr::Index(affine) => Op::Index { walk: Walk::of_affine(affine, axes), out },
+            Instr::Load { buffer, map, fill } => Op::Load {
+                walk: Walk::new(map, axes),
+                buffer: *buffer,
+                dtype: self.kernel.buffers[*buffer].dtype,
+                fill: fill.bits(),
+                borrow: self.kernel.buffers[*buffer].access == Access::Read,
+                out,
+            },
+            Instr::LoadAt { buffer, len, .. } => Op::LoadAt {
+                buffer: *buffer,
+                dtype: self.kernel.buffers[*buffer].dtype,
+                index: operands[0],
+                len: *len,
+                out,
+            },
+            other => Op::Compute { kind: self.kind(other), args: three(&operands), out, store: None },
+        };
+        ops.push(op);
+    }
+
+    /// Lets the instruction before compute into a write-only buffer, where its result is what is stored.
+    fn stored_at_once(&self, buffer: usize, walk: &Walk, value: Arg, ops: &mut [Op]) -> bool {
+        let binding = self.kernel.buffers[buffer];
+        let plain = binding.access == Access::Write && binding.dtype.host_size() == 4;
+        match (ops.last_mut(), walk.contiguous()) {
+            (Some(Op::Compute { out, store, .. }), Some(first))
+                if plain && store.is_none() && value == Arg::Slot(*out) =>
+            {
+                *store = Some((buffer, first));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn kind(&self, instr: &Instr) -> Kind {
+        let of = |r: &Reg| self.types[*r as usize];
+        match instr {
+            Instr::Unary(op, a) => Kind::Unary(*op, of(a)),
+            Instr::Binary(op, a, _) => Kind::Binary(*op, of(a)),
+            Instr::Compare(op, a, _) => Kind::Compare(*op, of(a)),
+            Instr::Select(..) => Kind::Select,
+            Instr::Cast(to, a) => Kind::Cast(of(a), *to),
+            Instr::Round(to, _) => Kind::Round(*to),
+            Instr::Random { .. } => Kind::Random,
+            _ => unreachable!("handled before"),
+        }
+    }
+
+    /// Makes results of a row section row values.
+    pub(crate) fn mark_rows(&mut self, regs: &[Reg]) {
+        for reg in regs {
+            if let Place::Full(slot) = self.places[*reg as usize] {
+                self.places[*reg as usize] = Place::Row(slot);
+            }
+        }
+    }
+
+    /// Forgets expansions, which hold during one phase.
+    pub(crate) fn end_phase(&mut self) {
+        self.expanded.fill(None);
+    }
+
+    /// Gives a reduction its accumulator and result slot, and adds the fold to the section.
+    pub(crate) fn reduce(
+        &mut self,
+        reg: Reg,
+        level: Level,
+        accumulators: &mut Vec<Accumulator>,
+        expansions: &mut Vec<Op>,
+        each: &mut Vec<Op>,
+    ) {
+        let Instr::Reduce(op, source) = self.tape.instrs[reg as usize] else {
+            return;
+        };
+        let scalar = self.types[reg as usize];
+        let source = self.arg(source, level, expansions);
+        self.slots += 1;
+        let out = self.slots - 1;
+        each.push(Op::Reduce { source, accumulator: accumulators.len() });
+        let identity = op.identity(scalar).bits();
+        accumulators.push(Accumulator { fold: Fold { op, scalar }, identity, out });
+        self.places[reg as usize] = Place::Row(out);
+    }
+}
+
+fn three(operands: &[Arg]) -> [Arg; 3] {
+    let at = |i: usize| operands.get(i).copied().unwrap_or(Arg::Bits(0));
+    [at(0), at(1), at(2)]
+}

@@ -1,0 +1,176 @@
+//! Kernels over whole arrays: scatter, sort and scan, on dense row-major buffers.
+
+use std::cell::RefCell;
+
+use crate::cpu::block::{self, Block, Launched};
+use crate::cpu::fold::{self, Fold};
+use crate::cpu::parallel;
+use crate::dtype::{DType, Scalar};
+use crate::kernel::{Body, Kernel, ScatterOp};
+use crate::op::ReduceOp;
+
+const TASK: usize = 32_768;
+const WIDTH: usize = 1024;
+
+/// A kernel without loops of its own.
+#[derive(Debug)]
+pub(crate) struct WholeKernel {
+    body: Body,
+    dtypes: Vec<DType>,
+}
+
+thread_local! {
+    static KEYS: RefCell<Vec<u64>> = RefCell::default();
+}
+
+impl WholeKernel {
+    pub(crate) fn new(kernel: &Kernel) -> WholeKernel {
+        WholeKernel { body: kernel.body.clone(), dtypes: kernel.buffers.iter().map(|b| b.dtype).collect() }
+    }
+
+    pub(crate) fn tasks(&self) -> usize {
+        match self.body {
+            Body::Scatter { targets, width, .. } => (targets * width).div_ceil(TASK).min(16),
+            Body::Sort { lines, .. } => lines,
+            Body::Scan { outer, inner, .. } => outer * inner.div_ceil(WIDTH),
+            _ => 0,
+        }
+    }
+
+    pub(crate) fn run(&self, launched: Launched) {
+        parallel(self.tasks(), |task| match self.body {
+            Body::Scatter { op, targets, updates, width } => {
+                let part = targets.div_ceil(self.tasks());
+                let range = (task * part).min(targets)..((task + 1) * part).min(targets);
+                self.scatter(launched, op, range, updates, width);
+            }
+            Body::Sort { length, descending, .. } => self.sort(launched, task, length, descending),
+            Body::Scan { op, length, inner, reverse, .. } => {
+                let parts = inner.div_ceil(WIDTH);
+                let lanes = (task % parts * WIDTH, WIDTH.min(inner - task % parts * WIDTH));
+                self.scan(launched, op, (task / parts, length, inner), lanes, reverse);
+            }
+            _ => {}
+        });
+    }
+
+    /// The rows `range` of the result: every task looks at all indices and takes its own, in their order.
+    fn scatter(
+        &self,
+        launched: Launched,
+        op: ScatterOp,
+        range: std::ops::Range<usize>,
+        updates: usize,
+        width: usize,
+    ) {
+        let [operand, indices, values, out] = [0, 1, 2, 3].map(|b| launched.bases.0[b]);
+        let dtype = self.dtypes[3];
+        let size = dtype.host_size();
+        let first = range.start * width * size;
+        if operand != out {
+            // SAFETY: both buffers hold `targets × width` elements, and no other task touches these rows of `out`.
+            unsafe {
+                std::ptr::copy_nonoverlapping(operand.add(first), out.add(first), range.len() * width * size)
+            };
+        }
+        for i in 0..updates {
+            // SAFETY: there are `updates` indices.
+            let index = unsafe { block::read(indices, self.dtypes[1], i as i64) } as i32;
+            let Some(target) = usize::try_from(index).ok().filter(|t| range.contains(t)) else {
+                continue;
+            };
+            // SAFETY: row `target` belongs to this task alone; both rows are within their buffers.
+            unsafe {
+                let (to, from) = (out.add(target * width * size), values.add(i * width * size));
+                match op {
+                    ScatterOp::Set => std::ptr::copy_nonoverlapping(from, to, width * size),
+                    ScatterOp::Fold(op) if size == 4 => {
+                        let fold = Fold { op, scalar: dtype.scalar() };
+                        let to = std::slice::from_raw_parts_mut(to.cast::<u32>(), width);
+                        let from = std::slice::from_raw_parts(from.cast::<u32>(), width);
+                        fold::accumulate(launched.isa, fold, to, from);
+                    }
+                    ScatterOp::Fold(op) => {
+                        let fold = Fold { op, scalar: dtype.scalar() };
+                        for j in 0..width as i64 {
+                            let mut sum = [block::read(to, dtype, j)];
+                            fold::accumulate(launched.isa, fold, &mut sum, &[block::read(from, dtype, j)]);
+                            block::write(to, dtype, j, sum[0]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn sort(&self, launched: Launched, line: usize, length: usize, descending: bool) {
+        let [keys, sorted, positions] = [0, 1, 2].map(|b| launched.bases.0[b]);
+        let dtype = self.dtypes[0];
+        let first = (line * length) as i64;
+        KEYS.with_borrow_mut(|order| {
+            order.clear();
+            for i in 0..length {
+                // SAFETY: the line is within the buffer.
+                let lane = unsafe { block::read(keys, dtype, first + i as i64) };
+                order.push(u64::from(sort_key(lane, dtype.scalar(), descending)) << 32 | i as u64);
+            }
+            order.sort_unstable();
+            for (i, key) in order.iter().enumerate() {
+                let (from, to) = (first + i64::from(*key as u32), first + i as i64);
+                // SAFETY: the line is within all three buffers, and only this task writes it.
+                unsafe {
+                    block::write(sorted, dtype, to, block::read(keys, dtype, from));
+                    block::write(positions, DType::I32, to, *key as u32);
+                }
+            }
+        });
+    }
+
+    fn scan(
+        &self,
+        launched: Launched,
+        op: ReduceOp,
+        (outer, length, inner): (usize, usize, usize),
+        (first, count): (usize, usize),
+        reverse: bool,
+    ) {
+        let (input, output) = (launched.bases.0[0], launched.bases.0[1]);
+        let (from, to) = (self.dtypes[0], self.dtypes[1]);
+        Block::with(launched, 2, WIDTH, |block| {
+            let (sum, lanes) = (block.slot_mut(0, count), block.slot_mut(1, count));
+            let fold = Fold { op, scalar: from.scalar() };
+            sum.fill(op.identity(fold.scalar).bits());
+            for step in 0..length {
+                let step = if reverse { length - 1 - step } else { step };
+                let at = ((outer * length + step) * inner + first) as i64;
+                for (i, lane) in lanes.iter_mut().enumerate() {
+                    // SAFETY: the array has `outer × length × inner` elements.
+                    *lane = unsafe { block::read(input, from, at + i as i64) };
+                }
+                fold::accumulate(launched.isa, fold, sum, lanes);
+                for (i, lane) in sum.iter().enumerate() {
+                    // SAFETY: as above, and only this task writes these columns.
+                    unsafe { block::write(output, to, at + i as i64, *lane) };
+                }
+            }
+        });
+    }
+}
+
+/// Bits that compare as unsigned numbers in the order of sorting; NaN is the largest either way.
+fn sort_key(lane: u32, scalar: Scalar, descending: bool) -> u32 {
+    let key = match scalar {
+        Scalar::F32 => {
+            let value = f32::from_bits(lane);
+            if value.is_nan() {
+                return u32::MAX;
+            }
+            // Zeros of both signs are equal.
+            let bits = (value + 0.0).to_bits();
+            if bits >> 31 == 1 { !bits } else { bits | 0x8000_0000 }
+        }
+        Scalar::I32 => lane ^ 0x8000_0000,
+        Scalar::U32 | Scalar::Bool => lane,
+    };
+    if descending { !key } else { key }
+}

@@ -1,0 +1,428 @@
+//! Programs made ready: pipelines, parameters, temporaries and bind groups built once, replayed by recording alone.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::context::Context;
+use super::fault::lock;
+use super::pipeline::{Pipeline, Pipelines};
+use super::profile;
+use super::wgsl::{self, Printed};
+use crate::device::Prepared;
+use crate::dtype::{DType, Value};
+use crate::error::{Error, Result};
+use crate::kernel::{Access, Affine, Binding, Body, Instr, Kernel, Map, Tape};
+use crate::memory::Buffer;
+use crate::program::{BufferId, BufferSpec, Launch, Program, Role, Step};
+
+/// Sets of external buffers whose bind groups are kept.
+const KEPT_SETS: usize = 8;
+/// Pieces of work per submission.
+const PER_SUBMIT: usize = 256;
+
+/// One recorded command.
+pub(crate) enum Work {
+    Dispatch(Dispatch),
+    Copy { from: BufferId, to: BufferId, bytes: u64 },
+}
+
+/// A kernel with its pipeline and its place among the parameters.
+pub(crate) struct Dispatch {
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) grid: [u32; 2],
+    buffers: Vec<BufferId>,
+    read_only: Vec<bool>,
+    params: Range<u64>,
+    checks: bool,
+}
+
+/// The wgpu buffers of one run, by buffer of the program, and a bind group per piece of work that needs one.
+pub(crate) struct BoundSet {
+    slots: Vec<u64>,
+    buffers: Vec<wgpu::Buffer>,
+    pub(crate) groups: Vec<Option<wgpu::BindGroup>>,
+}
+
+/// A program on the device.
+pub(crate) struct GpuProgram {
+    pub(crate) context: Arc<Context>,
+    program: Program,
+    temporaries: Vec<Option<Buffer>>,
+    params: wgpu::Buffer,
+    /// What is recorded, with the step it belongs to.
+    pub(crate) work: Vec<(usize, Work)>,
+    sources: Vec<String>,
+    sets: Mutex<Vec<Arc<BoundSet>>>,
+    /// Held while a run is submitted: two runs share the temporaries.
+    turn: Mutex<()>,
+    site_base: u32,
+}
+
+/// A kernel that copies the first elements of a buffer: for sizes that are not whole words.
+fn copy_kernel(dtype: DType, count: usize) -> Kernel {
+    let map = Map { base: Affine { coefficients: vec![1], offset: 0 }, guards: vec![] };
+    let load = Instr::Load { buffer: 0, map: map.clone(), fill: Value::zero(dtype.scalar()) };
+    let store = Instr::Store { buffer: 1, map, value: 0 };
+    let buffer = |access| Binding { dtype, access };
+    Kernel {
+        name: "copy".into(),
+        rows: vec![count],
+        inner: vec![],
+        buffers: vec![buffer(Access::Read), buffer(Access::Write)],
+        body: Body::Map(Tape { instrs: vec![load, store] }),
+        once: Tape::default(),
+    }
+}
+
+/// Workgroups in two dimensions, at least as many as asked for.
+fn grid(context: &Context, groups: usize) -> Result<[u32; 2]> {
+    let most = context.limits.max_compute_workgroups_per_dimension as usize;
+    let down = groups.div_ceil(most).max(1);
+    if down > most {
+        return Err(limit(context, "workgroups", groups, most * most));
+    }
+    Ok([groups.div_ceil(down) as u32, down as u32])
+}
+
+fn limit(context: &Context, what: &'static str, value: usize, limit: usize) -> Error {
+    Error::Limit {
+        what,
+        value: value as u64,
+        limit: limit as u64,
+        device: context.name.clone(),
+        hint: "split the kernel",
+    }
+}
+
+/// What a program launches: texts per launch, and what is recorded with the step it belongs to.
+#[derive(Default)]
+struct Plans {
+    sources: Vec<String>,
+    work: Vec<(usize, Plan)>,
+    /// Sizes of buffers beyond the program's own.
+    partials: Vec<usize>,
+}
+
+impl Plans {
+    fn new(context: &Context, program: &Program) -> Result<Plans> {
+        let mut plans = Plans::default();
+        for (at, step) in program.steps.iter().enumerate() {
+            match step {
+                Step::Launch(launch) => {
+                    let source = plans.launch(context, program, at, launch)?;
+                    plans.sources.push(source);
+                }
+                Step::Copy { from, to, count, .. } if *count == 0 || from == to => {}
+                Step::Copy { from, to, dtype, count } => {
+                    let bytes = crate::size::byte_length(*count, context.element_size(*dtype))?;
+                    if bytes.is_multiple_of(4) {
+                        plans.work.push((at, Plan::Copy(*from, *to, bytes as u64)));
+                    } else {
+                        plans.kernel(context, at, &copy_kernel(*dtype, *count), vec![*from, *to])?;
+                    }
+                }
+            }
+        }
+        Ok(plans)
+    }
+
+    /// One launch of the program, as one kernel or as partial sums and their total.
+    fn launch(&mut self, context: &Context, program: &Program, at: usize, launch: &Launch) -> Result<String> {
+        let Some(split) = wgsl::split::split(&launch.kernel)? else {
+            return self.kernel(context, at, &launch.kernel, launch.buffers.clone());
+        };
+        let partial = program.buffers.len() + self.partials.len();
+        self.partials.push(split.bytes);
+        let [lhs, rhs] = split.operands.map(|operand| launch.buffers[operand]);
+        let first = self.kernel(context, at, &split.partial, vec![lhs, rhs, partial])?;
+        let buffers = [launch.buffers.as_slice(), &[partial]].concat();
+        let second = self.kernel(context, at, &split.total, buffers)?;
+        Ok(format!("{first}\n{second}"))
+    }
+
+    fn kernel(
+        &mut self,
+        context: &Context,
+        step: usize,
+        kernel: &Kernel,
+        buffers: Vec<BufferId>,
+    ) -> Result<String> {
+        let kernel = wgsl::print(kernel, context.target)?;
+        let storage = kernel.read_only.len() + usize::from(kernel.checks);
+        let most = context.limits.max_storage_buffers_per_shader_stage as usize;
+        if storage > most {
+            return Err(limit(context, "storage buffers", storage, most));
+        }
+        let most = context.limits.max_uniform_buffer_binding_size as usize;
+        if kernel.params.len() * 4 > most {
+            return Err(limit(context, "kernel parameters", kernel.params.len() * 4, most));
+        }
+        let text = kernel.text.clone();
+        if kernel.groups > 0 {
+            self.work.push((step, Plan::Kernel(kernel, buffers)));
+        }
+        Ok(text)
+    }
+}
+
+enum Plan {
+    Kernel(Printed, Vec<BufferId>),
+    Copy(BufferId, BufferId, u64),
+}
+
+impl GpuProgram {
+    pub(crate) fn new(
+        context: &Arc<Context>,
+        pipelines: &Pipelines,
+        mut program: Program,
+    ) -> Result<GpuProgram> {
+        context.check()?;
+        let plans = Plans::new(context, &program)?;
+        let kernels: Vec<Printed> = plans
+            .work
+            .iter()
+            .filter_map(|(_, plan)| match plan {
+                Plan::Kernel(kernel, _) => Some(kernel.clone()),
+                Plan::Copy(..) => None,
+            })
+            .collect();
+        let mut compiled = pipelines.get(context, &kernels)?.into_iter();
+        program
+            .buffers
+            .extend(plans.partials.iter().map(|bytes| BufferSpec { role: Role::Temporary, bytes: *bytes }));
+        let temporaries = program
+            .buffers
+            .iter()
+            .map(|spec| match spec.role {
+                Role::Temporary => context.pool.allocate(spec.bytes).map(Some),
+                Role::External(_) => Ok(None),
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let site_base = context.reports.register(&program.checks);
+        let (mut words, mut work) = (vec![], vec![]);
+        for (step, plan) in plans.work {
+            let piece = match plan {
+                Plan::Copy(from, to, bytes) => Work::Copy { from, to, bytes },
+                Plan::Kernel(kernel, buffers) => Work::Dispatch(Dispatch {
+                    pipeline: compiled.next().ok_or_else(|| Error::Kernel("a pipeline is missing".into()))?,
+                    grid: grid(context, kernel.groups)?,
+                    params: place(context, &mut words, &kernel, site_base),
+                    checks: kernel.checks,
+                    read_only: kernel.read_only,
+                    buffers,
+                }),
+            };
+            work.push((step, piece));
+        }
+        Ok(GpuProgram {
+            context: context.clone(),
+            temporaries,
+            params: parameter_buffer(context, &words)?,
+            work,
+            sources: plans.sources,
+            sets: Mutex::default(),
+            turn: Mutex::default(),
+            site_base,
+            program,
+        })
+    }
+
+    /// The bind groups for these external buffers, built where they are new.
+    pub(crate) fn bind(&self, external: &[Buffer]) -> Result<Arc<BoundSet>> {
+        self.context.check()?;
+        let (buffers, slots) = self.resolve(external)?;
+        let mut sets = lock(&self.sets);
+        if let Some(at) = sets.iter().position(|set| set.slots == slots) {
+            let set = sets.remove(at);
+            sets.push(set.clone());
+            return Ok(set);
+        }
+        let mut groups = Vec::with_capacity(self.work.len());
+        for (at, (_, work)) in self.work.iter().enumerate() {
+            groups.push(match work {
+                Work::Copy { .. } => None,
+                Work::Dispatch(dispatch) => Some(self.group(at, dispatch, &buffers, &slots, &sets)?),
+            });
+        }
+        let set = Arc::new(BoundSet { slots, buffers, groups });
+        if sets.len() == KEPT_SETS {
+            sets.remove(0);
+        }
+        sets.push(set.clone());
+        Ok(set)
+    }
+
+    /// The wgpu buffer and its number, per buffer of the program.
+    fn resolve(&self, external: &[Buffer]) -> Result<(Vec<wgpu::Buffer>, Vec<u64>)> {
+        let mut resolved = (vec![], vec![]);
+        for (spec, temporary) in self.program.buffers.iter().zip(&self.temporaries) {
+            let buffer = match (spec.role, temporary) {
+                (Role::External(number), _) => external
+                    .get(number)
+                    .ok_or_else(|| Error::Buffer(format!("external buffer {number} is missing")))?,
+                (Role::Temporary, Some(buffer)) => buffer,
+                (Role::Temporary, None) => return Err(Error::Buffer("a temporary is missing".into())),
+            };
+            if buffer.bytes() < spec.bytes {
+                return Err(Error::Buffer(format!(
+                    "a buffer of {} bytes is bound where {} are needed",
+                    buffer.bytes(),
+                    spec.bytes
+                )));
+            }
+            let (raw, number) = self.context.slot(buffer)?;
+            resolved.0.push(raw.clone());
+            resolved.1.push(number);
+        }
+        Ok(resolved)
+    }
+
+    /// The bind group of one dispatch, taken from an earlier set where its buffers are the same.
+    fn group(
+        &self,
+        at: usize,
+        dispatch: &Dispatch,
+        buffers: &[wgpu::Buffer],
+        slots: &[u64],
+        sets: &[Arc<BoundSet>],
+    ) -> Result<wgpu::BindGroup> {
+        let same = |set: &&Arc<BoundSet>| dispatch.buffers.iter().all(|b| set.slots[*b] == slots[*b]);
+        if let Some(group) = sets.iter().find(same).and_then(|set| set.groups[at].clone()) {
+            return Ok(group);
+        }
+        for (i, a) in dispatch.buffers.iter().enumerate() {
+            for (j, b) in dispatch.buffers.iter().enumerate().skip(i + 1) {
+                if slots[*a] == slots[*b] && !(dispatch.read_only[i] && dispatch.read_only[j]) {
+                    return Err(Error::Buffer("one buffer is bound twice to a kernel that writes it".into()));
+                }
+            }
+        }
+        let whole = |buffer| wgpu::BindingResource::Buffer(wgpu::Buffer::as_entire_buffer_binding(buffer));
+        let mut resources: Vec<_> = dispatch.buffers.iter().map(|b| whole(&buffers[*b])).collect();
+        resources.push(wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            buffer: &self.params,
+            offset: dispatch.params.start,
+            size: wgpu::BufferSize::new(dispatch.params.end - dispatch.params.start),
+        }));
+        if dispatch.checks {
+            resources.push(whole(self.context.reports.buffer()));
+        }
+        let entries: Vec<_> = resources
+            .into_iter()
+            .zip(0..)
+            .map(|(resource, binding)| wgpu::BindGroupEntry { binding, resource })
+            .collect();
+        let device = &self.context.device;
+        self.context.faults.scoped(device, || {
+            device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: None,
+                layout: &dispatch.pipeline.layout,
+                entries: &entries,
+            })
+        })
+    }
+
+    /// Records pieces of work; consecutive dispatches share a pass.
+    pub(crate) fn record(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        set: &BoundSet,
+        range: Range<usize>,
+        timestamps: Option<wgpu::ComputePassTimestampWrites>,
+    ) {
+        let mut at = range.start;
+        while at < range.end {
+            if let Work::Copy { from, to, bytes } = &self.work[at].1 {
+                let (from, to) = (&set.buffers[*from], &set.buffers[*to]);
+                if from != to {
+                    encoder.copy_buffer_to_buffer(from, 0, to, 0, *bytes);
+                }
+                at += 1;
+                continue;
+            }
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                label: None,
+                timestamp_writes: timestamps.clone(),
+            });
+            while let Some((_, Work::Dispatch(dispatch))) = self.work[..range.end].get(at) {
+                pass.set_pipeline(&dispatch.pipeline.pipeline);
+                pass.set_bind_group(0, &set.groups[at], &[]);
+                pass.dispatch_workgroups(dispatch.grid[0], dispatch.grid[1], 1);
+                at += 1;
+            }
+        }
+    }
+
+    /// After a submission: its checks may have reported.
+    fn note_checks(&self) {
+        if !self.program.checks.is_empty() {
+            self.context.reports.submitted();
+        }
+    }
+
+    /// Number of steps of the program.
+    pub(crate) fn steps(&self) -> usize {
+        self.program.steps.len()
+    }
+}
+
+/// Appends a kernel's parameters; their place in bytes.
+fn place(context: &Context, words: &mut Vec<u32>, kernel: &Printed, site_base: u32) -> Range<u64> {
+    let align = (context.limits.min_uniform_buffer_offset_alignment as usize / 4).max(4);
+    let start = words.len().next_multiple_of(align);
+    words.resize(start, 0);
+    words.extend(&kernel.params);
+    for site in &kernel.sites {
+        words[start + site] = words[start + site].wrapping_add(site_base);
+    }
+    words.resize(words.len().next_multiple_of(4), 0);
+    (start * 4) as u64..(words.len() * 4) as u64
+}
+
+fn parameter_buffer(context: &Context, words: &[u32]) -> Result<wgpu::Buffer> {
+    let buffer = context.faults.scoped(&context.device, || {
+        context.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("parameters"),
+            size: (words.len() * 4).max(16) as u64,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        })
+    })?;
+    if !words.is_empty() {
+        context.queue.write_buffer(&buffer, 0, bytemuck::cast_slice(words));
+    }
+    Ok(buffer)
+}
+
+impl Prepared for GpuProgram {
+    fn run(&self, external: &[Buffer]) -> Result<()> {
+        let set = self.bind(external)?;
+        let _turn = lock(&self.turn);
+        for start in (0..self.work.len()).step_by(PER_SUBMIT) {
+            let end = (start + PER_SUBMIT).min(self.work.len());
+            let mut encoder = self.context.device.create_command_encoder(&Default::default());
+            self.record(&mut encoder, &set, start..end, None);
+            self.context.queue.submit([encoder.finish()]);
+        }
+        self.note_checks();
+        self.context.check()
+    }
+
+    fn profile(&self, external: &[Buffer]) -> Result<Vec<Duration>> {
+        let _turn = lock(&self.turn);
+        let times = profile::profile(self, external);
+        self.note_checks();
+        times
+    }
+
+    fn sources(&self) -> Vec<String> {
+        self.sources.clone()
+    }
+}
+
+impl Drop for GpuProgram {
+    fn drop(&mut self) {
+        self.context.reports.retire(self.site_base, self.program.checks.len());
+    }
+}

@@ -1,0 +1,567 @@
+//! The backward sweep that puts every node into a group.
+
+use std::collections::HashMap;
+
+use super::linear::{Linear, Loops, Var};
+use super::prepare::{Prepared, is_view};
+use super::view::{Place, Spot, through};
+use super::{Fused, Group, GroupId, Kind, Refusal, reaches};
+use crate::error::{Error, Result};
+use crate::graph::{Node, NodeId};
+use crate::op::Op;
+use crate::shape::strides;
+
+mod contract;
+mod cost;
+mod reduce;
+
+/// How a group needs a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    /// The value at a place; it may be computed inside the group.
+    Value,
+    /// The value in memory.
+    Stored,
+    /// Nothing but that it is there first: it is a part of something the group reads.
+    Order,
+}
+
+/// A group asks for a node.
+#[derive(Clone, Debug)]
+struct Request {
+    group: GroupId,
+    place: Place,
+    need: Need,
+}
+
+/// Most values that one kernel stores.
+const MOST_STORES: usize = 8;
+
+struct Sweep {
+    prepared: Prepared,
+    groups: Vec<Group>,
+    requests: Vec<Vec<Request>>,
+    /// The node must be in memory: it is an output, is assigned, or is a part of a concatenation.
+    homed: Vec<bool>,
+    /// The computed nodes that make up a concatenation.
+    parts_of: HashMap<NodeId, Vec<NodeId>>,
+    stored_by: Vec<Option<GroupId>>,
+    readers: Vec<Vec<GroupId>>,
+    leaf_reads: Vec<(usize, GroupId, Place)>,
+    refusals: Vec<Refusal>,
+    cheap: Vec<bool>,
+    sources: Vec<cost::Source>,
+}
+
+/// Divides a prepared graph into groups.
+pub(crate) fn fuse(prepared: Prepared) -> Result<Fused> {
+    let count = prepared.graph.nodes.len();
+    let mut homed = vec![false; count];
+    let mut parts_of: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
+    for id in prepared.graph.outputs.iter().chain(prepared.graph.assigns.iter().map(|a| &a.value)) {
+        homed[id.index()] = true;
+    }
+    for (i, part) in prepared.part.iter().enumerate() {
+        if let Some(part) = part {
+            homed[i] = true;
+            parts_of.entry(part.of).or_default().push(NodeId(i as u32));
+        }
+    }
+    let cheap = cost::cheap(&prepared.graph);
+    let sources = cost::sources(&prepared.graph);
+    let mut sweep = Sweep {
+        groups: vec![],
+        requests: vec![vec![]; count],
+        homed,
+        parts_of,
+        stored_by: vec![None; count],
+        readers: vec![],
+        leaf_reads: vec![],
+        refusals: vec![],
+        cheap,
+        sources,
+        prepared,
+    };
+    for i in (0..count).rev().filter(|i| sweep.prepared.live[*i]).collect::<Vec<_>>() {
+        sweep.visit(NodeId(i as u32))?;
+    }
+    Ok(Fused {
+        prepared: sweep.prepared,
+        groups: sweep.groups,
+        stored_by: sweep.stored_by,
+        readers: sweep.readers,
+        leaf_reads: sweep.leaf_reads,
+        refusals: sweep.refusals,
+    })
+}
+
+impl Sweep {
+    fn node(&self, id: NodeId) -> &Node {
+        self.prepared.graph.node(id)
+    }
+
+    fn visit(&mut self, id: NodeId) -> Result<()> {
+        let mut requests = std::mem::take(&mut self.requests[id.index()]);
+        for request in &mut requests {
+            request.place = request.place.resolved(&self.groups[request.group].loops);
+        }
+        match self.node(id).op {
+            Op::Input(leaf) => {
+                self.leaf_reads.extend(requests.into_iter().map(|r| (leaf, r.group, r.place)));
+                Ok(())
+            }
+            Op::Concat { .. } => {
+                self.concat(id, &requests);
+                Ok(())
+            }
+            ref op if is_view(op) => self.view(id, requests),
+            _ => self.compute(id, requests),
+        }
+    }
+
+    /// A concatenation is memory: whoever reads it comes after all its parts.
+    fn concat(&mut self, id: NodeId, requests: &[Request]) {
+        for part in self.parts_of.get(&id).cloned().unwrap_or_default() {
+            for request in requests {
+                let ordered = Request { group: request.group, place: Place::whole(true), need: Need::Order };
+                self.requests[part.index()].push(ordered);
+            }
+        }
+    }
+
+    /// Hands the requests of a view on to its input, or stores it where it cannot be looked through.
+    fn view(&mut self, id: NodeId, requests: Vec<Request>) -> Result<()> {
+        let input = self.node(id).inputs[0];
+        let stored_input = matches!(self.node(input).op, Op::Input(_) | Op::Concat { .. });
+        let mut stuck = vec![];
+        for request in requests {
+            let may_split = !stored_input && request.need == Need::Value;
+            let graph = &self.prepared.graph;
+            let loops = &mut self.groups[request.group].loops;
+            match through(graph.node(id), graph.node(input), &request.place, loops, may_split) {
+                Some(place) => self.requests[input.index()].push(Request { place, ..request }),
+                None => stuck.push(request),
+            }
+        }
+        if stuck.is_empty() {
+            return Ok(());
+        }
+        self.refuse(id, "its coordinates cannot be followed inside a kernel: it is copied".into());
+        let group = self.open(Kind::Map);
+        let positions = self.fresh_rows(group, id);
+        self.groups[group].members.push((id, positions.clone()));
+        self.store(id, group, &stuck);
+        let graph = &self.prepared.graph;
+        let loops = &mut self.groups[group].loops;
+        let place = through(graph.node(id), graph.node(input), &Place::at(positions), loops, !stored_input)
+            .ok_or_else(|| Error::Internal(format!("view %{} cannot be copied", id.0)))?;
+        self.requests[input.index()].push(Request { group, place, need: Need::Value });
+        Ok(())
+    }
+
+    fn compute(&mut self, id: NodeId, requests: Vec<Request>) -> Result<()> {
+        let homed = self.homed[id.index()];
+        let plain = requests.iter().all(|r| r.need == Need::Value && r.place.positions().is_some());
+        let inline = matches!(self.node(id).op, Op::Constant(_) | Op::Iota { .. });
+        if inline
+            && !homed
+            && requests.iter().all(|r| r.need == Need::Value && !matches!(r.place.spot, Spot::Flat(_)))
+        {
+            return Ok(());
+        }
+        let requests = self.merge_askers(id, requests);
+        let askers = askers(&requests);
+        let mut must_store = homed || !plain || cost::is_stored(&self.node(id).op);
+        if !must_store
+            && self.cheap[id.index()]
+            && (askers.len() > 1 || positions_of(&requests, askers[0]).is_none())
+        {
+            for request in &requests {
+                if let Some(positions) = request.place.positions() {
+                    self.ask_inputs(id, request.group, &positions);
+                }
+            }
+            return Ok(());
+        }
+        must_store |= askers.len() > 1;
+        let mut reason = String::new();
+        for group in &askers {
+            match self.join(id, *group, &requests, must_store) {
+                Ok(()) => return Ok(()),
+                Err(why) if reason.is_empty() => reason = why,
+                Err(_) => {}
+            }
+        }
+        if !askers.is_empty() && !reason.is_empty() {
+            self.refuse(id, reason);
+        }
+        self.own(id, &requests)
+    }
+
+    /// Joins a group of an asker, or says why not. `must_store`: somebody needs the value in memory.
+    fn join(
+        &mut self,
+        id: NodeId,
+        group: GroupId,
+        requests: &[Request],
+        must_store: bool,
+    ) -> Result<(), String> {
+        let Some(positions) = positions_of(requests, group) else {
+            return Err(
+                "it is read from memory, behind padding, or at several coordinates of one kernel".into()
+            );
+        };
+        let node = self.node(id);
+        let flat = flat(&positions, &node.shape);
+        let loops = &self.groups[group].loops;
+        if must_store {
+            if !loops.enumerates(&loops.resolve(&flat), node.len()) {
+                return Err("it is stored, and this kernel computes only some of its elements".into());
+            }
+            let others = askers(requests).into_iter().filter(|g| *g != group);
+            if others.clone().any(|other| reaches(&self.readers, other, group)) {
+                return Err("another kernel needs it before this one can run".into());
+            }
+            if self.groups[group].stores.len() >= MOST_STORES {
+                return Err("the kernel stores enough already".into());
+            }
+        }
+        match &node.op {
+            Op::Reduce { .. } => self.join_reduce(id, group, positions)?,
+            Op::MatMul | Op::Conv { .. } => self.join_contraction(id, group, positions)?,
+            op if cost::is_stored(op) && !matches!(op, Op::Barrier) => return Err(String::new()),
+            _ => {
+                self.take_rows(id, group, &positions);
+                self.agrees(id, group, &positions)?;
+                if must_store {
+                    self.stores_in_order(id, group, &flat)?;
+                }
+                self.groups[group].members.push((id, positions.clone()));
+                self.ask_inputs(id, group, &positions);
+            }
+        }
+        if must_store {
+            self.store(id, group, requests);
+        }
+        Ok(())
+    }
+
+    /// Makes a Map group a Row where a value follows from a reduction over the last of its variables.
+    fn take_rows(&mut self, id: NodeId, group: GroupId, positions: &[Linear]) {
+        let cost::Source::Reduction(extents) = &self.sources[id.index()] else { return };
+        let entry = &self.groups[group];
+        let used = entry.loops.used(positions);
+        let rows = &entry.loops.rows;
+        let fits = entry.kind == Kind::Map
+            && used.len() < rows.len()
+            && rows[..used.len()] == used[..]
+            && reduce::lines_up(&entry.loops.extents(&rows[used.len()..]), extents)
+            && reduce::is_worth_a_row(entry.loops.points(&used), entry.loops.points(&rows[used.len()..]));
+        if fits {
+            let entry = &mut self.groups[group];
+            entry.kind = Kind::Row;
+            entry.loops.inner = entry.loops.rows.split_off(used.len());
+        }
+    }
+
+    /// Whether a kernel that reduces may store a full value as well: only in the order of its loops, and not where the
+    /// value could be written by the product that it follows from.
+    fn stores_in_order(&self, id: NodeId, group: GroupId, flat: &Linear) -> Result<(), String> {
+        let entry = &self.groups[group];
+        let flat = entry.loops.resolve(flat);
+        if entry.kind != Kind::Row || !entry.loops.inner.iter().any(|v| flat.uses(*v)) {
+            return Ok(());
+        }
+        if self.sources[id.index()] == cost::Source::Product {
+            return Err("it is stored by the product that it follows from".into());
+        }
+        let mut terms = flat.terms.clone();
+        terms.sort_by_key(|t| std::cmp::Reverse(t.1));
+        if !terms.into_iter().map(|t| t.0).eq(entry.loops.live()) {
+            return Err("it is stored, and this kernel runs through it across the rows".into());
+        }
+        Ok(())
+    }
+
+    /// Whether a value at these positions is computed about once per element in the group's loops.
+    fn agrees(&self, id: NodeId, group: GroupId, positions: &[Linear]) -> Result<(), String> {
+        let group = &self.groups[group];
+        let used = group.loops.used(positions);
+        let (rows, all) = (group.loops.rows.len(), group.loops.rows.len() + group.loops.inner.len());
+        let uses_rows = group.loops.rows.iter().all(|v| used.contains(v));
+        let full = match group.kind {
+            Kind::Map => used.len() == rows,
+            Kind::Contract(_) => uses_rows && used.len() == rows,
+            Kind::Row => uses_rows && (used.len() == rows || used.len() == all),
+            Kind::Whole(_) => return Err("whole-array operations take no others along".into()),
+        };
+        if !full {
+            return Err(
+                "it has fewer coordinates than the kernel's loops: it would be computed again and again"
+                    .into(),
+            );
+        }
+        if group.loops.points(&used) as f64 > 1.25 * self.node(id).len() as f64 {
+            return Err("windows overlap: it would be computed again for each".into());
+        }
+        Ok(())
+    }
+
+    /// Opens a group for a node, stored.
+    fn own(&mut self, id: NodeId, requests: &[Request]) -> Result<()> {
+        match self.node(id).op.clone() {
+            Op::Reduce { .. } => {
+                let group = self.open(Kind::Map);
+                let positions = self.fresh_rows(group, id);
+                self.join_reduce(id, group, positions).map_err(Error::Internal)?;
+                self.store(id, group, requests);
+            }
+            Op::MatMul | Op::Conv { .. } => {
+                let group = self.open(Kind::Map);
+                self.own_contraction(id, group);
+                self.store(id, group, requests);
+            }
+            Op::Scatter { .. } | Op::ArgSort { .. } | Op::Scan { .. } => {
+                let group = self.open(Kind::Whole(id));
+                self.store(id, group, requests);
+                for input in self.node(id).inputs.clone() {
+                    let request = Request { group, place: Place::whole(false), need: Need::Stored };
+                    self.requests[input.index()].push(request);
+                }
+            }
+            _ => {
+                let group = self.open(Kind::Map);
+                let positions = self.fresh_rows(group, id);
+                self.groups[group].members.push((id, positions.clone()));
+                self.store(id, group, requests);
+                self.ask_inputs(id, group, &positions);
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, kind: Kind) -> GroupId {
+        self.groups.push(Group::new(kind));
+        self.readers.push(vec![]);
+        self.groups.len() - 1
+    }
+
+    fn fresh_rows(&mut self, group: GroupId, id: NodeId) -> Vec<Linear> {
+        let shape = self.node(id).shape.clone();
+        shape.iter().map(|extent| self.groups[group].loops.row(*extent)).collect()
+    }
+
+    /// Records that a group stores a node, and who reads it.
+    fn store(&mut self, id: NodeId, group: GroupId, requests: &[Request]) {
+        self.groups[group].stores.push(id);
+        self.stored_by[id.index()] = Some(group);
+        for asker in askers(requests) {
+            if asker != group && !self.readers[group].contains(&asker) {
+                self.readers[group].push(asker);
+            }
+        }
+    }
+
+    /// Asks for the inputs of an elementwise node computed at some positions of a group.
+    fn ask_inputs(&mut self, id: NodeId, group: GroupId, positions: &[Linear]) {
+        let node = self.node(id);
+        let inputs = node.inputs.clone();
+        let asked: Vec<(NodeId, Place, Need)> = match &node.op {
+            Op::Gather => {
+                let index_rank = self.node(inputs[1]).shape.len();
+                let index = Place::at(positions[..index_rank].iter().cloned());
+                vec![(inputs[0], Place::whole(true), Need::Stored), (inputs[1], index, Need::Value)]
+            }
+            Op::Random => {
+                let word = |n: i64| (inputs[0], Place::at([Linear::constant(n)]), Need::Stored);
+                vec![word(0), word(1)]
+            }
+            _ => inputs.iter().map(|n| (*n, Place::at(positions.iter().cloned()), Need::Value)).collect(),
+        };
+        for (input, place, need) in asked {
+            self.requests[input.index()].push(Request { group, place, need });
+        }
+    }
+
+    fn refuse(&mut self, id: NodeId, reason: String) {
+        let op = self.node(id).op.name();
+        self.refusals.push(Refusal { node: id.0, op, reason });
+    }
+
+    /// Makes one group of two that ask for all of a node at the same coordinates of equal loops.
+    fn merge_askers(&mut self, id: NodeId, mut requests: Vec<Request>) -> Vec<Request> {
+        'again: loop {
+            let groups = askers(&requests);
+            for (n, a) in groups.iter().enumerate() {
+                for b in &groups[n + 1..] {
+                    let (Some(at_a), Some(at_b)) = (positions_of(&requests, *a), positions_of(&requests, *b))
+                    else {
+                        continue;
+                    };
+                    let Some(names) = self.same_loops(id, (*a, &at_a), (*b, &at_b)) else { continue };
+                    self.merge(*b, *a, &names);
+                    requests.retain(|r| r.group != *b || r.place.positions().is_none());
+                    for request in requests.iter_mut().filter(|r| r.group == *b) {
+                        request.group = *a;
+                        request.place = renamed(&request.place, &names);
+                    }
+                    continue 'again;
+                }
+            }
+            return requests;
+        }
+    }
+
+    /// The variables of `b` as those of `a`, where the two groups may become one.
+    fn same_loops(
+        &self,
+        id: NodeId,
+        (a, at_a): (GroupId, &[Linear]),
+        (b, at_b): (GroupId, &[Linear]),
+    ) -> Option<HashMap<Var, Var>> {
+        let (first, second) = (&self.groups[a], &self.groups[b]);
+        let elementwise = |k: Kind| matches!(k, Kind::Map | Kind::Row);
+        if !elementwise(first.kind) || !elementwise(second.kind) || first.kind != second.kind {
+            return None;
+        }
+        if first.stores.len() + second.stores.len() > MOST_STORES || self.node(id).is_empty() {
+            return None;
+        }
+        let mut names = HashMap::new();
+        for (x, y) in at_a.iter().zip(at_b) {
+            if x.terms.len() != y.terms.len() || x.offset != y.offset {
+                return None;
+            }
+            let by_size = |l: &Linear| {
+                let mut terms = l.terms.clone();
+                terms.sort_by_key(|t| t.1);
+                terms
+            };
+            for ((u, cu), (v, cv)) in by_size(x).into_iter().zip(by_size(y)) {
+                let alike = cu == cv && first.loops.extent(u) == second.loops.extent(v);
+                if !alike || names.insert(v, u).is_some_and(|known| known != u) {
+                    return None;
+                }
+            }
+        }
+        // Rows that agree may share their inner loop whatever runs in it.
+        let (mine, theirs) = (&first.loops.inner, &second.loops.inner);
+        if !theirs.iter().any(|v| names.contains_key(v))
+            && first.loops.extents(mine) == second.loops.extents(theirs)
+        {
+            names.extend(theirs.iter().copied().zip(mine.iter().copied()));
+        }
+        let maps = |from: &[Var], to: &[Var]| {
+            let named: Vec<Var> = from.iter().filter_map(|v| names.get(v).copied()).collect();
+            named.len() == to.len() && from.len() == to.len() && named.iter().all(|v| to.contains(v))
+        };
+        let same =
+            maps(&second.loops.rows, &first.loops.rows) && maps(&second.loops.inner, &first.loops.inner);
+        let apart = !reaches(&self.readers, a, b) && !reaches(&self.readers, b, a);
+        (same && apart).then_some(names)
+    }
+
+    /// Moves everything of group `from` into group `to`.
+    fn merge(&mut self, from: GroupId, to: GroupId, names: &HashMap<Var, Var>) {
+        let gone = std::mem::replace(&mut self.groups[from], Group::new(Kind::Map));
+        self.groups[from].alive = false;
+        for (id, positions) in gone.members {
+            let positions = positions.iter().map(|l| rename(&gone.loops.resolve(l), names)).collect();
+            self.groups[to].members.push((id, positions));
+        }
+        for (id, place) in gone.reduced {
+            self.groups[to].reduced.push((id, renamed(&place.resolved(&gone.loops), names)));
+        }
+        for id in gone.stores {
+            self.stored_by[id.index()] = Some(to);
+            self.groups[to].stores.push(id);
+        }
+        for list in &mut self.requests {
+            for request in list.iter_mut().filter(|r| r.group == from) {
+                request.group = to;
+                request.place = renamed(&request.place.resolved(&gone.loops), names);
+            }
+        }
+        for (_, group, place) in self.leaf_reads.iter_mut().filter(|r| r.1 == from) {
+            *group = to;
+            *place = renamed(&place.resolved(&gone.loops), names);
+        }
+        let readers = std::mem::take(&mut self.readers[from]);
+        self.readers[to].extend(readers);
+        for list in &mut self.readers {
+            for reader in list.iter_mut().filter(|r| **r == from) {
+                *reader = to;
+            }
+            list.sort_unstable();
+            list.dedup();
+        }
+    }
+}
+
+/// The number of an element in row-major order.
+fn flat(positions: &[Linear], shape: &[usize]) -> Linear {
+    let mut flat = Linear::default();
+    for (position, stride) in positions.iter().zip(strides(shape)) {
+        flat = flat.plus(position, stride as i64);
+    }
+    flat
+}
+
+fn rename(linear: &Linear, names: &HashMap<Var, Var>) -> Linear {
+    let mut renamed = Linear::constant(linear.offset);
+    for (var, coefficient) in &linear.terms {
+        renamed = renamed.plus(&Linear::var(names.get(var).copied().unwrap_or(*var)), *coefficient);
+    }
+    renamed
+}
+
+fn renamed(place: &Place, names: &HashMap<Var, Var>) -> Place {
+    let mut place = place.clone();
+    match &mut place.spot {
+        Spot::At(coordinates) => {
+            for coordinate in coordinates {
+                coordinate.position = rename(&coordinate.position, names);
+            }
+        }
+        Spot::Flat(flat) => *flat = rename(flat, names),
+        Spot::Whole { .. } => {}
+    }
+    for fence in &mut place.fences {
+        fence.position = rename(&fence.position, names);
+    }
+    place
+}
+
+/// The groups that ask, each once, in order.
+fn askers(requests: &[Request]) -> Vec<GroupId> {
+    let mut groups: Vec<GroupId> = vec![];
+    for request in requests {
+        if !groups.contains(&request.group) {
+            groups.push(request.group);
+        }
+    }
+    groups
+}
+
+/// The positions at which a group asks for the value, where they are plain and all the same.
+fn positions_of(requests: &[Request], group: GroupId) -> Option<Vec<Linear>> {
+    let mut found: Option<Vec<Linear>> = None;
+    for request in requests.iter().filter(|r| r.group == group) {
+        if request.need != Need::Value {
+            return None;
+        }
+        let positions = request.place.positions()?;
+        match &found {
+            Some(other) if *other != positions => return None,
+            _ => found = Some(positions),
+        }
+    }
+    found
+}
+
+/// The loops of a group, for the parts of the sweep in other files.
+impl Sweep {
+    fn loops(&mut self, group: GroupId) -> &mut Loops {
+        &mut self.groups[group].loops
+    }
+}
