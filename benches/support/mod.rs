@@ -89,7 +89,6 @@ pub(crate) fn rounded(value: f64) -> f64 {
 }
 
 /// One line of JSON.
-#[allow(clippy::print_stdout)]
 pub(crate) fn emit(device: &Device, workload: &str, ms: f64, first_ms: f64, extra: Map<String, Value>) {
     let mut line = Map::new();
     line.insert("peer".into(), json!(concat!("kiln ", env!("CARGO_PKG_VERSION"))));

@@ -38,7 +38,7 @@ pub struct Launch {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// Runs a kernel.
-    Launch(Launch),
+    Launch(Box<Launch>),
     /// Copies `count` elements of `dtype` from the start of one buffer to the start of another.
     Copy {
         /// Source.
@@ -86,7 +86,7 @@ impl Program {
     /// The kernels, in order of launch.
     pub fn launches(&self) -> impl Iterator<Item = &Launch> {
         self.steps.iter().filter_map(|step| match step {
-            Step::Launch(launch) => Some(launch),
+            Step::Launch(launch) => Some(&**launch),
             Step::Copy { .. } => None,
         })
     }

@@ -41,7 +41,10 @@ fn program(kernel: &Kernel, counts: &[usize], checks: Vec<CheckSite>) -> Program
     };
     Program {
         buffers: counts.iter().zip(&kernel.buffers).enumerate().map(spec).collect(),
-        steps: vec![Step::Launch(Launch { kernel: kernel.clone(), buffers: (0..counts.len()).collect() })],
+        steps: vec![Step::Launch(Box::new(Launch {
+            kernel: kernel.clone(),
+            buffers: (0..counts.len()).collect(),
+        }))],
         checks,
     }
 }

@@ -74,7 +74,7 @@ fn program(
         steps: kernels
             .iter()
             .map(|(kernel, buffers)| {
-                Step::Launch(Launch { kernel: (*kernel).clone(), buffers: buffers.to_vec() })
+                Step::Launch(Box::new(Launch { kernel: (*kernel).clone(), buffers: buffers.to_vec() }))
             })
             .collect(),
         checks,

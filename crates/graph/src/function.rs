@@ -15,16 +15,20 @@ use crate::tensor::{Kind, Stored, Tensor, here};
 use crate::trace;
 use crate::variable::{layout_epoch, writing};
 
+type OwnBody = dyn Fn(&[Tensor]) -> Result<Vec<Tensor>> + Send + Sync;
+
 type Body<'a> = dyn Fn(&[Tensor]) -> Result<Vec<Tensor>> + 'a;
 
 /// Shapes and dtypes of the arguments.
-type Signature = Vec<(Shape, DType)>;
+type Signature = Vec<Form>;
+
+type Form = (Shape, DType);
 
 /// A compiled trace.
 struct Concrete {
     compiled: Compiled,
     bound: Vec<Bound>,
-    outputs: Vec<(Shape, DType)>,
+    outputs: Vec<Form>,
     /// Variables have not been packed since the trace where this is still the layout's epoch.
     epoch: u64,
     device: Device,
@@ -54,7 +58,7 @@ struct Concrete {
 /// ```
 pub struct Function {
     cache: FunctionCache,
-    body: Box<dyn Fn(&[Tensor]) -> Result<Vec<Tensor>> + Send + Sync>,
+    body: Box<OwnBody>,
 }
 
 impl Function {
@@ -176,7 +180,7 @@ impl FunctionCache {
         let _writing = writing();
         before_write(concrete.compiled.graph(), &concrete.bound)?;
         let outputs = concrete.compiled.run(&leaves)?;
-        let tensor = |((shape, dtype), buffer): (&(Shape, DType), Buffer)| {
+        let tensor = |((shape, dtype), buffer): (&Form, Buffer)| {
             let stored = Stored { device: concrete.device.clone(), buffer };
             Tensor::from_stored(shape.clone(), *dtype, stored, at)
         };
@@ -293,7 +297,7 @@ fn difference(known: &Signature, new: &Signature) -> Vec<String> {
     if known.len() != new.len() {
         return vec![format!("{} arguments instead of {}", new.len(), known.len())];
     }
-    let differs = |(i, (a, b)): (usize, (&(Shape, DType), &(Shape, DType)))| {
+    let differs = |(i, (a, b)): (usize, (&Form, &Form))| {
         (a != b).then(|| format!("argument {i} was {} {:?}, is {} {:?}", a.1, a.0, b.1, b.0))
     };
     known.iter().zip(new).enumerate().filter_map(differs).collect()

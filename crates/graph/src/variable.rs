@@ -255,10 +255,9 @@ impl Variable {
         let (slab, offset) = self.place();
         let leaf = slab.leaf();
         let mut latest = lock(&self.inner.latest);
-        if let Some(node) = latest.node.upgrade().filter(|_| latest.trace == trace) {
-            if matches!(&node.kind, Kind::Variable(r) if Arc::ptr_eq(&r.leaf, &leaf) && r.offset == offset) {
-                return Tensor { node };
-            }
+        let same = |kind: &Kind| matches!(kind, Kind::Variable(r) if Arc::ptr_eq(&r.leaf, &leaf) && r.offset == offset);
+        if let Some(node) = latest.node.upgrade().filter(|node| latest.trace == trace && same(&node.kind)) {
+            return Tensor { node };
         }
         let reading = Reading { leaf, offset, trace };
         let tensor =

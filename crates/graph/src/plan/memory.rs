@@ -78,7 +78,7 @@ pub(super) fn assemble(
         .map(|l| {
             let bound = l.keys.iter().map(|k| buffer_of[k]).collect();
             let (kernel, buffers) = one_binding_each(l.kernel, bound);
-            Step::Launch(Launch { kernel, buffers })
+            Step::Launch(Box::new(Launch { kernel, buffers }))
         })
         .collect();
     Ok(Plan { program: Program { buffers, steps, checks }, externals, report })
