@@ -25,8 +25,8 @@ impl Results {
 }
 
 /// Builds everything that is compared over given leaves.
-fn results(recipe: &Recipe, leaves: &[Tensor], apart: bool) -> Result<Results> {
-    let values = recipe.build(leaves, apart);
+fn results(recipe: &Recipe, leaves: &[Tensor], stored: bool) -> Result<Results> {
+    let values = recipe.build(leaves, stored);
     let mut loss: Option<Tensor> = None;
     for id in recipe.outputs.iter().filter(|i| smooth(recipe, **i)) {
         let y = values[*id].cast(DType::F32);
@@ -105,13 +105,29 @@ fn check_here(recipe: &Recipe) -> std::result::Result<(), String> {
         compare("fused", &limits[i].0, limits[i].1, &got, &expected[i])?;
     }
     let leaves: Vec<Tensor> = recipe.leaves.iter().map(|l| l.tensor()).collect();
-    let apart = results(recipe, &leaves, true).map_err(said("built apart"))?.all();
-    Tensor::eval_all(&apart).map_err(said("apart"))?;
-    for (i, tensor) in apart.iter().enumerate() {
-        let got = computed(tensor).map_err(said("apart"))?;
-        compare("apart", &limits[i].0, limits[i].1, &got, &expected[i])?;
+    let stored = results(recipe, &leaves, true).map_err(said("built with barriers"))?.all();
+    Tensor::eval_all(&stored).map_err(said("stored"))?;
+    for (i, tensor) in stored.iter().enumerate() {
+        let got = computed(tensor).map_err(said("stored"))?;
+        compare("stored", &limits[i].0, limits[i].1, &got, &expected[i])?;
     }
+    alone(recipe, &expected, &limits)?;
     as_function(recipe, &fused, &expected, &limits)
+}
+
+/// Computes every value by a program of its own.
+fn alone(recipe: &Recipe, expected: &[Vec<f64>], limits: &[(String, f64)]) -> std::result::Result<(), String> {
+    let said = |e: kiln_graph::Error| format!("alone: {e}");
+    let leaves: Vec<Tensor> = recipe.leaves.iter().map(|l| l.tensor()).collect();
+    let values = recipe.build(&leaves, false);
+    for value in &values {
+        value.eval().map_err(said)?;
+    }
+    for (i, id) in recipe.outputs.iter().enumerate() {
+        let got = computed(&values[*id]).map_err(said)?;
+        compare("alone", &limits[i].0, limits[i].1, &got, &expected[i])?;
+    }
+    Ok(())
 }
 
 /// The leaves of a function's trace: constants, arguments and variables read.

@@ -84,8 +84,8 @@ pub(crate) struct Recipe {
 }
 
 impl Recipe {
-    /// The values over given leaves; with `apart`, nothing fuses.
-    pub(crate) fn build(&self, leaves: &[Tensor], apart: bool) -> Vec<Tensor> {
+    /// The values over given leaves; with `stored`, every one of them goes to memory.
+    pub(crate) fn build(&self, leaves: &[Tensor], stored: bool) -> Vec<Tensor> {
         let mut values: Vec<Tensor> = vec![];
         for step in &self.steps {
             let value = match step {
@@ -93,7 +93,7 @@ impl Recipe {
                 Step::Apply { inputs, apply, .. } => {
                     let inputs: Vec<Tensor> = inputs.iter().map(|i| values[*i].clone()).collect();
                     let value = apply(&inputs);
-                    if apart { value.barrier() } else { value }
+                    if stored { value.barrier() } else { value }
                 }
             };
             values.push(value);
