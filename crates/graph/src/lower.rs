@@ -234,7 +234,8 @@ impl Lowering<'_, '_> {
                 let [lhs, rhs]: [Operand; 2] = operands
                     .try_into()
                     .map_err(|_| Error::Internal("a contraction has two operands".into()))?;
-                let (batch, m) = group.batch_and_m;
+                let count = |sum: &Linear| group.loops.resolve(sum).terms.len();
+                let (batch, m) = (count(&group.batch_and_m.0), count(&group.batch_and_m.1));
                 Ok(Body::Contract { batch, m, lhs, rhs, epilogue })
             }
             Kind::Whole(id) => self.whole(id),
@@ -277,11 +278,15 @@ impl Lowering<'_, '_> {
         }
     }
 
+    /// Everything is loaded before the first store: a store may be to what is loaded.
     fn stores(&mut self, group: &Group) -> Result<()> {
+        let mut values = vec![];
         for id in &group.stores {
             let positions = group.position(*id).ok_or_else(|| self.bug(*id, "is stored but not a member"))?;
             let place = Place::at(positions);
-            let value = self.value(*id, &place)?;
+            values.push((id, self.value(*id, &place)?, place));
+        }
+        for (id, value, place) in values {
             let storage = self.storage(*id)?.clone();
             let map = self.map(&storage, &place)?;
             let buffer = self.bind(storage.key, self.node(*id).dtype);

@@ -46,8 +46,9 @@ pub(crate) struct Group {
     pub(crate) reduced: Vec<(NodeId, Place)>,
     /// The operands of a contraction, in kernel order.
     pub(crate) operands: Vec<(NodeId, Place)>,
-    /// For [`Kind::Contract`]: how many of the rows are batch axes and axes of the left operand.
-    pub(crate) batch_and_m: (usize, usize),
+    /// For [`Kind::Contract`]: the sum of the batch variables among the rows, and that of the left operand's. They come
+    /// first, in this order, also when variables are split.
+    pub(crate) batch_and_m: (Linear, Linear),
     /// False once it has been merged into another group.
     pub(crate) alive: bool,
 }
@@ -61,7 +62,7 @@ impl Group {
             stores: vec![],
             reduced: vec![],
             operands: vec![],
-            batch_and_m: (0, 0),
+            batch_and_m: (Linear::default(), Linear::default()),
             alive: true,
         }
     }

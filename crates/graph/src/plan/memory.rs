@@ -14,6 +14,8 @@ use crate::lower::{Key, Lowered};
 /// A temporary buffer of the program.
 struct Slot {
     bytes: usize,
+    /// The step that writes its present value first.
+    since: usize,
     /// The step after which it is free.
     until: usize,
 }
@@ -114,7 +116,8 @@ fn share_slots(
         let dying = kernel.keys.iter().filter(|k| is_inside(k) && lives[*k].1 == from && bytes[*k] == wanted);
         let in_place = dying.filter(|k| takes_over(kernel, **k, key)).find_map(|k| {
             let slot = slot_of.get(k)?;
-            (slots[*slot].until == from).then_some(*slot)
+            // Not where another value of this kernel has taken it over.
+            (slots[*slot].until == from && slots[*slot].since < from).then_some(*slot)
         });
         let free = |(_, slot): &(usize, &Slot)| slot.until < from;
         let slot = in_place.or_else(|| {
@@ -124,11 +127,11 @@ fn share_slots(
             fitting.min_by_key(|(_, s)| s.bytes).map(|(i, _)| i).or_else(largest)
         });
         let slot = slot.unwrap_or_else(|| {
-            slots.push(Slot { bytes: 0, until: 0 });
+            slots.push(Slot { bytes: 0, since: 0, until: 0 });
             slots.len() - 1
         });
         slots[slot].bytes = slots[slot].bytes.max(wanted);
-        slots[slot].until = to;
+        (slots[slot].since, slots[slot].until) = (from, to);
         slot_of.insert(key, slot);
     }
     (slots, slot_of)

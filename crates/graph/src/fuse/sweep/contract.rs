@@ -87,8 +87,9 @@ impl Sweep {
         let inputs = self.node(id).inputs.clone();
         let entry = &mut self.groups[group];
         entry.kind = Kind::Contract(id);
+        let sum = |vars: &[Var]| vars.iter().fold(Linear::default(), |sum, v| sum.plus(&Linear::var(*v), 1));
+        entry.batch_and_m = (sum(&rows[..batch]), sum(&rows[batch..batch + m]));
         entry.loops.rows = rows;
-        entry.batch_and_m = (batch, m);
         entry.members.push((id, positions));
         for (input, place) in inputs.into_iter().zip(operands) {
             self.groups[group].operands.push((input, place.clone()));
