@@ -42,7 +42,9 @@ impl Layer for Gated {
     }
 
     fn build(&mut self, input: &[Option<usize>], seeds: &mut Seeds) -> Result<()> {
-        let width = (1..input.len()).map(|axis| known_axis("Gated", input, axis as i64)).product::<Result<usize>>()?;
+        let width = (1..input.len())
+            .map(|axis| known_axis("Gated", input, axis as i64))
+            .product::<Result<usize>>()?;
         self.value = Some(weight("value", width, self.units, seeds)?);
         self.gate = Some(weight("gate", width, self.units, seeds)?);
         Ok(())

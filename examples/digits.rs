@@ -80,7 +80,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     model.save_weights(&path)?;
     let mut fresh = network(options.seed + 1);
     fresh.load_weights(&path)?;
-    println!("saved {} parameters to {} and loaded them into a fresh model", fresh.count_params(), path.display());
+    println!(
+        "saved {} parameters to {} and loaded them into a fresh model",
+        fresh.count_params(),
+        path.display()
+    );
 
     // Predictions of the fresh model, counted by hand: what anyone would do with them.
     let best = fresh.predict(&x_test)?.argmax(-1).to_vec::<i32>()?;

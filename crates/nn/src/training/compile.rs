@@ -112,7 +112,11 @@ pub(crate) fn prepare(what: &str, model: &mut dyn Model, x: &Tensor, y: &Tensor)
     // Only the shape of the predictions is asked for: nothing is computed.
     let y_pred = model.call(&x.zeros_like(), &Context::inference());
     let (labels, predictions) = (y.check()?.shape().to_vec(), y_pred.check()?.shape().to_vec());
+    let constraints = model.constraints();
     let compiled = model.trainer_mut().compiled_mut(what)?;
+    for (variable, constraint) in constraints {
+        compiled.optimizer.constrain(&variable, move |weight: &Tensor| constraint.apply(weight));
+    }
     with_device(&device, || compiled.make_ready(trainable, &labels, &predictions))
 }
 
