@@ -84,6 +84,11 @@ fn compiled(compile: Compile) -> Affine {
     model
 }
 
+/// The steps compiled, without those compiled again because another test, of this process, packed its variables.
+fn steps(model: &Affine) -> Vec<String> {
+    model.trace_report().into_iter().filter(|line| !line.contains("packed")).collect()
+}
+
 fn quiet<'a>() -> Fit<'a> {
     Fit::new().verbose(0)
 }
@@ -104,7 +109,7 @@ fn fit_learns_a_line_and_reports_every_epoch() {
         let (found, wanted) = (predicted.to_vec::<f32>().unwrap(), y.to_vec::<f32>().unwrap());
         assert!(found.iter().zip(&wanted).all(|(a, b)| (a - b).abs() < 0.1));
         // Batches of 4 and of 3, for training; of 11, for evaluation; of 4 and of 3, for prediction.
-        assert_eq!(model.trace_report().len(), 5, "{:#?}", model.trace_report());
+        assert_eq!(steps(&model).len(), 5, "{:#?}", model.trace_report());
     });
 }
 
@@ -180,10 +185,10 @@ fn early_stopping_stops_and_restores_the_best_weights() {
         });
         let settings = quiet().epochs(20).batch_size(11).callback(&mut early).callback(spoil);
         let history = model.fit(&x, &y, settings).unwrap();
-        // The loss of epoch 3 is that of the weights before its step, the first at the rate that diverges.
-        assert_eq!(history.epoch.len(), 6, "{history:?}");
-        assert_eq!(early.best_epoch(), 3);
-        assert_eq!((early.stopped_epoch(), model.weight()), (Some(5), weights.swap_remove(3)));
+        // One long step still helps; then it diverges.
+        assert_eq!(history.epoch.len(), 7, "{history:?}");
+        assert_eq!(early.best_epoch(), 4);
+        assert_eq!((early.stopped_epoch(), model.weight()), (Some(6), weights.swap_remove(4)));
     });
 }
 
@@ -198,7 +203,7 @@ fn learning_rates_change_without_compiling_again() {
         let plateau = ReduceLROnPlateau::new("loss").patience(1).min_delta(1e9).factor(0.5);
         let history = model.fit(&x, &y, quiet().epochs(3).batch_size(11).callback(plateau)).unwrap();
         assert_eq!(history.get("learning_rate"), [0.0625, 0.0625, 0.03125]);
-        assert_eq!(model.trace_report().len(), 1, "{:#?}", model.trace_report());
+        assert_eq!(steps(&model).len(), 1, "{:#?}", model.trace_report());
 
         let falling = Sgd::new().learning_rate(ExponentialDecay::new(0.5, 1, 0.5));
         let mut model = compiled(Compile::new(falling, "mse"));
@@ -300,7 +305,7 @@ fn mistakes_say_what_to_do() {
         );
         assert!(said(model.fit(&Tensor::zeros(&[0, 1]), &y, quiet())).contains("at least one sample"));
         assert!(said(model.fit(&x, &y, quiet().batch_size(0))).contains("batch size"));
-        assert!(said(model.fit(&x, &y, quiet().validation_split(0.01))).contains("not enough"));
+        assert!(said(model.fit(&x, &y, quiet().validation_split(0.99))).contains("not enough"));
         assert!(said(model.fit(&x, &Tensor::zeros(&[11, 3]), quiet())).contains("3 units instead of 1"));
         let unknown = EarlyStopping::new("val_loss");
         assert!(said(model.fit(&x, &y, quiet().callback(unknown))).contains("validation_split"));

@@ -4,9 +4,8 @@ use std::path::Path;
 
 use kiln_graph::{Tensor, Variable};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::history::Logs;
-use crate::layer::Layer;
 use crate::metrics::Direction;
 use crate::training::Model;
 
@@ -56,7 +55,7 @@ impl<'a> Handle<'a> {
 
     /// The present values of all variables. They stay on the device.
     pub fn weights(&self) -> Vec<Tensor> {
-        self.model.variables().iter().map(Variable::read).collect()
+        self.model.get_weights()
     }
 
     /// Sets all variables, to what [`Handle::weights`] gave.
@@ -64,33 +63,19 @@ impl<'a> Handle<'a> {
     /// # Errors
     /// Where number or shapes differ.
     pub fn set_weights(&mut self, weights: &[Tensor]) -> Result<()> {
-        let variables = self.model.variables();
-        if variables.len() != weights.len() {
-            let message = format!("expected {} tensors, received {}", variables.len(), weights.len());
-            return Err(Error::invalid("set_weights", message));
-        }
-        for (variable, weight) in variables.iter().zip(weights) {
-            variable.assign(weight)?;
-        }
-        Ok(())
+        self.model.set_weights(weights)
     }
 
-    /// Saves the weights to a file.
+    /// Saves the weights to a safetensors file.
     ///
     /// # Errors
     /// Those of the file.
     pub fn save_weights(&self, path: &Path) -> Result<()> {
-        save(self.model, path)
+        crate::weights::save_weights(self.model, path)
     }
 
     /// Whether more or less of a value of the logs is better, where its metric says so.
     pub fn direction(&self, name: &str) -> Option<Direction> {
         self.model.trainer().compiled("logs").ok()?.direction(name)
     }
-}
-
-/// Where weight files are written; joined with `crate::weights::save` when that is there.
-fn save(layer: &dyn Layer, path: &Path) -> Result<()> {
-    let message = format!("weights of {} cannot be written yet", layer.class_name());
-    Err(Error::File { path: path.to_path_buf(), message })
 }

@@ -229,7 +229,8 @@ impl<R: Rule> Optimizer<R> {
     /// Where it is not built, was built for other variables, or gradients do not fit.
     #[track_caller]
     pub fn apply(&self, gradients: &[Tensor], variables: &[Variable]) -> kiln_graph::Result<()> {
-        let error = |message: String| Err(self.misuse(message, Location::caller()));
+        let at = Location::caller();
+        let error = |message: String| Err(self.misuse(message, at));
         let Some(built) = &self.built else {
             return error("call build(&variables) before the first step".into());
         };

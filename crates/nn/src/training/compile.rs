@@ -115,7 +115,7 @@ pub(crate) fn prepare(what: &str, model: &mut dyn Model, x: &Tensor, y: &Tensor)
     let constraints = model.constraints();
     let compiled = model.trainer_mut().compiled_mut(what)?;
     for (variable, constraint) in constraints {
-        compiled.optimizer.constrain(&variable, move |weight| constraint.apply(weight));
+        compiled.optimizer.constrain(&variable, move |weight: &Tensor| constraint.apply(weight));
     }
     with_device(&device, || compiled.make_ready(trainable, &labels, &predictions))
 }
