@@ -2,7 +2,9 @@
 //!
 //!     cargo run --release --example custom_loop -- [epochs]
 //!
-//! Ends with a line like `test accuracy 0.93` after 20 epochs.
+//! Ends with a line like `test accuracy 0.9139` after 20 epochs, which take less than a second.
+
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use std::error::Error;
 use std::sync::Arc;

@@ -2,17 +2,21 @@
 //!
 //!     cargo run --release --example digits -- [--device cpu|gpu|software] [--epochs N] [--batch-size N] [--seed N]
 //!
-//! Downloads nothing: the 1797 images of 8×8 pixels come with the crate. Takes some seconds on two CPU cores and ends with
-//! a line like `test accuracy 0.9806` (0.97 or more on the last 360 images, which it was not trained on).
+//! Downloads nothing: the 1797 images of 8×8 pixels come with the crate. Trains for 5 to 10 seconds on two CPU cores and ends
+//! with a line like `test accuracy 0.9778`, on the last 360 images, which it was not trained on (0.978 to 0.989 by seed).
+
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use std::error::Error;
 
 use kiln_graph::{Device, Padding, default_device, set_default_device};
-use kiln_nn::activations::relu;
 use kiln_nn::datasets::digits;
-use kiln_nn::layers::{Conv2D, Dense, Dropout, Flatten, Input, MaxPooling2D};
+use kiln_nn::layers::{
+    BatchNormalization, Conv2D, Dense, Dropout, GlobalAveragePooling2D, Input, MaxPooling2D, ReLU,
+};
 use kiln_nn::losses::SparseCategoricalCrossentropy;
 use kiln_nn::optimizers::Adam;
+use kiln_nn::schedules::CosineDecay;
 use kiln_nn::training::{Compile, Fit, Model};
 use kiln_nn::{Layer, Sequential};
 
@@ -26,7 +30,7 @@ struct Options {
 }
 
 fn options() -> Result<Options, Box<dyn Error>> {
-    let mut options = Options { device: None, epochs: 15, batch_size: 32, seed: 1 };
+    let mut options = Options { device: None, epochs: 20, batch_size: 32, seed: 1 };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
         let value = arguments.next().ok_or_else(|| format!("{name} needs a value; {USAGE}"))?;
@@ -41,17 +45,27 @@ fn options() -> Result<Options, Box<dyn Error>> {
     Ok(options)
 }
 
-/// Two convolutions, each halved by a pooling layer, and a dense layer that gives a score for each digit.
+/// Three normalized convolutions, the first two at full resolution, their features averaged over the image, and a dense
+/// layer that gives a score for each digit.
 fn network(seed: u64) -> Sequential {
+    let convolution = |filters| Conv2D::new(filters, 3).padding(Padding::Same).use_bias(false);
+    let normalization = || BatchNormalization::new().momentum(0.9);
     Sequential::new()
         .seed(seed)
         .add(Input::new([8, 8, 1]))
-        .add(Conv2D::new(32, 3).padding(Padding::Same).activation(relu))
+        .add(convolution(32))
+        .add(normalization())
+        .add(ReLU::new())
+        .add(convolution(64))
+        .add(normalization())
+        .add(ReLU::new())
         .add(MaxPooling2D::new(2))
-        .add(Conv2D::new(64, 3).padding(Padding::Same).activation(relu))
-        .add(MaxPooling2D::new(2))
-        .add(Flatten::new())
-        .add(Dropout::new(0.5))
+        .add(Dropout::new(0.3))
+        .add(convolution(64))
+        .add(normalization())
+        .add(ReLU::new())
+        .add(GlobalAveragePooling2D::new())
+        .add(Dropout::new(0.3))
         .add(Dense::new(10))
 }
 
@@ -72,7 +86,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{}", model.summary());
 
     let loss = SparseCategoricalCrossentropy::new().from_logits(true);
-    model.compile(Compile::new(Adam::new().learning_rate(2e-3), loss).metric("accuracy"))?;
+    let steps = options.epochs * y_train.len().div_ceil(options.batch_size);
+    let optimizer = Adam::new().learning_rate(CosineDecay::new(3e-3, steps));
+    model.compile(Compile::new(optimizer, loss).metric("accuracy"))?;
     let settings = Fit::new().epochs(options.epochs).batch_size(options.batch_size).seed(options.seed);
     model.fit(&x_train, &y_train, settings)?;
 
