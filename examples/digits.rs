@@ -5,20 +5,11 @@
 //! Downloads nothing: the 1797 images of 8×8 pixels come with the crate. Trains for 5 to 10 seconds on two CPU cores and ends
 //! with a line like `test accuracy 0.9778`, on the last 360 images, which it was not trained on (0.978 to 0.989 by seed).
 
-#![expect(clippy::print_stdout, reason = "an example shows what it does")]
-
 use std::error::Error;
 
-use kiln_graph::{Device, Padding, default_device, set_default_device};
-use kiln_nn::datasets::digits;
-use kiln_nn::layers::{
-    BatchNormalization, Conv2D, Dense, Dropout, GlobalAveragePooling2D, Input, MaxPooling2D, ReLU,
-};
-use kiln_nn::losses::SparseCategoricalCrossentropy;
-use kiln_nn::optimizers::Adam;
-use kiln_nn::schedules::CosineDecay;
-use kiln_nn::training::{Compile, Fit, Model};
-use kiln_nn::{Layer, Sequential};
+use kiln::nn::layers::{GlobalAveragePooling2D, ReLU};
+use kiln::nn::schedules::CosineDecay;
+use kiln::prelude::*;
 
 const USAGE: &str = "usage: digits [--device cpu|gpu|software] [--epochs N] [--batch-size N] [--seed N]";
 
@@ -81,7 +72,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     println!("device: {} ({why})", default_device()?);
 
-    let ((x_train, y_train), (x_test, y_test)) = digits::load();
+    let ((x_train, y_train), (x_test, y_test)) = datasets::digits::load();
     let mut model = network(options.seed);
     println!("{}", model.summary());
 

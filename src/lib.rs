@@ -1,11 +1,51 @@
 //! Kiln: trace once, compile the whole training step, run it anywhere.
+//!
+//! A deep-learning framework in Rust: tensors, automatic differentiation, functions traced into a static graph, whole
+//! training steps compiled and fused, and Keras' layers, models and training loops on top. It runs on Vulkan, Metal and
+//! DX12 through wgpu, and on the CPU where there is no GPU.
+//!
+//! ```
+//! use kiln::prelude::*;
+//!
+//! let ((x, y), (x_test, y_test)) = datasets::digits::load();
+//! let mut model = Sequential::new()
+//!     .add(Flatten::new())
+//!     .add(Dense::new(64).activation(relu))
+//!     .add(Dense::new(10));
+//! let loss = SparseCategoricalCrossentropy::new().from_logits(true);
+//! model.compile(Compile::new(Adam::new(), loss).metric("accuracy"))?;
+//! model.fit(&x, &y, Fit::new().epochs(2).verbose(0))?;
+//! assert!(model.evaluate(&x_test, &y_test)?["accuracy"] > 0.5);
+//! # Ok::<(), kiln::nn::Error>(())
+//! ```
+//!
+//! This crate only gives the parts their names: [`graph`] is tensors, gradients and functions, [`nn`] layers and models,
+//! [`prelude`] what most programs use of both.
+#![forbid(unsafe_code)]
 
 pub use kiln_graph as graph;
 pub use kiln_nn as nn;
 
+pub use kiln_nn::datasets;
+
 /// What most programs use.
 pub mod prelude {
     pub use kiln_graph::{
-        Axes, DType, Device, DeviceKind, Function, Padding, Tensor, Variable, gradients, with_device,
+        Axes, DType, Device, DeviceKind, Function, Padding, Tensor, Variable, default_device, gradients,
+        set_default_device, with_device,
     };
+    pub use kiln_nn::activations::{relu, sigmoid, softmax, tanh};
+    pub use kiln_nn::callbacks::{Callback, EarlyStopping, ModelCheckpoint};
+    pub use kiln_nn::datasets;
+    pub use kiln_nn::layers::{
+        Activation, AveragePooling2D, BatchNormalization, Conv2D, Dense, Dropout, Embedding, Flatten, Input,
+        LayerNormalization, MaxPooling2D, Reshape,
+    };
+    pub use kiln_nn::losses::{
+        BinaryCrossentropy, CategoricalCrossentropy, Loss, MeanSquaredError, SparseCategoricalCrossentropy,
+    };
+    pub use kiln_nn::metrics::Metric;
+    pub use kiln_nn::optimizers::{Adam, AdamW, RmsProp, Sgd};
+    pub use kiln_nn::training::{Compile, Evaluate, Fit, Model, Predict};
+    pub use kiln_nn::{Context, Layer, Seeds, Sequential};
 }

@@ -13,7 +13,7 @@ use crate::report::Report;
 use crate::shape::Shape;
 use crate::tensor::{Kind, Stored, Tensor, here};
 use crate::trace;
-use crate::variable::{layout_epoch, writing};
+use crate::variable::writing;
 
 type OwnBody = dyn Fn(&[Tensor]) -> Result<Vec<Tensor>> + Send + Sync;
 
@@ -29,8 +29,6 @@ struct Concrete {
     compiled: Compiled,
     bound: Vec<Bound>,
     outputs: Vec<Form>,
-    /// Variables have not been packed since the trace where this is still the layout's epoch.
-    epoch: u64,
     device: Device,
 }
 
@@ -279,14 +277,12 @@ impl FunctionCache {
             (placeholders, id, outputs)
         });
         let outputs = outputs?;
-        let epoch = layout_epoch();
         let Built { graph, bound } = build(Some(id), &placeholders, &outputs, &recorded)?;
         let device = device_of(&bound, arguments, None)?;
         Ok(Concrete {
             compiled: Compiled::new(graph, &device)?,
             bound,
             outputs: outputs.iter().map(|t| (t.shape().to_vec(), t.dtype())).collect(),
-            epoch,
             device,
         })
     }
@@ -304,9 +300,9 @@ fn difference(known: &Signature, new: &Signature) -> Vec<String> {
 }
 
 impl Concrete {
-    /// True where variables may have moved to another slab: packing happens before training, not in a steady loop.
+    /// True where a variable it reads or writes has moved to another slab.
     fn is_stale(&self) -> bool {
-        self.epoch != layout_epoch() && self.bound.iter().any(|b| matches!(b, Bound::State(_)))
+        self.bound.iter().any(|b| matches!(b, Bound::State(slab) if slab.is_left()))
     }
 
     fn leaves(&self, arguments: &[Tensor]) -> Result<Vec<Buffer>> {

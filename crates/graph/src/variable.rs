@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use kiln_device::{Buffer, DType, Device, size};
 
 use crate::default_device;
-use crate::error::{Error, Result};
+use crate::error::{At, Error, Result};
 use crate::evaluate;
 use crate::shape::Shape;
 use crate::tensor::{Kind, Node, Stored, Tensor, here};
@@ -24,6 +24,8 @@ pub(crate) struct Slab {
     pub(crate) count: usize,
     pub(crate) stored: Stored,
     reading: Mutex<Weak<Leaf>>,
+    /// Set once a variable that lived here has been packed into another slab.
+    left: AtomicBool,
 }
 
 /// The contents of a slab at one moment: the slab itself until it is written, then a copy.
@@ -42,13 +44,7 @@ pub(crate) struct Reading {
     pub(crate) trace: Option<TraceId>,
 }
 
-/// Counts moves of variables between slabs: compiled functions look where their state is when it has changed.
-static LAYOUT: AtomicU64 = AtomicU64::new(0);
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
-
-pub(crate) fn layout_epoch() -> u64 {
-    LAYOUT.load(Ordering::Acquire)
-}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -65,7 +61,19 @@ impl Slab {
         let buffer = device.allocate(dtype, count)?;
         let stored = Stored { device: device.clone(), buffer };
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        Ok(Arc::new(Slab { id, dtype, count, stored, reading: Mutex::new(Weak::new()) }))
+        Ok(Arc::new(Slab {
+            id,
+            dtype,
+            count,
+            stored,
+            reading: Mutex::new(Weak::new()),
+            left: AtomicBool::new(false),
+        }))
+    }
+
+    /// Whether a variable that lived here has moved on: programs bound to it are out of date.
+    pub(crate) fn is_left(&self) -> bool {
+        self.left.load(Ordering::Acquire)
     }
 
     fn leaf(self: &Arc<Self>) -> Arc<Leaf> {
@@ -247,10 +255,23 @@ impl Variable {
         (cell.slab.clone(), cell.offset)
     }
 
+    /// An error where this is a slab whose variables have been packed into another since.
+    fn check_place(&self, op: &'static str, at: At) -> Result<()> {
+        if !self.place().0.is_left() {
+            return Ok(());
+        }
+        let message = "the variables of this slab have been packed into another one since, by a second optimizer for \
+                       instance: it no longer holds their values. Use one optimizer for a variable, or build a new one";
+        Err(Error::Operation { op, message: message.into(), at })
+    }
+
     /// The value: now, or inside a function being traced, at the start of each call.
     #[track_caller]
     pub fn read(&self) -> Tensor {
         let at = here();
+        if let Err(error) = self.check_place("read", at) {
+            return Tensor::from_error(error, at);
+        }
         let trace = trace::current();
         let (slab, offset) = self.place();
         let leaf = slab.leaf();
@@ -274,6 +295,7 @@ impl Variable {
     pub fn assign(&self, value: &Tensor) -> Result<()> {
         let at = here();
         value.check()?;
+        self.check_place("assign", at)?;
         if value.shape() != self.shape() || value.dtype() != self.dtype() {
             let message = format!(
                 "expected shape {:?} {} for variable `{}`, received {:?} {}",
@@ -316,8 +338,8 @@ impl Variable {
 
     /// Moves variables of one dtype and device into one flat buffer, in order, and gives a variable of all of it.
     ///
-    /// Every variable stays what it was; the flat one reads and writes all of them at once. Functions compiled
-    /// before compile again at their next call.
+    /// Every variable stays what it was; the flat one reads and writes all of them at once. Functions compiled for
+    /// these variables compile again at their next call, and an earlier slab of theirs can no longer be used.
     ///
     /// # Errors
     /// Where dtypes or devices differ, there is none, or one stands twice.
@@ -347,9 +369,9 @@ impl Variable {
             let (old, from) = variable.place();
             device.copy(&old.stored.buffer, from, &slab.stored.buffer, offset, dtype, length)?;
             *lock(&variable.inner.cell) = Cell { slab: slab.clone(), offset };
+            old.left.store(true, Ordering::Release);
             offset += length;
         }
-        LAYOUT.fetch_add(1, Ordering::AcqRel);
         let inner = Inner {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             name: Mutex::new("slab".into()),

@@ -44,8 +44,14 @@ pub(crate) fn prepare(graph: &Graph) -> Prepared {
         let id = claim(&mut out, &mut claimed, map[output.index()], true);
         out.outputs.push(id);
     }
+    let whole = needed_whole(&out);
     for assign in &graph.assigns {
-        let value = claim(&mut out, &mut claimed, map[assign.value.index()], false);
+        // A state's range starts anywhere in its buffer; whoever needs a whole array needs one of its own.
+        let value = map[assign.value.index()];
+        if whole[value.index()] {
+            claimed[value.index()] = true;
+        }
+        let value = claim(&mut out, &mut claimed, value, false);
         out.assigns.push(crate::graph::Assign { value, ..assign.clone() });
     }
     let (out, part) = place_parts(out, claimed);
@@ -80,6 +86,28 @@ fn is_whole(op: &Op) -> bool {
     matches!(op, Op::Scatter { .. } | Op::ArgSort { .. } | Op::Scan { .. })
 }
 
+/// Which nodes a whole-array operation reads, directly or through views.
+fn needed_whole(graph: &Graph) -> Vec<bool> {
+    let mut needed = vec![false; graph.nodes.len()];
+    for (i, node) in graph.nodes.iter().enumerate().rev() {
+        if is_whole(&node.op) || (is_view(&node.op) && needed[i]) {
+            for input in &node.inputs {
+                needed[input.index()] = true;
+            }
+        }
+    }
+    needed
+}
+
+/// How many nodes read each node.
+fn uses(graph: &Graph) -> Vec<usize> {
+    let mut uses = vec![0; graph.nodes.len()];
+    for input in graph.nodes.iter().flat_map(|n| &n.inputs) {
+        uses[input.index()] += 1;
+    }
+    uses
+}
+
 /// The node itself where nothing else claims it, else a copy. `own_buffer`: its place is a whole buffer.
 fn claim(graph: &mut Graph, claimed: &mut Vec<bool>, id: NodeId, own_buffer: bool) -> NodeId {
     let op = &graph.node(id).op;
@@ -100,7 +128,10 @@ fn place_parts(graph: Graph, claimed: Vec<bool>) -> (Graph, Vec<Option<Part>>) {
     let mut map: Vec<NodeId> = Vec::with_capacity(graph.nodes.len());
     let mut part: Vec<Option<Part>> = vec![];
     let mut claimed_out: Vec<bool> = vec![];
+    let mut whole_out: Vec<bool> = vec![];
+    let mut uses_out: Vec<usize> = vec![];
     let live = graph.live();
+    let (whole, uses) = (needed_whole(&graph), uses(&graph));
     for (i, node) in graph.nodes.iter().enumerate() {
         let mut inputs: Vec<NodeId> = node.inputs.iter().map(|n| map[n.index()]).collect();
         let mut parts = vec![];
@@ -109,12 +140,17 @@ fn place_parts(graph: Graph, claimed: Vec<bool>) -> (Graph, Vec<Option<Part>>) {
             for input in inputs.iter_mut().filter(|_| live[i]) {
                 let extent = out.node(*input).shape[axis];
                 let owner = owner(&out, *input, axis);
-                let free = owner.filter(|o| !claimed_out[o.index()]);
+                // With gaps between its rows it is only good for the concatenation.
+                let gaps = node.shape[..axis].iter().any(|d| *d != 1);
+                let fits = |o: &NodeId| !(whole_out[o.index()] || gaps && uses_out[o.index()] > 1);
+                let free = owner.filter(|o| !claimed_out[o.index()] && fits(o));
                 let owner = free.unwrap_or_else(|| {
                     let copy = Node { op: Op::Barrier, inputs: vec![*input], ..out.node(*input).clone() };
                     *input = push(&mut out, copy);
                     part.push(None);
                     claimed_out.push(false);
+                    whole_out.push(false);
+                    uses_out.push(1);
                     *input
                 });
                 claimed_out[owner.index()] = true;
@@ -125,6 +161,8 @@ fn place_parts(graph: Graph, claimed: Vec<bool>) -> (Graph, Vec<Option<Part>>) {
         let id = push(&mut out, Node { inputs, ..node.clone() });
         part.push(None);
         claimed_out.push(std::mem::take(&mut claimed[i]));
+        whole_out.push(whole[i]);
+        uses_out.push(uses[i]);
         map.push(id);
         for (owner, start) in parts {
             part[owner.index()] = Some(Part { of: id, start });
