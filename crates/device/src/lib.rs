@@ -7,6 +7,8 @@
 //!
 //! Order of reading: [`dtype`] → [`op`] → [`kernel`] → [`program`] → [`Device`] → `cpu`, `gpu`.
 
+#![recursion_limit = "256"]
+
 pub mod dtype;
 pub mod error;
 pub mod kernel;

@@ -23,6 +23,18 @@ struct Inner {
     _lease: Lease,
 }
 
+const _: () = {
+    const fn is_send_and_sync<T: Send + Sync>() {}
+    is_send_and_sync::<Storage>();
+    is_send_and_sync::<Lease>();
+};
+
+// SAFETY: every field is Send, which the lines above have the compiler check. Said once here so that crates that use
+// Kiln need not look through all of wgpu's types for it, which takes a higher recursion limit than the default.
+unsafe impl Send for Inner {}
+// SAFETY: as above, for Sync.
+unsafe impl Sync for Inner {}
+
 /// The memory itself, as its executor knows it.
 #[derive(Debug)]
 pub(crate) enum Storage {
