@@ -41,11 +41,13 @@ pub(crate) fn prepare(graph: &Graph) -> Prepared {
     }
     let mut claimed = vec![false; out.nodes.len()];
     for output in &graph.outputs {
-        let id = claim(&mut out, &mut claimed, map[output.index()], true);
+        let id = claim(&mut out, &mut claimed, map[output.index()], |_| true);
         out.outputs.push(id);
     }
+    let layouts = layouts(&out);
     for assign in &graph.assigns {
-        let value = claim(&mut out, &mut claimed, map[assign.value.index()], false);
+        let anywhere = |id: NodeId| layouts[id.index()] < Layout::Whole;
+        let value = claim(&mut out, &mut claimed, map[assign.value.index()], anywhere);
         out.assigns.push(crate::graph::Assign { value, ..assign.clone() });
     }
     let (out, part) = place_parts(out, claimed);
@@ -80,10 +82,9 @@ fn is_whole(op: &Op) -> bool {
     matches!(op, Op::Scatter { .. } | Op::ArgSort { .. } | Op::Scan { .. })
 }
 
-/// The node itself where nothing else claims it, else a copy. `own_buffer`: its place is a whole buffer.
-fn claim(graph: &mut Graph, claimed: &mut Vec<bool>, id: NodeId, own_buffer: bool) -> NodeId {
-    let op = &graph.node(id).op;
-    if is_computed(op) && !claimed[id.index()] && (own_buffer || !is_whole(op)) {
+/// The node itself where nothing else claims it and its place suits it, else a copy.
+fn claim(graph: &mut Graph, claimed: &mut Vec<bool>, id: NodeId, suits: impl Fn(NodeId) -> bool) -> NodeId {
+    if is_computed(&graph.node(id).op) && !claimed[id.index()] && suits(id) {
         claimed[id.index()] = true;
         return id;
     }
@@ -101,15 +102,21 @@ fn place_parts(graph: Graph, claimed: Vec<bool>) -> (Graph, Vec<Option<Part>>) {
     let mut part: Vec<Option<Part>> = vec![];
     let mut claimed_out: Vec<bool> = vec![];
     let live = graph.live();
+    let layouts = layouts(&graph);
     for (i, node) in graph.nodes.iter().enumerate() {
         let mut inputs: Vec<NodeId> = node.inputs.iter().map(|n| map[n.index()]).collect();
         let mut parts = vec![];
         if let Op::Concat { axis } = node.op {
             let mut start = 0;
-            for input in inputs.iter_mut().filter(|_| live[i]) {
-                let extent = out.node(*input).shape[axis];
-                let owner = owner(&out, *input, axis);
-                let free = owner.filter(|o| !claimed_out[o.index()]);
+            for (input, original) in inputs.iter_mut().zip(&node.inputs).filter(|_| live[i]) {
+                let shape = &graph.node(*original).shape;
+                let extent = shape[axis];
+                let most = match shape[..axis].iter().all(|d| *d == 1) {
+                    true => Layout::Dense,
+                    false => Layout::Strided,
+                };
+                let owner = owner(&graph, *original, axis).filter(|o| layouts[o.index()] <= most);
+                let free = owner.map(|o| map[o.index()]).filter(|o| !claimed_out[o.index()]);
                 let owner = free.unwrap_or_else(|| {
                     let copy = Node { op: Op::Barrier, inputs: vec![*input], ..out.node(*input).clone() };
                     *input = push(&mut out, copy);
@@ -136,6 +143,35 @@ fn place_parts(graph: Graph, claimed: Vec<bool>) -> (Graph, Vec<Option<Part>>) {
     (out, part)
 }
 
+/// What a node's memory must be like for whoever writes and reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Layout {
+    /// Any distance between neighbours of an axis.
+    Strided,
+    /// No gaps: somebody looks up its rows or reshapes it.
+    Dense,
+    /// No gaps, from the start of a buffer: a whole-array operation writes or takes it.
+    Whole,
+}
+
+fn layouts(graph: &Graph) -> Vec<Layout> {
+    let mut layouts = vec![Layout::Strided; graph.nodes.len()];
+    for (i, node) in graph.nodes.iter().enumerate().rev() {
+        let mut of_all = Layout::Strided;
+        if is_whole(&node.op) {
+            (layouts[i], of_all) = (Layout::Whole, Layout::Whole);
+        } else if is_view(&node.op) {
+            of_all = layouts[i].max(if node.op == Op::Reshape { Layout::Dense } else { Layout::Strided });
+        }
+        for (n, input) in node.inputs.iter().enumerate() {
+            let table = node.op == Op::Gather && n == 0;
+            let wanted = if table { Layout::Dense } else { of_all };
+            layouts[input.index()] = layouts[input.index()].max(wanted);
+        }
+    }
+    layouts
+}
+
 /// The node that computes an input of a concatenation: itself, or what it reshapes where its part is contiguous.
 fn owner(graph: &Graph, input: NodeId, axis: usize) -> Option<NodeId> {
     let mut id = input;
@@ -143,8 +179,7 @@ fn owner(graph: &Graph, input: NodeId, axis: usize) -> Option<NodeId> {
     while graph.node(id).op == Op::Reshape && contiguous {
         id = graph.node(id).inputs[0];
     }
-    let op = &graph.node(id).op;
-    (is_computed(op) && !is_whole(op)).then_some(id)
+    is_computed(&graph.node(id).op).then_some(id)
 }
 
 /// A reduction, in two stages where it has few results and is long.
