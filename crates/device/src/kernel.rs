@@ -54,7 +54,7 @@ pub struct Map {
 }
 
 /// One instruction. `Load` … `Check` may stand wherever their operands are known.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Instr {
     /// A constant.
     Const(Value),

@@ -131,6 +131,8 @@ impl Function {
 pub struct FunctionCache {
     name: String,
     state: Mutex<State>,
+    /// Held while the closure is traced, so that of several threads only one traces.
+    tracing: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -142,7 +144,7 @@ struct State {
 impl FunctionCache {
     /// An empty cache.
     pub fn new(name: impl Into<String>) -> FunctionCache {
-        FunctionCache { name: name.into(), state: Mutex::default() }
+        FunctionCache { name: name.into(), state: Mutex::default(), tracing: Mutex::default() }
     }
 
     /// Forgets every program: the next call traces again.
@@ -227,14 +229,18 @@ impl FunctionCache {
         Ok(self.concrete(arguments, body)?.compiled.executable().sources())
     }
 
+    #[track_caller]
     fn concrete(&self, arguments: &[Tensor], body: &Body<'_>) -> Result<Arc<Concrete>> {
-        let at = here();
-        trace::forbid_reading(at)?;
+        trace::forbid_reading(here())?;
         for argument in arguments {
             argument.check()?;
         }
         let signature: Signature = arguments.iter().map(|t| (t.shape().to_vec(), t.dtype())).collect();
-        let found = self.state().concrete.get(&signature).cloned();
+        if let Some(concrete) = self.found(&signature).filter(|c| !c.is_stale()) {
+            return Ok(concrete);
+        }
+        let _tracing = self.tracing.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = self.found(&signature);
         let moved = found.as_ref().is_some_and(|c| c.is_stale());
         if let Some(concrete) = found.filter(|_| !moved) {
             return Ok(concrete);
@@ -245,6 +251,10 @@ impl FunctionCache {
         state.traces.push(why);
         state.concrete.insert(signature, made.clone());
         Ok(made)
+    }
+
+    fn found(&self, signature: &Signature) -> Option<Arc<Concrete>> {
+        self.state().concrete.get(signature).cloned()
     }
 
     fn reason(&self, signature: &Signature, moved: bool) -> String {

@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 
 use kiln_device::{
-    Access, Affine, BinaryOp, Binding, Body, CheckSite, CompareOp, DType, Guard, Instr, Kernel, Map, Operand,
-    Reg, Scalar, Tape, Value,
+    Access, Affine, Binding, Body, CheckSite, DType, Guard, Instr, Kernel, Map, Operand, Reg, Tape, Value,
 };
 
 use crate::error::{Error, Result};
@@ -16,6 +15,7 @@ use crate::op::Op;
 use crate::shape::strides;
 
 mod phases;
+mod value;
 
 /// A piece of memory of a program, before it is given a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -72,6 +72,7 @@ struct Lowering<'a, 'b> {
     order: HashMap<Var, usize>,
     variables: usize,
     instrs: Vec<Instr>,
+    registers: HashMap<Instr, Reg>,
     known: HashMap<(NodeId, Place), Reg>,
     bindings: Vec<(Key, DType)>,
 }
@@ -90,6 +91,7 @@ pub(crate) fn lower(context: &mut Context<'_>, id: GroupId, once: &[GroupId]) ->
         order,
         variables,
         instrs: vec![],
+        registers: HashMap::new(),
         known: HashMap::new(),
         bindings: vec![],
     };
@@ -199,6 +201,7 @@ impl Lowering<'_, '_> {
         self.loops = loops;
         self.order.clear();
         self.known.clear();
+        self.registers.clear();
     }
 
     fn node(&self, id: NodeId) -> &Node {
@@ -311,13 +314,15 @@ impl Lowering<'_, '_> {
         self.bindings.len() - 1
     }
 
+    /// The register of an instruction: an equal one that is there, or a new one.
     fn push(&mut self, instr: Instr) -> Reg {
-        // A reduction, an accumulator or a store is never repeated; the rest of a tape is small.
-        if let Some(at) = self.instrs.iter().position(|i| *i == instr) {
-            return at as Reg;
+        if let Some(reg) = self.registers.get(&instr) {
+            return *reg;
         }
+        let reg = self.instrs.len() as Reg;
+        self.registers.insert(instr.clone(), reg);
         self.instrs.push(instr);
-        self.instrs.len() as Reg - 1
+        reg
     }
 
     fn constant(&mut self, value: Value) -> Reg {
@@ -345,8 +350,9 @@ impl Lowering<'_, '_> {
     fn memory(&self, id: NodeId, place: &Place) -> Result<(Key, usize)> {
         let (mut id, mut place) = (id, place.clone());
         loop {
-            let stored = self.context.storage[id.index()].as_ref();
-            if let (Some(storage), Spot::Whole { offset, .. }) = (stored, &place.spot) {
+            // A view that is stored for others is not there yet, maybe.
+            if let (true, Spot::Whole { offset, .. }) = (self.is_read(id), &place.spot) {
+                let storage = self.storage(id)?;
                 if !storage.contiguous {
                     return Err(self.bug(id, "is stored with gaps"));
                 }
@@ -426,217 +432,5 @@ impl Lowering<'_, '_> {
             }
         }
         Ok(Map { base: self.affine(&base)?, guards })
-    }
-
-    /// The register of a node's element at a place.
-    fn value(&mut self, id: NodeId, place: &Place) -> Result<Reg> {
-        let place = place.resolved(&self.loops);
-        if let Some(reg) = self.known.get(&(id, place.clone())) {
-            return Ok(*reg);
-        }
-        let reg = if self.is_read(id) {
-            let (buffer, map, fill) = self.address(id, &place)?;
-            self.push(Instr::Load { buffer, map, fill })
-        } else if is_view(&self.node(id).op) {
-            let node = self.node(id).clone();
-            let input = self.node(node.inputs[0]).clone();
-            let asked = through(&node, &input, &place, &mut self.loops, false)
-                .ok_or_else(|| self.bug(id, "cannot be looked through"))?;
-            self.value(node.inputs[0], &asked)?
-        } else {
-            self.computed(id, &place)?
-        };
-        self.known.insert((id, place), reg);
-        Ok(reg)
-    }
-
-    fn computed(&mut self, id: NodeId, place: &Place) -> Result<Reg> {
-        let node = self.node(id).clone();
-        match &node.op {
-            Op::Constant(value) => {
-                let value = self.constant(*value);
-                self.masked(value, place)
-            }
-            Op::Iota { axis } => {
-                let Spot::At(coordinates) = &place.spot else {
-                    return Err(self.bug(id, "is not at coordinates"));
-                };
-                let Coordinate { position, divisor } = coordinates[*axis].clone();
-                let mut value = self.index(&position)?;
-                if divisor != 1 {
-                    let by = self.constant(Value::I32(divisor as i32));
-                    value = self.push(Instr::Binary(BinaryOp::Div, value, by));
-                }
-                self.masked(value, place)
-            }
-            Op::Reduce { op, .. } => {
-                let group = &self.context.fused.groups[self.id];
-                let asked = group.reduced.iter().find(|r| r.0 == id).map(|r| r.1.clone());
-                let asked =
-                    asked.ok_or_else(|| self.bug(id, "is reduced in another kernel and is not stored"))?;
-                let source = self.value(node.inputs[0], &asked)?;
-                let Some(inner) = self.loops.inner.first().copied() else { return Ok(source) };
-                let source = self.per_element(source, inner)?;
-                let folded = self.push(Instr::Reduce(*op, source));
-                Ok(self.stored_as(node.dtype, folded))
-            }
-            Op::MatMul | Op::Conv { .. } => match self.context.fused.groups[self.id].kind {
-                Kind::Contract(root) if root == id => {
-                    let sum = self.push(Instr::Accumulator);
-                    Ok(self.stored_as(node.dtype, sum))
-                }
-                _ => Err(self.bug(id, "is a product of another kernel and is not stored")),
-            },
-            _ => {
-                let positions =
-                    place.positions().ok_or_else(|| self.bug(id, "is computed behind padding"))?;
-                self.elementwise(id, &node, &positions)
-            }
-        }
-    }
-
-    /// A value of the row as one of each inner element, so that it can be folded over them.
-    fn per_element(&mut self, value: Reg, inner: Var) -> Result<Reg> {
-        let rows = self.loops.rows.len();
-        if phases::is_full(&self.instrs, rows)[value as usize] {
-            return Ok(value);
-        }
-        let at = self.index(&Linear::var(inner))?;
-        let always = self.push(Instr::Compare(CompareOp::Eq, at, at));
-        Ok(self.push(Instr::Select(always, value, value)))
-    }
-
-    fn elementwise(&mut self, id: NodeId, node: &Node, positions: &[Linear]) -> Result<Reg> {
-        let place = Place::at(positions.iter().cloned());
-        let flat = |shape: &[usize]| {
-            let sum = |sum: Linear, (p, s): (&Linear, usize)| sum.plus(p, s as i64);
-            positions.iter().zip(strides(shape)).fold(Linear::default(), sum)
-        };
-        match &node.op {
-            Op::Gather => return self.gather(node, positions),
-            Op::Random => {
-                let word = |n: i64| Place::at([Linear::constant(n)]);
-                let key = [self.value(node.inputs[0], &word(0))?, self.value(node.inputs[0], &word(1))?];
-                let number = self.index(&flat(&node.shape))?;
-                let counter = self.push(Instr::Bitcast(Scalar::U32, number));
-                return Ok(self.push(Instr::Random { key, counter }));
-            }
-            Op::CheckIndex { bound, op } => {
-                let value = self.value(node.inputs[0], &place)?;
-                let position = self.index(&flat(&node.shape))?;
-                return Ok(self.check_index(value, position, *bound, op, node));
-            }
-            _ => {}
-        }
-        let inputs = node.inputs.iter().map(|n| self.value(*n, &place)).collect::<Result<Vec<Reg>>>()?;
-        let reg = match &node.op {
-            Op::Unary(op) => {
-                let value = self.push(Instr::Unary(*op, inputs[0]));
-                self.stored_as(node.dtype, value)
-            }
-            Op::Binary(op) => {
-                let value = self.push(Instr::Binary(*op, inputs[0], inputs[1]));
-                self.stored_as(node.dtype, value)
-            }
-            Op::Compare(op) => self.push(Instr::Compare(*op, inputs[0], inputs[1])),
-            Op::Select => self.push(Instr::Select(inputs[0], inputs[1], inputs[2])),
-            Op::Cast => self.cast(self.node(node.inputs[0]).dtype, node.dtype, inputs[0]),
-            Op::Bitcast => self.push(Instr::Bitcast(node.dtype.scalar(), inputs[0])),
-            Op::Barrier => inputs[0],
-            _ => return Err(self.bug(id, "is not elementwise")),
-        };
-        Ok(reg)
-    }
-
-    /// What storing in a narrower type than the register's would give.
-    fn stored_as(&mut self, dtype: DType, value: Reg) -> Reg {
-        match dtype {
-            DType::F16 | DType::BF16 => self.push(Instr::Round(dtype, value)),
-            DType::U8 => {
-                let mask = self.constant(Value::U32(255));
-                self.push(Instr::Binary(BinaryOp::And, value, mask))
-            }
-            DType::F32 | DType::I32 | DType::U32 | DType::Bool => value,
-        }
-    }
-
-    /// Conversion by value; integers wrap into narrower integers, floats saturate.
-    fn cast(&mut self, from: DType, to: DType, value: Reg) -> Reg {
-        let converted = match (from.scalar(), to.scalar()) {
-            (a, b) if a == b => value,
-            (Scalar::I32, Scalar::U32) => self.push(Instr::Bitcast(Scalar::U32, value)),
-            (Scalar::U32, Scalar::I32) => self.push(Instr::Bitcast(Scalar::I32, value)),
-            (_, scalar) => self.push(Instr::Cast(scalar, value)),
-        };
-        if to == DType::U8 && from.is_float() {
-            let largest = self.constant(Value::U32(255));
-            return self.push(Instr::Binary(BinaryOp::Min, converted, largest));
-        }
-        if to == DType::Bool { converted } else { self.stored_as(to, converted) }
-    }
-
-    fn check_index(&mut self, value: Reg, position: Reg, bound: usize, op: &str, node: &Node) -> Reg {
-        let zero = self.constant(Value::I32(0));
-        let bound_reg = self.constant(Value::I32(bound.min(i32::MAX as usize) as i32));
-        let above = self.push(Instr::Compare(CompareOp::Ge, value, zero));
-        let below = self.push(Instr::Compare(CompareOp::Lt, value, bound_reg));
-        let ok = self.push(Instr::Binary(BinaryOp::And, above, below));
-        let check = CheckSite { op: op.to_owned(), bound: bound as u64, at: node.at.to_string() };
-        let sites = &mut self.context.checks;
-        let site = sites.iter().position(|s| *s == check).unwrap_or_else(|| {
-            sites.push(check);
-            sites.len() - 1
-        }) as u32;
-        self.push(Instr::Check { ok, value, position, site });
-        let last = self.constant(Value::I32(bound.min(i32::MAX as usize) as i32 - 1));
-        let raised = self.push(Instr::Binary(BinaryOp::Max, value, zero));
-        self.push(Instr::Binary(BinaryOp::Min, raised, last))
-    }
-
-    fn gather(&mut self, node: &Node, positions: &[Linear]) -> Result<Reg> {
-        let (source, indices) = (node.inputs[0], node.inputs[1]);
-        let index_rank = self.node(indices).shape.len();
-        let index = self.value(indices, &Place::at(positions[..index_rank].iter().cloned()))?;
-        let shape = self.node(source).shape.clone();
-        let (key, offset) = self.memory(source, &Place::whole(true))?;
-        let mut rest = Linear::constant(offset as i64);
-        for (position, stride) in positions[index_rank..].iter().zip(strides(&shape).into_iter().skip(1)) {
-            rest = rest.plus(position, stride as i64);
-        }
-        let width = self.constant(Value::I32(shape[1..].iter().product::<usize>() as i32));
-        let row = self.push(Instr::Binary(BinaryOp::Mul, index, width));
-        let rest = self.index(&rest)?;
-        let address = self.push(Instr::Binary(BinaryOp::Add, row, rest));
-        let buffer = self.bind(key, node.dtype);
-        let len = offset + shape.iter().product::<usize>();
-        Ok(self.push(Instr::LoadAt { buffer, index: address, len }))
-    }
-
-    /// The value inside the place's fences, its fill outside.
-    fn masked(&mut self, value: Reg, place: &Place) -> Result<Reg> {
-        let Some(fill) = place.fill.filter(|_| !place.fences.is_empty()) else { return Ok(value) };
-        let mut inside: Option<Reg> = None;
-        for Fence { position, divisor, extent } in &place.fences {
-            let at = self.index(position)?;
-            let zero = self.constant(Value::I32(0));
-            let end = self.constant(Value::I32((*extent as i64 * divisor).min(i32::MAX as i64) as i32));
-            let mut conditions = vec![
-                self.push(Instr::Compare(CompareOp::Ge, at, zero)),
-                self.push(Instr::Compare(CompareOp::Lt, at, end)),
-            ];
-            if *divisor != 1 {
-                let by = self.constant(Value::I32(*divisor as i32));
-                let rest = self.push(Instr::Binary(BinaryOp::Rem, at, by));
-                conditions.push(self.push(Instr::Compare(CompareOp::Eq, rest, zero)));
-            }
-            for condition in conditions {
-                inside = Some(match inside {
-                    Some(all) => self.push(Instr::Binary(BinaryOp::And, all, condition)),
-                    None => condition,
-                });
-            }
-        }
-        let fill = self.constant(fill);
-        Ok(inside.map_or(value, |inside| self.push(Instr::Select(inside, value, fill))))
     }
 }

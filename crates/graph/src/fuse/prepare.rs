@@ -41,17 +41,13 @@ pub(crate) fn prepare(graph: &Graph) -> Prepared {
     }
     let mut claimed = vec![false; out.nodes.len()];
     for output in &graph.outputs {
-        let id = claim(&mut out, &mut claimed, map[output.index()], true);
+        let id = claim(&mut out, &mut claimed, map[output.index()], |_| true);
         out.outputs.push(id);
     }
-    let whole = needed_whole(&out);
+    let layouts = layouts(&out);
     for assign in &graph.assigns {
-        // A state's range starts anywhere in its buffer; whoever needs a whole array needs one of its own.
-        let value = map[assign.value.index()];
-        if whole[value.index()] {
-            claimed[value.index()] = true;
-        }
-        let value = claim(&mut out, &mut claimed, value, false);
+        let anywhere = |id: NodeId| layouts[id.index()] < Layout::Whole;
+        let value = claim(&mut out, &mut claimed, map[assign.value.index()], anywhere);
         out.assigns.push(crate::graph::Assign { value, ..assign.clone() });
     }
     let (out, part) = place_parts(out, claimed);
@@ -86,32 +82,9 @@ fn is_whole(op: &Op) -> bool {
     matches!(op, Op::Scatter { .. } | Op::ArgSort { .. } | Op::Scan { .. })
 }
 
-/// Which nodes a whole-array operation reads, directly or through views.
-fn needed_whole(graph: &Graph) -> Vec<bool> {
-    let mut needed = vec![false; graph.nodes.len()];
-    for (i, node) in graph.nodes.iter().enumerate().rev() {
-        if is_whole(&node.op) || (is_view(&node.op) && needed[i]) {
-            for input in &node.inputs {
-                needed[input.index()] = true;
-            }
-        }
-    }
-    needed
-}
-
-/// How many nodes read each node.
-fn uses(graph: &Graph) -> Vec<usize> {
-    let mut uses = vec![0; graph.nodes.len()];
-    for input in graph.nodes.iter().flat_map(|n| &n.inputs) {
-        uses[input.index()] += 1;
-    }
-    uses
-}
-
-/// The node itself where nothing else claims it, else a copy. `own_buffer`: its place is a whole buffer.
-fn claim(graph: &mut Graph, claimed: &mut Vec<bool>, id: NodeId, own_buffer: bool) -> NodeId {
-    let op = &graph.node(id).op;
-    if is_computed(op) && !claimed[id.index()] && (own_buffer || !is_whole(op)) {
+/// The node itself where nothing else claims it and its place suits it, else a copy.
+fn claim(graph: &mut Graph, claimed: &mut Vec<bool>, id: NodeId, suits: impl Fn(NodeId) -> bool) -> NodeId {
+    if is_computed(&graph.node(id).op) && !claimed[id.index()] && suits(id) {
         claimed[id.index()] = true;
         return id;
     }
@@ -128,29 +101,27 @@ fn place_parts(graph: Graph, claimed: Vec<bool>) -> (Graph, Vec<Option<Part>>) {
     let mut map: Vec<NodeId> = Vec::with_capacity(graph.nodes.len());
     let mut part: Vec<Option<Part>> = vec![];
     let mut claimed_out: Vec<bool> = vec![];
-    let mut whole_out: Vec<bool> = vec![];
-    let mut uses_out: Vec<usize> = vec![];
     let live = graph.live();
-    let (whole, uses) = (needed_whole(&graph), uses(&graph));
+    let layouts = layouts(&graph);
     for (i, node) in graph.nodes.iter().enumerate() {
         let mut inputs: Vec<NodeId> = node.inputs.iter().map(|n| map[n.index()]).collect();
         let mut parts = vec![];
         if let Op::Concat { axis } = node.op {
             let mut start = 0;
-            for input in inputs.iter_mut().filter(|_| live[i]) {
-                let extent = out.node(*input).shape[axis];
-                let owner = owner(&out, *input, axis);
-                // With gaps between its rows it is only good for the concatenation.
-                let gaps = node.shape[..axis].iter().any(|d| *d != 1);
-                let fits = |o: &NodeId| !(whole_out[o.index()] || gaps && uses_out[o.index()] > 1);
-                let free = owner.filter(|o| !claimed_out[o.index()] && fits(o));
+            for (input, original) in inputs.iter_mut().zip(&node.inputs).filter(|_| live[i]) {
+                let shape = &graph.node(*original).shape;
+                let extent = shape[axis];
+                let most = match shape[..axis].iter().all(|d| *d == 1) {
+                    true => Layout::Dense,
+                    false => Layout::Strided,
+                };
+                let owner = owner(&graph, *original, axis).filter(|o| layouts[o.index()] <= most);
+                let free = owner.map(|o| map[o.index()]).filter(|o| !claimed_out[o.index()]);
                 let owner = free.unwrap_or_else(|| {
                     let copy = Node { op: Op::Barrier, inputs: vec![*input], ..out.node(*input).clone() };
                     *input = push(&mut out, copy);
                     part.push(None);
                     claimed_out.push(false);
-                    whole_out.push(false);
-                    uses_out.push(1);
                     *input
                 });
                 claimed_out[owner.index()] = true;
@@ -161,8 +132,6 @@ fn place_parts(graph: Graph, claimed: Vec<bool>) -> (Graph, Vec<Option<Part>>) {
         let id = push(&mut out, Node { inputs, ..node.clone() });
         part.push(None);
         claimed_out.push(std::mem::take(&mut claimed[i]));
-        whole_out.push(whole[i]);
-        uses_out.push(uses[i]);
         map.push(id);
         for (owner, start) in parts {
             part[owner.index()] = Some(Part { of: id, start });
@@ -174,6 +143,35 @@ fn place_parts(graph: Graph, claimed: Vec<bool>) -> (Graph, Vec<Option<Part>>) {
     (out, part)
 }
 
+/// What a node's memory must be like for whoever writes and reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Layout {
+    /// Any distance between neighbours of an axis.
+    Strided,
+    /// No gaps: somebody looks up its rows or reshapes it.
+    Dense,
+    /// No gaps, from the start of a buffer: a whole-array operation writes or takes it.
+    Whole,
+}
+
+fn layouts(graph: &Graph) -> Vec<Layout> {
+    let mut layouts = vec![Layout::Strided; graph.nodes.len()];
+    for (i, node) in graph.nodes.iter().enumerate().rev() {
+        let mut of_all = Layout::Strided;
+        if is_whole(&node.op) {
+            (layouts[i], of_all) = (Layout::Whole, Layout::Whole);
+        } else if is_view(&node.op) {
+            of_all = layouts[i].max(if node.op == Op::Reshape { Layout::Dense } else { Layout::Strided });
+        }
+        for (n, input) in node.inputs.iter().enumerate() {
+            let table = node.op == Op::Gather && n == 0;
+            let wanted = if table { Layout::Dense } else { of_all };
+            layouts[input.index()] = layouts[input.index()].max(wanted);
+        }
+    }
+    layouts
+}
+
 /// The node that computes an input of a concatenation: itself, or what it reshapes where its part is contiguous.
 fn owner(graph: &Graph, input: NodeId, axis: usize) -> Option<NodeId> {
     let mut id = input;
@@ -181,8 +179,7 @@ fn owner(graph: &Graph, input: NodeId, axis: usize) -> Option<NodeId> {
     while graph.node(id).op == Op::Reshape && contiguous {
         id = graph.node(id).inputs[0];
     }
-    let op = &graph.node(id).op;
-    (is_computed(op) && !is_whole(op)).then_some(id)
+    is_computed(&graph.node(id).op).then_some(id)
 }
 
 /// A reduction, in two stages where it has few results and is long.

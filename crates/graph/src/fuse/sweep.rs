@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use kiln_device::Value;
+
 use super::linear::{Linear, Loops, Var};
 use super::prepare::{Prepared, is_view};
 use super::view::{Place, Spot, through};
@@ -138,7 +140,11 @@ impl Sweep {
             let may_split = !stored_input && request.need == Need::Value;
             let graph = &self.prepared.graph;
             let loops = &mut self.groups[request.group].loops;
-            match through(graph.node(id), graph.node(input), &request.place, loops, may_split) {
+            // Operands of a product have zeros outside their fences.
+            let zero = Value::zero(graph.node(id).dtype.scalar());
+            let fits = |p: &Place| request.need == Need::Value || p.fill.is_none_or(|fill| fill == zero);
+            let asked = through(graph.node(id), graph.node(input), &request.place, loops, may_split);
+            match asked.filter(fits) {
                 Some(place) => self.requests[input.index()].push(Request { place, ..request }),
                 None => stuck.push(request),
             }

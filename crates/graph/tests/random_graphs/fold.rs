@@ -70,7 +70,9 @@ pub(crate) fn scan_or_sort(d: &mut Decoder) -> Option<usize> {
         0 => d.push(format!("cumsum {axis}"), &[x], b * n as f64, move |x| x[0].cumsum(axis)),
         1 => d.push(format!("reverse_cumsum {axis}"), &[x], b * n as f64, move |x| x[0].reverse_cumsum(axis)),
         2 => d.push_rough(format!("cummax {axis}"), &[x], b, move |x| x[0].cummax(axis)),
-        3 => d.push_inexact(format!("cumprod of tanh {axis}"), &[x], 1.0, move |x| x[0].tanh().cumprod(axis)),
+        3 => d.push_inexact(format!("cumprod of sigmoid {axis}"), &[x], 1.0, move |x| {
+            x[0].sigmoid().cumprod(axis)
+        }),
         4 => d.push(format!("sort {axis}"), &[x], b, move |x| x[0].sort(axis)),
         5 => d.push(format!("argsort {axis}"), &[x], n as f64, move |x| x[0].argsort(axis, true)),
         _ if n > 0 && axis as usize + 1 == facts.shape.len() => {
