@@ -13,6 +13,7 @@ use crate::plan::{self, External};
 use crate::report::Report;
 use crate::tensor::{Kind, Stored, Tensor};
 use crate::trace::Recorded;
+use crate::variable::writing;
 
 /// A graph compiled for a device.
 pub(crate) struct Compiled {
@@ -136,6 +137,8 @@ pub(crate) fn evaluate(tensors: &[Tensor], device: Option<&Device>) -> Result<Ve
         let Built { graph, bound } = build(None, &[], &pending, &Recorded::default())?;
         let device = device_of(&bound, &[], device)?;
         let compiled = compiled(graph, &device)?;
+        let reads_state = bound.iter().any(|b| matches!(b, Bound::Reading(_)));
+        let _writing = reads_state.then(writing);
         let leaves = bound.iter().map(|b| b.buffer(&device)).collect::<Result<Vec<_>>>()?;
         let outputs = compiled.run(&leaves)?;
         for (tensor, buffer) in pending.iter().zip(outputs) {

@@ -8,12 +8,12 @@ use kiln_device::{Buffer, DType, Device};
 
 use crate::build::{Bound, Built, build};
 use crate::error::Result;
-use crate::evaluate::{Compiled, before_write, device_of, leaf_on};
+use crate::evaluate::{Compiled, before_write, device_of};
 use crate::report::Report;
 use crate::shape::Shape;
 use crate::tensor::{Kind, Stored, Tensor, here};
 use crate::trace;
-use crate::variable::writing;
+use crate::variable::{Writing, writing};
 
 type OwnBody = dyn Fn(&[Tensor]) -> Result<Vec<Tensor>> + Send + Sync;
 
@@ -175,10 +175,7 @@ impl FunctionCache {
     #[track_caller]
     pub fn call(&self, arguments: &[Tensor], body: &Body<'_>) -> Result<Vec<Tensor>> {
         let at = here();
-        let concrete = self.concrete(arguments, body)?;
-        let leaves = concrete.leaves(arguments)?;
-        let _writing = writing();
-        before_write(concrete.compiled.graph(), &concrete.bound)?;
+        let (concrete, leaves, _writing) = self.ready(arguments, body)?;
         let outputs = concrete.compiled.run(&leaves)?;
         let tensor = |((shape, dtype), buffer): (&Form, Buffer)| {
             let stored = Stored { device: concrete.device.clone(), buffer };
@@ -211,10 +208,7 @@ impl FunctionCache {
     /// As [`FunctionCache::call`].
     #[track_caller]
     pub fn profile(&self, arguments: &[Tensor], body: &Body<'_>) -> Result<Report> {
-        let concrete = self.concrete(arguments, body)?;
-        let leaves = concrete.leaves(arguments)?;
-        let _writing = writing();
-        before_write(concrete.compiled.graph(), &concrete.bound)?;
+        let (concrete, leaves, _writing) = self.ready(arguments, body)?;
         let outputs = concrete.compiled.outputs()?;
         let times = concrete.compiled.executable().profile(&concrete.compiled.bind(&leaves, &outputs))?;
         Ok(concrete.compiled.report.clone().timed(times))
@@ -251,6 +245,24 @@ impl FunctionCache {
         state.traces.push(why);
         state.concrete.insert(signature, made.clone());
         Ok(made)
+    }
+
+    /// The program for these arguments and its leaves, while nobody else writes or moves state.
+    #[track_caller]
+    fn ready(&self, arguments: &[Tensor], body: &Body<'_>) -> Result<(Arc<Concrete>, Vec<Buffer>, Writing)> {
+        loop {
+            let concrete = self.concrete(arguments, body)?;
+            let on_device = |t| Ok(crate::evaluate::stored_on(t, &concrete.device)?.buffer);
+            let passed = arguments.iter().map(on_device).collect::<Result<Vec<Buffer>>>()?;
+            let writing = writing();
+            if concrete.is_stale() {
+                continue;
+            }
+            // First: a tensor that read what is written is bound to its copy.
+            before_write(concrete.compiled.graph(), &concrete.bound)?;
+            let leaves = concrete.leaves(&passed)?;
+            return Ok((concrete, leaves, writing));
+        }
     }
 
     fn found(&self, signature: &Signature) -> Option<Arc<Concrete>> {
@@ -315,12 +327,9 @@ impl Concrete {
         self.bound.iter().any(|b| matches!(b, Bound::State(slab) if slab.is_left()))
     }
 
-    fn leaves(&self, arguments: &[Tensor]) -> Result<Vec<Buffer>> {
+    fn leaves(&self, arguments: &[Buffer]) -> Result<Vec<Buffer>> {
         let buffer = |bound: &Bound| match bound {
-            Bound::Argument(n) => match &arguments[*n].node.kind {
-                Kind::Host(_) | Kind::Stored => leaf_on(&arguments[*n], &self.device).map(|s| s.buffer),
-                _ => crate::evaluate::stored_on(&arguments[*n], &self.device).map(|s| s.buffer),
-            },
+            Bound::Argument(n) => Ok(arguments[*n].clone()),
             other => other.buffer(&self.device),
         };
         self.bound.iter().map(buffer).collect()

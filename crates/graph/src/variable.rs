@@ -50,8 +50,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Held by whoever writes slabs: at most one writer at a time, and no copy of a leaf beside a write.
-pub(crate) fn writing() -> MutexGuard<'static, ()> {
+/// That the contents and places of slabs belong to the holder.
+pub(crate) type Writing = MutexGuard<'static, ()>;
+
+/// Held by whoever writes slabs or reads them in place: at most one at a time, and no copy of a leaf beside a write.
+pub(crate) fn writing() -> Writing {
     static WRITING: Mutex<()> = Mutex::new(());
     lock(&WRITING)
 }

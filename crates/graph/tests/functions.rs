@@ -216,6 +216,65 @@ fn a_lazy_read_keeps_its_value() {
     });
 }
 
+#[test]
+fn a_captured_read_is_not_the_state_that_the_function_writes() {
+    on_cpu(|| {
+        let a = variable(&[1.0, 2.0, 3.0])?;
+        let before = a.read();
+        let f = {
+            let a = a.clone();
+            Function::new("f", move |_| {
+                a.assign(&(a.read() + before.flip(())))?;
+                Ok(vec![&before * 1.0])
+            })
+        };
+        for expected in [[4.0, 4.0, 4.0], [7.0, 6.0, 5.0]] {
+            assert_eq!(f.call(&[])?[0].to_vec::<f32>()?, [1.0, 2.0, 3.0]);
+            assert_eq!(values(&a)?, expected);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn reads_and_packs_of_other_threads_meet_whole_values() {
+    let a = with_device(&Device::cpu(), || variable(&[0.0; 4096])).expect("variable");
+    let step = {
+        let a = a.clone();
+        effect(move || a.assign(&(a.read() + 1.0)))
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            on_cpu(|| {
+                for _ in 0..200 {
+                    step.call(&[])?;
+                }
+                Ok(())
+            })
+        });
+        scope.spawn(|| {
+            on_cpu(|| {
+                for _ in 0..20 {
+                    let other = Variable::new(&Tensor::ones(&[3]))?;
+                    Variable::pack(&[other, a.clone()])?;
+                }
+                Ok(())
+            })
+        });
+        on_cpu(|| {
+            for _ in 0..200 {
+                let read = (a.read() * 2.0).to_vec::<f32>()?;
+                assert!(read.iter().all(|x| *x == read[0]), "a torn read");
+            }
+            Ok(())
+        });
+    });
+    on_cpu(|| {
+        assert!(values(&a)?.iter().all(|x| *x == 200.0));
+        Ok(())
+    });
+}
+
 /// The text of the error that a function's body ends with.
 fn trace_error(body: impl Fn(&[Tensor]) -> Result<Vec<Tensor>> + Send + Sync + 'static) -> String {
     let called = with_device(&Device::cpu(), || Function::new("bad", body).call(&[vector(&[1.0])]));

@@ -179,10 +179,15 @@ impl Walk {
     #[inline]
     pub(crate) fn segments(&self, start: usize, count: usize, mut visit: impl FnMut(Segment)) {
         let rank = self.extents.len();
-        if rank == 0 || count == 0 {
-            if count > 0 {
-                visit(self.segment(&[0; MAX_GUARDS], self.base.offset, 0, 0, count));
+        if count == 0 {
+            return;
+        }
+        if rank == 0 {
+            let mut positions = [0i64; MAX_GUARDS];
+            for (position, guard) in positions.iter_mut().zip(&self.guards) {
+                *position = guard.position.offset;
             }
+            visit(self.segment(&positions, self.base.offset, 0, 0, count));
             return;
         }
         let mut coordinates = [0usize; MAX_RANK];

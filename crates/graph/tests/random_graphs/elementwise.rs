@@ -2,6 +2,9 @@
 
 use kiln_graph::{DType, Tensor};
 
+/// An operation on two tensors.
+type Binary = fn(&Tensor, &Tensor) -> Tensor;
+
 use crate::decode::Decoder;
 use crate::recipe::Facts;
 
@@ -117,7 +120,7 @@ pub(crate) fn binary(d: &mut Decoder) -> Option<usize> {
 fn whole(d: &mut Decoder) -> Option<usize> {
     let x = d.pick(|f| f.dtype == DType::I32)?;
     let y = partner(d, x, |_| true)?;
-    let ops: [(&str, fn(&Tensor, &Tensor) -> Tensor); 9] = [
+    let ops: [(&str, Binary); 9] = [
         ("add", |a, b| a + b),
         ("sub", |a, b| a - b),
         ("mul", |a, b| a * b),
@@ -138,7 +141,7 @@ pub(crate) fn decision(d: &mut Decoder) -> Option<usize> {
         0 => {
             let x = d.pick(|f| f.exact && f.dtype != DType::Bool)?;
             let y = partner(d, x, |f| f.exact)?;
-            let ops: [(&str, fn(&Tensor, &Tensor) -> Tensor); 4] = [
+            let ops: [(&str, Binary); 4] = [
                 ("less", |a, b| a.less(b)),
                 ("equal", |a, b| a.equal(b)),
                 ("greater_equal", |a, b| a.greater_equal(b)),
