@@ -181,7 +181,11 @@ impl Walk {
         let rank = self.extents.len();
         if rank == 0 || count == 0 {
             if count > 0 {
-                visit(self.segment(&[0; MAX_GUARDS], self.base.offset, 0, 0, count));
+                let mut positions = [0i64; MAX_GUARDS];
+                for (position, guard) in positions.iter_mut().zip(&self.guards) {
+                    *position = guard.position.offset;
+                }
+                visit(self.segment(&positions, self.base.offset, 0, 0, count));
             }
             return;
         }
