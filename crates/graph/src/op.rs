@@ -44,8 +44,9 @@ impl ConvGeometry {
     pub fn output(&self) -> Option<Vec<usize>> {
         (0..self.input.len())
             .map(|i| {
-                let window = (self.kernel[i].checked_sub(1)?) * self.dilations[i] + 1;
-                let padded = self.input[i] + self.padding[i].0 + self.padding[i].1;
+                let reach = (self.kernel[i].checked_sub(1)?).checked_mul(self.dilations[i])?;
+                let window = reach.checked_add(1)?;
+                let padded = self.input[i].checked_add(self.padding[i].0)?.checked_add(self.padding[i].1)?;
                 Some(padded.checked_sub(window)? / self.strides[i] + 1)
             })
             .collect()
@@ -443,7 +444,7 @@ impl ConvGeometry {
 
 /// Number of windows on an axis.
 pub fn window_count(length: usize, size: usize, stride: usize, dilation: usize) -> usize {
-    let window = size.max(1).saturating_sub(1) * dilation + 1;
+    let window = (size.max(1) - 1).saturating_mul(dilation).saturating_add(1);
     if length < window { 0 } else { (length - window) / stride.max(1) + 1 }
 }
 

@@ -25,7 +25,9 @@ impl Padding {
             Padding::Valid => (0, 0),
             Padding::Same => {
                 let windows = extent.div_ceil(stride.max(1));
-                let reach = (windows.max(1) - 1) * stride + (size.max(1) - 1) * dilation + 1;
+                let steps = (windows.max(1) - 1).saturating_mul(stride);
+                let cells = (size.max(1) - 1).saturating_mul(dilation);
+                let reach = steps.saturating_add(cells).saturating_add(1);
                 let total = reach.saturating_sub(extent);
                 (total / 2, total - total / 2)
             }
