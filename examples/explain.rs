@@ -12,10 +12,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     if let Some(name) = std::env::args().nth(1) {
         set_default_device(&Device::open(&name)?);
     }
-    let model = Sequential::new()
-        .add(Input::new([784]))
-        .add(Dense::new(128).activation(relu))
-        .add(Dense::new(10));
+    let model =
+        Sequential::new().add(Input::new([784])).add(Dense::new(128).activation(relu)).add(Dense::new(10));
     let variables = model.variables();
     let mut optimizer = Adam::new();
     optimizer.build(&variables)?;

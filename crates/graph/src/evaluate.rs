@@ -121,7 +121,8 @@ pub(crate) fn device_of(bound: &[Bound], arguments: &[Tensor], wanted: Option<&D
         match &found {
             Some(other) if *other != device => {
                 return Err(Error::Device(kiln_device::Error::Buffer(format!(
-                    "tensors on `{other}` and `{device}` meet in one expression; move one with to_device"
+                    "expected tensors on one device, received `{other}` and another `{device}` in one expression; \
+                     move one with to_device"
                 ))));
             }
             _ => found = Some(device),

@@ -104,6 +104,16 @@ impl Tensor {
         Tensor::from_error(Error::Operation { op, message, at }, at)
     }
 
+    /// What a composite has built of its inputs: an error of a part becomes the composite's, at its caller's line.
+    pub(crate) fn part_of(self, op: &'static str, at: At, inputs: &[Tensor]) -> Tensor {
+        match self.error() {
+            Some(Error::Operation { message, .. }) if inputs.iter().all(|t| t.error().is_none()) => {
+                Tensor::failed(op, message.clone(), at)
+            }
+            _ => self,
+        }
+    }
+
     pub(crate) fn from_error(error: Error, at: At) -> Tensor {
         Tensor::new(Kind::Failed(error), vec![], vec![], DType::F32, at)
     }

@@ -104,7 +104,7 @@ impl Tensor {
     /// `0, 1, … n − 1`, `int32`.
     #[track_caller]
     pub fn range(n: usize) -> Tensor {
-        Tensor::iota(&[n], 0)
+        Tensor::iota(&[n], 0).part_of("range", here(), &[])
     }
 
     /// `n` evenly spaced values from `start` to `stop`, both included, `float32`.
@@ -119,7 +119,8 @@ impl Tensor {
     #[track_caller]
     pub fn eye(n: usize) -> Tensor {
         let shape: Shape = vec![n, n];
-        Tensor::iota(&shape, 0).equal(Tensor::iota(&shape, 1)).cast(DType::F32)
+        let diagonal = Tensor::iota(&shape, 0).equal(Tensor::iota(&shape, 1)).cast(DType::F32);
+        diagonal.part_of("eye", here(), &[])
     }
 
     /// 1 where the class along a new last axis is the label, else 0. Labels outside `0..classes` give zeros.
@@ -138,7 +139,8 @@ impl Tensor {
         let mut shape = self.shape().to_vec();
         shape.push(classes);
         let label = self.cast(DType::I32).expand_dims(-1).broadcast_to(&shape);
-        Tensor::iota(&shape, shape.len() - 1).equal(&label).cast(dtype)
+        let hot = Tensor::iota(&shape, shape.len() - 1).equal(&label).cast(dtype);
+        hot.part_of("one_hot", here(), std::slice::from_ref(self))
     }
 }
 

@@ -164,12 +164,19 @@ impl Tensor {
     /// The axis in ascending order; NaN last.
     #[track_caller]
     pub fn sort(&self, axis: i64) -> Tensor {
-        self.take_along_axis(&self.argsort(axis, false), axis)
+        let sorted = self.take_along_axis(&self.argsort(axis, false), axis);
+        sorted.part_of("sort", here(), std::slice::from_ref(self))
     }
 
     /// The `k` largest along the last axis and their positions, largest first.
     #[track_caller]
     pub fn top_k(&self, k: usize) -> (Tensor, Tensor) {
+        if self.error().is_none() && self.shape().last().is_none_or(|extent| k > *extent) {
+            let message =
+                format!("expected k of at most the last extent of {:?}, received {k}", self.shape());
+            let failed = Tensor::failed("top_k", message, here());
+            return (failed.clone(), failed);
+        }
         let positions = self.argsort(-1, true).slice_axis(-1, 0, k as i64);
         (self.take_along_axis(&positions, -1), positions)
     }

@@ -21,28 +21,30 @@ impl Tensor {
     /// `exp(x) / Σ exp(x)` along an axis.
     #[track_caller]
     pub fn softmax(&self, axis: i64) -> Tensor {
+        let at = here();
         let shifted = self.shifted(axis);
         let e = shifted.exp();
         let sum = e.sum(axis).keep_dims(self, axis);
-        e / sum
+        (e / sum).part_of("softmax", at, std::slice::from_ref(self))
     }
 
     /// `log(softmax(x))` along an axis.
     #[track_caller]
     pub fn log_softmax(&self, axis: i64) -> Tensor {
+        let at = here();
         let shifted = self.shifted(axis);
         let sum = shifted.exp().sum(axis).keep_dims(self, axis);
-        shifted - sum.log()
+        (shifted - sum.log()).part_of("log_softmax", at, std::slice::from_ref(self))
     }
 
     /// `log Σ exp(x)` over some axes.
     #[track_caller]
     pub fn logsumexp(&self, axes: impl Into<Axes>) -> Tensor {
-        let axes = axes.into();
+        let (at, axes) = (here(), axes.into());
         let max = self.max(axes.clone()).stop_gradient();
         let max = Tensor::select(&max.is_finite(), &max, 0.0);
         let shifted = self - max.keep_dims(self, axes.clone());
-        shifted.exp().sum(axes).log() + max
+        (shifted.exp().sum(axes).log() + max).part_of("logsumexp", at, std::slice::from_ref(self))
     }
 
     /// The tensor less its maximum along an axis, which no gradient flows through.
@@ -55,11 +57,11 @@ impl Tensor {
     /// Normalised over some axes to mean 0 and variance 1: `(x − mean) / sqrt(variance + epsilon)`.
     #[track_caller]
     pub fn normalize_moments(&self, axes: impl Into<Axes>, epsilon: f32) -> Tensor {
-        let axes = axes.into();
+        let (at, axes) = (here(), axes.into());
         let mean = self.mean(axes.clone()).keep_dims(self, axes.clone());
         let centred = self - mean;
         let variance = centred.square().mean(axes.clone()).keep_dims(self, axes);
-        centred * (variance + epsilon).rsqrt()
+        (centred * (variance + epsilon).rsqrt()).part_of("normalize_moments", at, std::slice::from_ref(self))
     }
 
     /// Largest element of sliding windows over the spatial axes of `[n, spatial.., channels]`. The gradient goes to the

@@ -34,7 +34,7 @@ impl Tensor {
             Ok(axes) => {
                 let dim = |(i, d): (usize, &usize)| if axes.contains(&i) { 1 } else { *d };
                 let shape: Vec<usize> = like.shape().iter().enumerate().map(dim).collect();
-                self.reshape_at(shape, at)
+                self.reshape_at(shape, at).part_of("keep_dims", at, std::slice::from_ref(self))
             }
             Err(message) => Tensor::failed("keep_dims", message, at),
         }
@@ -84,9 +84,9 @@ impl Tensor {
     /// Mean squared distance from the mean over some axes (divided by the count), in two passes.
     #[track_caller]
     pub fn variance(&self, axes: impl Into<Axes>) -> Tensor {
-        let axes = axes.into();
+        let (at, axes) = (here(), axes.into());
         let mean = self.mean(axes.clone()).keep_dims(self, axes.clone());
-        (self - mean).square().mean(axes)
+        (self - mean).square().mean(axes).part_of("variance", at, std::slice::from_ref(self))
     }
 
     /// True where any element over some axes is not 0.
@@ -144,10 +144,13 @@ impl Tensor {
         if self.error().is_some() {
             return self.clone();
         }
+        // Booleans count as `int32`, as in a sum.
+        let counts = self.dtype() == DType::Bool && matches!(op, ReduceOp::Sum | ReduceOp::Prod);
+        let numbers = if counts { self.cast_at(DType::I32, at) } else { self.clone() };
         match resolve_axis(axis, self.rank()) {
             Some(axis) => {
-                let (shape, dtype) = (self.shape().to_vec(), self.dtype());
-                Tensor::op(Op::Scan { op, axis, reverse }, vec![self.clone()], shape, dtype, at)
+                let (shape, dtype) = (self.shape().to_vec(), numbers.dtype());
+                Tensor::op(Op::Scan { op, axis, reverse }, vec![numbers], shape, dtype, at)
             }
             None => {
                 Tensor::failed(name, format!("axis {axis} is out of range for shape {:?}", self.shape()), at)

@@ -125,7 +125,8 @@ impl Tensor {
             }
         }
         let squeezed = self.reshape_at(kept, at);
-        Tensor::op(Op::Broadcast { axes }, vec![squeezed], shape.to_vec(), self.dtype(), at)
+        let wide = Tensor::op(Op::Broadcast { axes }, vec![squeezed], shape.to_vec(), self.dtype(), at);
+        wide.part_of("broadcast_to", at, std::slice::from_ref(self))
     }
 
     /// Repeated along new axes and axes of extent 1.
@@ -296,7 +297,7 @@ impl Tensor {
         }
         let dtype = tensors.iter().fold(first.dtype(), |d, t| super::promote(d, t.dtype()));
         let mut shape = first.shape().to_vec();
-        shape[resolved] = tensors.iter().map(|t| t.shape()[resolved]).sum();
+        shape[resolved] = tensors.iter().fold(0, |sum: usize, t| sum.saturating_add(t.shape()[resolved]));
         let inputs = tensors.iter().map(|t| t.cast_at(dtype, at)).collect();
         Tensor::op(Op::Concat { axis: resolved }, inputs, shape, dtype, at)
     }
@@ -305,10 +306,10 @@ impl Tensor {
     #[track_caller]
     pub fn stack(tensors: &[Tensor], axis: i64) -> Tensor {
         let expanded: Vec<Tensor> = tensors.iter().map(|t| t.expand_dims(axis)).collect();
-        Tensor::concat(&expanded, axis)
+        Tensor::concat(&expanded, axis).part_of("stack", here(), tensors)
     }
 
-    /// The value, stored when the program runs: no kernel fuses across it.
+    /// The value, stored in memory when the program runs, by the kernel that computes it.
     #[track_caller]
     pub fn barrier(&self) -> Tensor {
         Tensor::op(Op::Barrier, vec![self.clone()], self.shape().to_vec(), self.dtype(), here())
