@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::io::Write;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use common::kernels::{self, Case, affine, kernel, load, map, map_body, store};
@@ -18,7 +19,14 @@ fn device() -> Option<(Device, MutexGuard<'static, ()>)> {
             let device = Device::open("gpu").or_else(|_| Device::open("software"));
             match &device {
                 Ok(device) => eprintln!("running on {:?}", device.info()),
-                Err(error) => eprintln!("skipped: no Vulkan driver ({error})"),
+                Err(error) => {
+                    // Past the harness's capture, so that it is seen.
+                    let _ = writeln!(std::io::stderr(), "skipped: no Vulkan driver ({error})");
+                    assert!(
+                        std::env::var_os("KILN_REQUIRE_GPU").is_none(),
+                        "KILN_REQUIRE_GPU is set: {error}"
+                    );
+                }
             }
             device.ok()
         })

@@ -1,5 +1,6 @@
 //! What needs a device of its own: loss and exhaustion.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use crate::program::Program;
 fn own_device() -> Option<GpuExecutor> {
     let executor = adapter::first().map(|adapter| GpuExecutor::new(&adapter).unwrap());
     if executor.is_none() {
-        eprintln!("skipped: no Vulkan driver");
+        let _ = writeln!(std::io::stderr(), "skipped: no Vulkan driver");
     }
     executor
 }

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::gpu;
 use kiln_graph::interpret::interpret_tensors;
 use kiln_graph::{DType, Device, Tensor, with_device};
 
@@ -10,14 +11,7 @@ use crate::cases;
 
 /// The executors that open here; a missing one is said, not passed over in silence.
 pub(crate) fn devices() -> Vec<Device> {
-    let mut devices = vec![Device::cpu()];
-    if cfg!(feature = "gpu") {
-        match Device::open("gpu").or_else(|_| Device::open("software")) {
-            Ok(device) => devices.push(device),
-            Err(error) => eprintln!("skipped: no Vulkan driver ({error})"),
-        }
-    }
-    devices
+    [Device::cpu()].into_iter().chain(gpu::gpu()).collect()
 }
 
 /// A tensor's elements, computed by its executor.

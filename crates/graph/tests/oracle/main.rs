@@ -6,6 +6,8 @@ mod case;
 mod composites;
 mod elementwise;
 mod executors;
+#[path = "../support/gpu.rs"]
+mod gpu;
 mod gradients;
 mod interpreter;
 mod random_graphs;

@@ -9,6 +9,8 @@ mod contract;
 mod decode;
 mod elementwise;
 mod fold;
+#[path = "../support/gpu.rs"]
+mod gpu;
 mod layout;
 mod recipe;
 #[path = "../support/mod.rs"]
@@ -67,11 +69,7 @@ fn random_graphs_agree_with_the_interpreter() {
 
 #[test]
 fn random_graphs_agree_on_the_gpu() {
-    if !cfg!(feature = "gpu") {
-        return;
-    }
-    match Device::open("gpu").or_else(|_| Device::open("software")) {
-        Ok(device) => search(&device, 50, 2).unwrap_or_else(|failure| panic!("{failure}")),
-        Err(error) => eprintln!("skipped: no Vulkan driver ({error})"),
+    if let Some(device) = gpu::gpu() {
+        search(&device, 50, 2).unwrap_or_else(|failure| panic!("{failure}"));
     }
 }
