@@ -49,3 +49,8 @@ pub mod prelude {
     pub use kiln_nn::training::{Compile, Evaluate, Fit, Model, Predict};
     pub use kiln_nn::{Context, Layer, Seeds, Sequential};
 }
+
+/// The program of the README, so that it is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -210,6 +210,21 @@ fn errors_of_reading_and_of_devices() {
 }
 
 #[test]
+fn more_axes_than_a_kernel_has_loops_are_an_error() {
+    // Reversed, so that no two axes can be walked as one.
+    let reversed =
+        |rank: i64| ones(&vec![2; rank as usize]).cumsum(0).transpose(&(0..rank).rev().collect::<Vec<_>>());
+    with_device(&Device::cpu(), || {
+        assert!((reversed(12) + 1.0).to_vec::<f32>().is_ok());
+        let axes: Vec<i64> = [2].into_iter().chain([1; 30]).collect();
+        assert!(ones(&[2]).reshape(&axes).tanh().to_vec::<f32>().is_ok());
+        // 2^25 elements are not computed: the kernel is refused first.
+        let error = (reversed(25) + 1.0).to_vec::<f32>().expect_err("too many loops");
+        assert!(error.to_string().contains("above the limit 24"), "{error}");
+    });
+}
+
+#[test]
 fn reductions_of_nothing_have_a_value_or_are_errors() {
     with_device(&Device::cpu(), || {
         let none = ones(&[0, 3]);

@@ -2,9 +2,9 @@
 
 use crate::kernel::{Affine, Map};
 
-/// More axes than any kernel has after collapsing.
-pub(crate) const MAX_RANK: usize = 16;
-/// More guards than any map has.
+/// Most loops of a kernel.
+pub(crate) const MAX_RANK: usize = 24;
+/// Most guards of a map.
 pub(crate) const MAX_GUARDS: usize = 8;
 
 /// Loop variables in the order in which a section walks them, slowest first: (variable, extent).
@@ -100,7 +100,7 @@ impl Walk {
         }
         let mut walk = Walk { extents: axes.iter().map(|a| a.1).collect(), base, guards };
         walk.collapse();
-        assert!(walk.extents.len() <= MAX_RANK && walk.guards.len() <= MAX_GUARDS, "too many axes or guards");
+        debug_assert!(walk.extents.len() <= MAX_RANK && walk.guards.len() <= MAX_GUARDS);
         walk
     }
 

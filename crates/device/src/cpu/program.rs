@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::cpu::address::Axes;
+use crate::cpu::address::{Axes, MAX_GUARDS, MAX_RANK};
 use crate::cpu::block::{Bases, Failure, Launched};
 use crate::cpu::contract::ContractKernel;
 use crate::cpu::map::MapKernel;
@@ -13,7 +13,7 @@ use crate::cpu::whole::WholeKernel;
 use crate::cpu::{CpuExecutor, memory, parallel, print};
 use crate::device::{Executor, Prepared};
 use crate::error::{Error, Result};
-use crate::kernel::{Body, Kernel};
+use crate::kernel::{Body, Instr, Kernel, Tape};
 use crate::memory::Buffer;
 use crate::program::{BufferId, CheckSite, Program, Role, Step};
 
@@ -60,6 +60,41 @@ unsafe impl Send for Addresses {}
 /// Bytes of one task of a copy.
 const COPY: usize = 1 << 20;
 
+/// Loops and guards that walking addresses has room for.
+fn check_limits(kernel: &Kernel) -> Result<()> {
+    let limit = |what, value: usize, limit: usize, hint| {
+        let device = String::from("cpu");
+        Err(Error::Limit { what, value: value as u64, limit: limit as u64, device, hint })
+    };
+    if kernel.variables() > MAX_RANK {
+        return limit("loops of a kernel", kernel.variables(), MAX_RANK, "merge axes with reshape");
+    }
+    let of_tape = |tape: &Tape| {
+        let of_instr = |i: &Instr| match i {
+            Instr::Load { map, .. } | Instr::Store { map, .. } => map.guards.len(),
+            _ => 0,
+        };
+        tape.instrs.iter().map(of_instr).max().unwrap_or(0)
+    };
+    let guards = match &kernel.body {
+        Body::Map(tape) | Body::Row { tape, .. } => of_tape(tape),
+        Body::Contract { lhs, rhs, epilogue, .. } => {
+            of_tape(epilogue).max(lhs.map.guards.len()).max(rhs.map.guards.len())
+        }
+        Body::Scatter { .. } | Body::Sort { .. } | Body::Scan { .. } => 0,
+    };
+    let guards = guards.max(of_tape(&kernel.once));
+    if guards > MAX_GUARDS {
+        return limit(
+            "padded axes of a kernel",
+            guards,
+            MAX_GUARDS,
+            "pad in two steps with a barrier between",
+        );
+    }
+    Ok(())
+}
+
 fn translate(kernel: &Kernel, kernels: Kernels) -> Result<Work> {
     Ok(match &kernel.body {
         Body::Map(tape) => {
@@ -92,6 +127,7 @@ impl PreparedStep {
             }
         };
         let kernel = &launch.kernel;
+        check_limits(kernel)?;
         let once = if kernel.once.instrs.is_empty() {
             None
         } else {
