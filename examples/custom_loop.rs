@@ -5,6 +5,7 @@
 //! Ends with a line like `test accuracy 0.9139` after 20 epochs, which take less than a second.
 
 use std::error::Error;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use kiln::nn::Result;
@@ -103,7 +104,17 @@ fn training_step(network: Arc<Network>, accuracy: Arc<FunctionMetric>) -> Result
     }))
 }
 
-fn main() -> std::result::Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> std::result::Result<(), Box<dyn Error>> {
     let epochs: usize = std::env::args().nth(1).map_or(Ok(20), |text| text.parse())?;
     let ((x_train, y_train), (x_test, y_test)) = datasets::digits::load();
     let (images, labels) = (x_train.to_vec::<f32>()?, y_train.to_vec::<i32>()?);

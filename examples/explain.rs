@@ -5,10 +5,21 @@
 //! A two-layer perceptron with cross-entropy and Adam is 10 kernels.
 
 use std::error::Error;
+use std::process::ExitCode;
 
 use kiln::prelude::*;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     if let Some(name) = std::env::args().nth(1) {
         set_default_device(&Device::open(&name)?);
     }
