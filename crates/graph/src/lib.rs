@@ -35,7 +35,7 @@ pub mod graph;
 pub mod interpret;
 mod lower;
 pub mod op;
-mod ops;
+pub mod ops;
 mod plan;
 mod print;
 mod report;
