@@ -7,7 +7,7 @@ use kiln_graph::{DType, Element, Tensor, Variable};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::error::{Error, Result};
-use crate::files::{Checksum, ReadBudget, atomic_write, file_error};
+use crate::files::{Checksum, ReadBudget, atomic_write};
 use crate::layer::Layer;
 
 /// Writes all variables of a layer or model to a safetensors file, under their names (`dense/kernel`), with a checksum.
@@ -120,6 +120,10 @@ pub(crate) fn set_weights(owner: &str, variables: &[Variable], values: &[Tensor]
     assign_all(variables, values)
 }
 
+fn file_error(path: &Path, message: impl std::fmt::Display) -> Error {
+    crate::files::file_error(path, message).into()
+}
+
 const CHECKSUM: &str = "kiln_checksum";
 
 /// Every value is on its device before the first variable changes.
@@ -200,7 +204,7 @@ fn matching(path: &Path, name: &str, variable: &Variable, view: &TensorView<'_>)
 }
 
 fn checksum<'a>(tensors: impl Iterator<Item = (&'a str, TensorView<'a>)>) -> String {
-    let mut sum = Checksum::new();
+    let mut sum = Checksum::default();
     for (name, view) in tensors {
         sum.add(format!("{name} {:?} {:?} ", view.dtype(), view.shape()).as_bytes());
         sum.add(view.data());
