@@ -46,7 +46,7 @@ pub fn save_weights(layer: &dyn Layer, path: impl AsRef<Path>) -> Result<()> {
         (CHECKSUM.into(), checksum),
     ]);
     let file = safetensors::serialize(views, Some(metadata)).map_err(|e| file_error(path, e))?;
-    atomic_write(path, |out| out.write_all(&file))
+    Ok(atomic_write(path, |out| out.write_all(&file))?)
 }
 
 /// Reads all variables of a layer or model from a safetensors file. Nothing changes unless everything fits.
