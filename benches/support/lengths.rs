@@ -11,7 +11,7 @@ use super::{Options, Outcome, emit, rounded};
 
 const NAME: &str = "many_lengths";
 const SIZES: Sizes = Sizes { vocabulary: 256, context: 256, width: 128, heads: 4, blocks: 4 };
-const WARM_UP: [usize; 3] = [5, 64, 131];
+const WARM_UP: [usize; 3] = [5, 64, 256];
 /// 64 lengths, none of them among the first.
 fn lengths() -> impl Iterator<Item = usize> {
     (0..64).map(|i| 7 + 3 * i + i % 2).filter(|n| !WARM_UP.contains(n))
