@@ -13,6 +13,9 @@ pub const CHECK: &str = include_str!("check.wgsl");
 /// Deterministic scatter. Buffers: operand, indices, updates, result.
 pub const SCATTER: &str = include_str!("scatter.wgsl");
 
+/// Deterministic scatter into the operand. Buffers: operand and result, indices, updates.
+pub const SCATTER_IN_PLACE: &str = include_str!("scatter_in_place.wgsl");
+
 /// Running folds. Buffers: input, result.
 pub const SCAN: &str = include_str!("scan.wgsl");
 

@@ -192,7 +192,7 @@ pub enum Body {
     },
     /// `out[v, :] = operand[v, :]`, folded with `updates[i, :]` for every `i` with `indices[i] == v`, in order of `i`.
     /// Buffers: operand, indices (`i32`), updates, out. An index outside `0..targets` is skipped.
-    /// Out may be the operand's buffer.
+    /// In place there are three buffers, the operand read and written: only rows that are updated are touched.
     Scatter {
         /// How updates fold.
         op: ScatterOp,
@@ -497,7 +497,7 @@ impl Kernel {
                     return Err(broken(self, "an operand uses the other's row axes".into()));
                 }
             }
-            Body::Scatter { .. } if self.buffers.len() >= 4 => {}
+            Body::Scatter { .. } if self.buffers.len() >= 3 => {}
             Body::Sort { .. } if self.buffers.len() >= 3 => {}
             Body::Scan { .. } if self.buffers.len() >= 2 => {}
             Body::Scatter { .. } | Body::Sort { .. } | Body::Scan { .. } => {

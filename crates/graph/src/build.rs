@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kiln_device::{Buffer, Device};
 
 use crate::error::{At, Error, Result};
-use crate::graph::{Assign, Graph, Leaf, NodeId};
+use crate::graph::{Assign, Graph, Leaf, NodeId, subsume};
 use crate::op::Op;
 use crate::tensor::{Kind, Tensor};
 use crate::trace::{Recorded, TraceId};
@@ -60,6 +60,8 @@ struct Builder {
     done: HashMap<u64, NodeId>,
     states: HashMap<u64, NodeId>,
     readings: HashMap<usize, NodeId>,
+    /// Building the body of a branch or loop, whose only leaves are its parameters.
+    inside: bool,
 }
 
 /// Builds the graph of `outputs` and of what a trace has recorded. `arguments` are the placeholders, leaf 0 and on.
@@ -69,14 +71,7 @@ pub(crate) fn build(
     outputs: &[Tensor],
     recorded: &Recorded,
 ) -> Result<Built> {
-    let mut builder = Builder {
-        graph: Graph::default(),
-        bound: vec![],
-        trace,
-        done: HashMap::new(),
-        states: HashMap::new(),
-        readings: HashMap::new(),
-    };
+    let mut builder = Builder::new(trace, false);
     for (n, argument) in arguments.iter().enumerate() {
         let leaf = Leaf { shape: argument.shape().to_vec(), dtype: argument.dtype(), state: false };
         let id = builder.leaf(leaf, Bound::Argument(n), argument.node.at);
@@ -96,10 +91,60 @@ pub(crate) fn build(
         builder.graph.assigns.push(Assign { leaf, offset, value });
     }
     builder.graph.verify()?;
-    Ok(Built { graph: builder.graph, bound: builder.bound })
+    Ok(Built { graph: subsume(builder.graph), bound: builder.bound })
+}
+
+/// The graph of a branch: its leaves are the parameters.
+pub(crate) fn branch_graph(parameters: &[Tensor], results: &[Tensor]) -> Result<Graph> {
+    let mut builder = Builder::new(None, true);
+    builder.parameters(parameters, 0);
+    builder.graph.outputs = results.iter().map(|t| builder.visit(t)).collect::<Result<_>>()?;
+    builder.graph.verify()?;
+    Ok(subsume(builder.graph))
+}
+
+/// The body of a loop: the first parameters are what it carries, with one value for the next turn each.
+pub(crate) fn loop_graph(parameters: &[Tensor], next: &[Tensor]) -> Result<Graph> {
+    let mut builder = Builder::new(None, true);
+    builder.parameters(parameters, next.len());
+    for (leaf, (parameter, value)) in parameters.iter().zip(next).enumerate() {
+        let value = builder.visit(value)?;
+        if value != builder.done[&parameter.node.id] {
+            builder.graph.assigns.push(Assign { leaf, offset: 0, value });
+        }
+    }
+    builder.graph.verify()?;
+    Ok(subsume(builder.graph))
 }
 
 impl Builder {
+    fn new(trace: Option<TraceId>, inside: bool) -> Builder {
+        Builder {
+            graph: Graph::default(),
+            bound: vec![],
+            trace,
+            done: HashMap::new(),
+            states: HashMap::new(),
+            readings: HashMap::new(),
+            inside,
+        }
+    }
+
+    /// Leaves for the parameters of a body, of which the first are states.
+    fn parameters(&mut self, parameters: &[Tensor], states: usize) {
+        for (n, parameter) in parameters.iter().enumerate() {
+            let (shape, dtype, at) = (parameter.shape().to_vec(), parameter.dtype(), parameter.node.at);
+            let id = if n < states {
+                let flat = Leaf { shape: vec![parameter.len()], dtype, state: true };
+                let leaf = self.graph.leaf(flat, at);
+                self.graph.add(Op::Reshape, vec![leaf], shape, dtype, at)
+            } else {
+                self.graph.leaf(Leaf { shape, dtype, state: false }, at)
+            };
+            self.done.insert(parameter.node.id, id);
+        }
+    }
+
     fn leaf(&mut self, leaf: Leaf, bound: Bound, at: At) -> NodeId {
         self.bound.push(bound);
         self.graph.leaf(leaf, at)
@@ -123,7 +168,7 @@ impl Builder {
                 stack.pop();
                 continue;
             }
-            let computed = tensor.node.value.get().is_some();
+            let computed = !self.inside && tensor.node.value.get().is_some();
             let missing: Vec<Tensor> = match &tensor.node.kind {
                 Kind::Op(_) | Kind::Bundle(_) if !computed => tensor
                     .node
@@ -149,6 +194,9 @@ impl Builder {
         let node = &tensor.node;
         let leaf = || Leaf { shape: node.shape.clone(), dtype: node.dtype, state: false };
         match &node.kind {
+            Kind::Host(_) | Kind::Stored | Kind::Variable(_) if self.inside => {
+                Err(Error::Internal("a leaf inside a body is no parameter".into()))
+            }
             _ if computed => Ok(self.leaf(leaf(), Bound::Value(tensor.clone()), node.at)),
             Kind::Host(_) | Kind::Stored => Ok(self.leaf(leaf(), Bound::Value(tensor.clone()), node.at)),
             Kind::Op(op) => {

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use kiln_device::DType;
 
+use crate::body::Closed;
+use crate::control::LoopBody;
 use crate::error::At;
 use crate::grad::CustomRule;
 use crate::op::{self, Form, Op};
@@ -26,14 +28,36 @@ pub(crate) enum Source {
     Custom(CustomRule),
     /// A function of the host.
     Host(Arc<op::Call>),
+    /// One of several branches; inputs are the number and what is passed to each.
+    Switch(Arc<op::Call>, Vec<Closed>),
+    /// A loop.
+    Loop(Arc<op::Call>, Box<LoopBody>),
+}
+
+impl Source {
+    /// Takes the tensors out, for dropping.
+    fn drain(&mut self) -> Vec<Tensor> {
+        match self {
+            Source::Custom(_) | Source::Host(_) => vec![],
+            Source::Switch(_, arms) => arms.drain(..).flat_map(|arm| arm.results).collect(),
+            Source::Loop(_, body) => {
+                std::mem::take(&mut body.next).into_iter().chain(body.stacked.drain(..)).collect()
+            }
+        }
+    }
 }
 
 impl Bundle {
+    /// Takes the tensors of its bodies out, for dropping without recursion.
+    pub(crate) fn drain(&mut self) -> Vec<Tensor> {
+        self.source.drain()
+    }
+
     /// The graph's operation, where there is one.
     pub(crate) fn call(&self) -> Option<&Arc<op::Call>> {
         match &self.source {
             Source::Custom(_) => None,
-            Source::Host(call) => Some(call),
+            Source::Host(call) | Source::Switch(call, _) | Source::Loop(call, _) => Some(call),
         }
     }
 

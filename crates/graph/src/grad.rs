@@ -4,15 +4,19 @@
 //! node `y` with inputs `x`, the gradients with respect to the inputs. Rules use tensor operations only, so gradients
 //! can be differentiated again.
 
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use kiln_device::{BinaryOp, DType, ReduceOp, ScatterOp, UnaryOp, Value};
 
+use crate::body::{ids, reached};
 use crate::bundle::{Bundle, Source, bundle};
 use crate::error::{At, Error, Result};
-use crate::op::{ConvKind, Op, Work};
+use crate::op::{ConvKind, Op};
 use crate::tensor::{Kind, Tensor, here};
+
+mod control;
+
+use control::{of_loop, of_switch};
 
 type Rule = dyn Fn(&[Tensor], &[Tensor], &[Tensor]) -> Vec<Option<Tensor>> + Send + Sync;
 
@@ -108,22 +112,40 @@ pub fn gradients_with(y: &Tensor, cotangent: &Tensor, with_respect_to: &[Tensor]
             return Err(Error::Operation { op: "gradients", message, at });
         }
     }
-    let order = between(y, with_respect_to);
-    let mut known: HashMap<u64, Tensor> = HashMap::from([(y.node.id, cotangent.clone())]);
+    let found = pull_back(&[(y.clone(), cotangent.clone())], with_respect_to)?;
+    let or_zeros = |(g, t): (Option<Tensor>, &Tensor)| g.unwrap_or_else(|| t.zeros_like());
+    Ok(found.into_iter().zip(with_respect_to).map(or_zeros).collect())
+}
+
+/// Gradients of `Σ y · cotangent` over some pairs with respect to tensors; none where nothing depends on one.
+pub(crate) fn pull_back(
+    pairs: &[(Tensor, Tensor)],
+    with_respect_to: &[Tensor],
+) -> Result<Vec<Option<Tensor>>> {
+    let roots: Vec<Tensor> = pairs.iter().map(|(y, _)| y.clone()).collect();
+    let order = between(&roots, with_respect_to);
+    let mut known: HashMap<u64, Tensor> = HashMap::new();
     // Of bundles, by result.
     let mut of_results: HashMap<u64, Vec<Option<Tensor>>> = HashMap::new();
-    let targets: HashSet<u64> = with_respect_to.iter().map(|t| t.node.id).collect();
+    let targets = ids(with_respect_to);
     let on_path: HashSet<u64> = order.iter().map(|t| t.node.id).collect();
     let add = |known: Option<Tensor>, gradient: Tensor, at: At| match known {
         Some(other) => other.add_at(&gradient, at),
         None => gradient,
     };
+    for (y, cotangent) in pairs {
+        let sum = add(known.remove(&y.node.id), cotangent.clone(), y.node.at);
+        known.insert(y.node.id, sum);
+    }
     for tensor in order.iter().rev() {
         let (id, at) = (tensor.node.id, tensor.node.at);
         let kept = targets.contains(&id);
         let gradients = if let Kind::Bundle(all) = &tensor.node.kind {
             match of_results.remove(&id) {
-                Some(gs) => of_bundle(tensor, all, &gs),
+                Some(gs) => {
+                    let wanted = tensor.node.inputs.iter().map(|t| on_path.contains(&t.node.id));
+                    of_bundle(tensor, all, &gs, &wanted.collect::<Vec<_>>())
+                }
                 None => continue,
             }
         } else {
@@ -146,38 +168,28 @@ pub fn gradients_with(y: &Tensor, cotangent: &Tensor, with_respect_to: &[Tensor]
             known.insert(input.node.id, sum);
         }
     }
-    Ok(with_respect_to
-        .iter()
-        .map(|t| known.get(&t.node.id).cloned().unwrap_or_else(|| t.zeros_like()))
-        .collect())
+    Ok(with_respect_to.iter().map(|t| known.get(&t.node.id).cloned()).collect())
 }
 
-/// The nodes on a path from a target to `y`, inputs before outputs.
-fn between(y: &Tensor, targets: &[Tensor]) -> Vec<Tensor> {
-    let targets: HashSet<u64> = targets.iter().map(|t| t.node.id).collect();
-    let mut on_path: HashMap<u64, bool> = HashMap::new();
-    let mut order = vec![];
-    let mut stack = vec![(y.clone(), false)];
-    while let Some((tensor, entered)) = stack.pop() {
-        let id = tensor.node.id;
-        if entered {
-            let through = tensor.node.inputs.iter().any(|t| on_path.get(&t.node.id) == Some(&true));
-            let reached = targets.contains(&id) || through;
-            on_path.insert(id, reached);
-            if reached {
-                order.push(tensor);
-            }
-        } else if let Entry::Vacant(unseen) = on_path.entry(id) {
-            unseen.insert(false);
-            stack.push((tensor.clone(), true));
-            stack.extend(tensor.node.inputs.iter().map(|t| (t.clone(), false)));
+/// The nodes on a path from a target to a root, inputs before outputs.
+fn between(roots: &[Tensor], targets: &[Tensor]) -> Vec<Tensor> {
+    let mut on_path = ids(targets);
+    let through = |t: &Tensor, on_path: &HashSet<u64>| {
+        on_path.contains(&t.node.id) || t.node.inputs.iter().any(|t| on_path.contains(&t.node.id))
+    };
+    let mut order = reached(roots, |_| false);
+    order.retain(|t| {
+        let kept = through(t, &on_path);
+        if kept {
+            on_path.insert(t.node.id);
         }
-    }
+        kept
+    });
     order
 }
 
 /// The gradients with respect to a bundle's inputs.
-fn of_bundle(bundle: &Tensor, all: &Bundle, gs: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
+fn of_bundle(bundle: &Tensor, all: &Bundle, gs: &[Option<Tensor>], wanted: &[bool]) -> Vec<Option<Tensor>> {
     let (x, at) = (&bundle.node.inputs[..], bundle.node.at);
     match &all.source {
         Source::Custom(custom) => {
@@ -191,11 +203,18 @@ fn of_bundle(bundle: &Tensor, all: &Bundle, gs: &[Option<Tensor>]) -> Vec<Option
         Source::Host(call) => {
             let message = "a function of the host has no gradient: give one with host_call_with_gradient, or pass its \
                            inputs through stop_gradient";
-            let Work::Host(host) = &call.work;
-            let error = Tensor::failed("gradients", format!("{}: {message}", host.function.op()), at);
+            let op = call.work.title();
+            let error = Tensor::failed("gradients", format!("{op}: {message}"), at);
             vec![Some(error); x.len()]
         }
+        Source::Switch(_, arms) => or_failed(of_switch(bundle, arms, gs, wanted), x.len(), at),
+        Source::Loop(call, body) => or_failed(of_loop(bundle, call, body, gs, wanted), x.len(), at),
     }
+}
+
+/// Gradients, or tensors that carry the error.
+fn or_failed(gradients: Result<Vec<Option<Tensor>>>, inputs: usize, at: At) -> Vec<Option<Tensor>> {
+    gradients.unwrap_or_else(|error| vec![Some(Tensor::from_error(error, at)); inputs])
 }
 
 /// The gradients with respect to a node's inputs.

@@ -11,6 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::shape::Shape;
 
+mod file;
+mod subsume;
+
+pub(crate) use subsume::subsume;
+
 /// A node of one graph; its number is its place, and inputs have smaller numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct NodeId(pub u32);

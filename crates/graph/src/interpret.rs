@@ -69,7 +69,9 @@ pub fn interpret(graph: &Graph, leaves: &[Vec<f64>]) -> Result<Interpreted> {
         };
         let inputs: Vec<Array<'_>> = node.inputs.iter().map(array).collect();
         match &node.op {
-            Op::Call(call) => drop(results.insert(NodeId(i as u32), call::call(call, &inputs)?)),
+            Op::Call(call) => {
+                drop(results.insert(NodeId(i as u32), call::call(call, &inputs, &mut failure)?))
+            }
             Op::Result { index } => values[i] = results[&node.inputs[0]][*index].clone(),
             _ => values[i] = evaluate(node, &inputs, leaves, &mut failure)?,
         }

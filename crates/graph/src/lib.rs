@@ -6,6 +6,7 @@
 //! ```text
 //! tensor, ops, variable   what users hold and call
 //! bundle, host            operations with several results; functions of the host
+//! body, control           branches and loops
 //! trace, build            expressions and effects → graph
 //! op, graph, grad         the primitives, the arena, the gradients
 //! interpret               the naive meaning of every primitive: the oracle
@@ -26,8 +27,10 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod body;
 mod build;
 mod bundle;
+mod control;
 mod error;
 mod evaluate;
 pub mod files;

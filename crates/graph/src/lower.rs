@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use kiln_device::{
-    Access, Affine, Binding, Body, CheckSite, DType, Guard, HostStep, Instr, Kernel, Map, Operand, Reg, Tape,
-    Value,
+    Access, Affine, Binding, Body, CheckSite, DType, Device, Guard, HostStep, Instr, Kernel, Map, Operand,
+    Reg, Step, Tape, Value, size,
 };
 
 use crate::error::{Error, Result};
@@ -12,10 +12,11 @@ use crate::fuse::{
     Coordinate, Fence, Fused, Group, GroupId, Kind, Linear, Place, Spot, Var, is_view, through,
 };
 use crate::graph::{Node, NodeId};
-use crate::op::Op;
+use crate::op::{Loop, Op};
+use crate::report::Report;
 use crate::shape::strides;
 
-mod call;
+pub(crate) mod call;
 mod phases;
 mod value;
 
@@ -63,6 +64,15 @@ pub(crate) struct Lowered {
 pub(crate) enum Work {
     Kernel(Kernel),
     Host(HostStep),
+    Branch { index: usize, arms: Vec<Part> },
+    Loop { looped: Box<Loop>, body: Part },
+}
+
+/// The steps of a graph inside a step.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) report: Report,
 }
 
 /// What lowering needs to know of the whole program.
@@ -71,8 +81,9 @@ pub(crate) struct Context<'a> {
     /// By node; none where the value is in no memory.
     pub(crate) storage: &'a [Option<Storage>],
     pub(crate) checks: Vec<CheckSite>,
-    /// Form and number of elements of every [`Key::Scratch`].
-    pub(crate) scratch: BTreeMap<Key, (DType, usize)>,
+    /// Bytes of every [`Key::Scratch`].
+    pub(crate) scratch: BTreeMap<Key, usize>,
+    pub(crate) device: &'a Device,
 }
 
 struct Lowering<'a, 'b> {
@@ -283,7 +294,8 @@ impl Lowering<'_, '_> {
                 let lines = node.len() / length.max(1);
                 // The sorted keys are not used.
                 let (sorted, dtype) = (Key::Scratch(id, 0), self.node(node.inputs[0]).dtype);
-                self.context.scratch.insert(sorted, (dtype, node.len()));
+                let bytes = size::byte_length(node.len(), self.context.device.element_size(dtype))?;
+                self.context.scratch.insert(sorted, bytes);
                 self.bind_anew(sorted, dtype);
                 self.bind_anew(key, DType::I32);
                 Ok(Body::Sort { lines, length, descending })

@@ -6,6 +6,7 @@
 //! exhaustive `match`, so that a primitive without one does not compile.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use kiln_device::{BinaryOp, CompareOp, DType, ReduceOp, ScatterOp, UnaryOp, Value};
 
@@ -16,7 +17,7 @@ use crate::shape::Shape;
 mod call;
 
 pub(crate) use call::Identity;
-pub use call::{Call, Form, Host, Work};
+pub use call::{Call, Extended, Form, Host, Loop, Work};
 
 /// Which of the three bilinear maps of a convolution is meant. With `y = conv(x, w)`: each one's gradients are the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -58,6 +59,23 @@ impl ConvGeometry {
                 Some(padded.checked_sub(reach.checked_add(1)?)? / self.strides[i] + 1)
             })
             .collect()
+    }
+}
+
+/// Serde of what an [`Arc`] holds.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<T: Serialize, S: Serializer>(shared: &Arc<T>, to: S) -> Result<S::Ok, S::Error> {
+        T::serialize(shared, to)
+    }
+
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Arc<T>, D::Error> {
+        T::deserialize(from).map(Arc::new)
     }
 }
 
@@ -193,7 +211,7 @@ pub enum Op {
     /// The input, stored: no fusion across it.
     Barrier,
     /// Something with several results, each taken by a [`Op::Result`]. The node itself holds no elements: it is `bool [0]`.
-    Call(std::sync::Arc<Call>),
+    Call(#[serde(with = "shared")] Arc<Call>),
     /// One result of the input, a call.
     Result {
         /// Which one.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BinaryHeap};
 
-use kiln_device::{Access, Binding, Body, Device, Instr, Kernel, Map, Program, Tape, Value};
+use kiln_device::{Access, Binding, Body, CheckSite, Device, Instr, Kernel, Map, Program, Tape, Value};
 
 use crate::error::{Error, Result};
 use crate::fuse::{Fused, GroupId, Kind, Linear, Place, Spot, fuse, prepare, reaches};
@@ -35,13 +35,24 @@ type Edges = Vec<Vec<GroupId>>;
 
 /// Plans a graph for a device.
 pub(crate) fn plan(graph: &Graph, device: &Device) -> Result<Plan> {
+    plan_part(graph, &vec![0; graph.leaves.len()], vec![], device)
+}
+
+/// Plans a graph whose leaves stand so many elements after the start of their buffers. The program's checks are the
+/// given ones and then its own.
+pub(crate) fn plan_part(
+    graph: &Graph,
+    offsets: &[usize],
+    checks: Vec<CheckSite>,
+    device: &Device,
+) -> Result<Plan> {
     let fused = fuse(prepare(graph))?;
     let mut edges = fused.readers.clone();
     let deferred = order_writes(&fused, &mut edges);
     let riders = ride_along(&fused, &mut edges);
-    let storage = storages(&fused, &deferred);
+    let storage = storages(&fused, &deferred, offsets);
     let order = schedule(&fused, &edges, &riders)?;
-    let mut context = Context { fused: &fused, storage: &storage, checks: vec![], scratch: BTreeMap::new() };
+    let mut context = Context { fused: &fused, storage: &storage, checks, scratch: BTreeMap::new(), device };
     let mut lowered = vec![];
     for group in order {
         let once: Vec<GroupId> = (0..riders.len()).filter(|s| riders[*s] == Some(group)).collect();
@@ -52,7 +63,7 @@ pub(crate) fn plan(graph: &Graph, device: &Device) -> Result<Plan> {
     // Nothing to compute: no launch. What rides along is computed all the same.
     lowered.retain(|l| match &l.work {
         Work::Kernel(kernel) => !kernel.rows.contains(&0) || !kernel.once.instrs.is_empty(),
-        Work::Host(_) => true,
+        Work::Host(_) | Work::Branch { .. } | Work::Loop { .. } => true,
     });
     memory::assemble(&fused, lowered, checks, &scratch, device)
 }
@@ -96,8 +107,13 @@ fn order_writes(fused: &Fused, edges: &mut Edges) -> Vec<usize> {
 /// True where a group reads a state only at the element that it writes next.
 fn reads_what_it_writes(fused: &Fused, group: GroupId, value: NodeId, offset: usize, place: &Place) -> bool {
     let entry = &fused.groups[group];
-    let Some(positions) = entry.position(value) else { return false };
     let node = fused.prepared.graph.node(value);
+    if let (Kind::Whole(_), Op::Scatter { .. }) = (entry.kind, &node.op) {
+        // Rows are read where they are written, indices and updates elsewhere.
+        let others = node.inputs[1..].iter();
+        return offset == 0 && others.clone().all(|input| !reads_leaf(fused, *input, value));
+    }
+    let Some(positions) = entry.position(value) else { return false };
     let mut written = Linear::constant(offset as i64);
     for (position, stride) in positions.iter().zip(strides(&node.shape)) {
         written = written.plus(position, stride as i64);
@@ -183,12 +199,12 @@ fn shares_written_state(fused: &Fused, a: GroupId, b: GroupId) -> bool {
 }
 
 /// The memory of every stored node and leaf.
-fn storages(fused: &Fused, deferred: &[usize]) -> Vec<Option<Storage>> {
+fn storages(fused: &Fused, deferred: &[usize], offsets: &[usize]) -> Vec<Option<Storage>> {
     let graph = &fused.prepared.graph;
     let mut storage: Vec<Option<Storage>> = vec![None; graph.nodes.len()];
     for (i, node) in graph.nodes.iter().enumerate() {
         storage[i] = match node.op {
-            Op::Input(leaf) => Some(Storage::dense(Key::Leaf(leaf), 0, &node.shape)),
+            Op::Input(leaf) => Some(Storage::dense(Key::Leaf(leaf), offsets[leaf], &node.shape)),
             Op::Concat { .. } => Some(Storage::dense(Key::Node(NodeId(i as u32)), 0, &node.shape)),
             _ => fused.stored_by[i].map(|_| Storage::dense(Key::Node(NodeId(i as u32)), 0, &node.shape)),
         };
@@ -199,6 +215,18 @@ fn storages(fused: &Fused, deferred: &[usize]) -> Vec<Option<Storage>> {
     for (_, assign) in graph.assigns.iter().enumerate().filter(|(n, _)| !deferred.contains(n)) {
         let shape = &graph.node(assign.value).shape;
         storage[assign.value.index()] = Some(Storage::dense(Key::Leaf(assign.leaf), assign.offset, shape));
+    }
+    for (i, node) in graph.nodes.iter().enumerate().filter(|(i, _)| fused.prepared.live[*i]) {
+        let Op::Call(call) = &node.op else { continue };
+        for (n, input) in node.inputs.iter().enumerate().take(call.carried()) {
+            let id = NodeId(i as u32);
+            let result = (0..graph.nodes.len()).find(|r| {
+                let other = &graph.nodes[*r];
+                storage[*r].is_some() && other.op == Op::Result { index: n } && other.inputs == [id]
+            });
+            let key = result.and_then(|r| storage[r].as_ref()).map_or(Key::Scratch(id, n), |s| s.key);
+            storage[input.index()] = Some(Storage::dense(key, 0, &graph.node(*input).shape));
+        }
     }
     for (i, part) in fused.prepared.part.iter().enumerate() {
         let Some(part) = part else { continue };

@@ -24,6 +24,8 @@ pub struct KernelReport {
     pub once: usize,
     /// Time of all its launches in one run, where it was profiled.
     pub time: Option<Duration>,
+    /// The branches and loops that it is inside of, outermost first.
+    pub within: Vec<String>,
 }
 
 /// What a compiled program does.
@@ -72,7 +74,14 @@ impl fmt::Display for Report {
     /// A table of the kernels, then memory, then refusals.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, " #  kind      loops                    bytes       FLOPs       kernel")?;
+        let mut within: &[String] = &[];
         for (i, kernel) in self.kernels.iter().enumerate() {
+            let shared = within.iter().zip(&kernel.within).take_while(|(a, b)| a == b).count();
+            for (depth, place) in kernel.within.iter().enumerate().skip(shared) {
+                writeln!(f, "{}{place}:", "    ".repeat(depth + 1))?;
+            }
+            within = &kernel.within;
+            f.write_str(&"    ".repeat(within.len()))?;
             let mut loops = format!("{:?}", kernel.rows);
             if !kernel.inner.is_empty() {
                 loops.push_str(&format!(" × {:?}", kernel.inner));

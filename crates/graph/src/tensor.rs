@@ -317,13 +317,31 @@ pub(crate) fn here() -> At {
     At(Location::caller())
 }
 
+impl Node {
+    /// Takes out all tensors that it holds.
+    fn drain(&mut self) -> Vec<Tensor> {
+        let mut held = std::mem::take(&mut self.inputs);
+        if let Kind::Bundle(all) = &mut self.kind
+            && let Some(all) = Arc::get_mut(all)
+        {
+            held.append(&mut all.drain());
+        }
+        held
+    }
+}
+
+/// A number below those of all tensors to come.
+pub(crate) fn next_id() -> u64 {
+    NEXT_ID.load(Ordering::Relaxed)
+}
+
 impl Drop for Node {
     /// Deep expressions are freed without recursion.
     fn drop(&mut self) {
-        let mut pending = std::mem::take(&mut self.inputs);
+        let mut pending = self.drain();
         while let Some(tensor) = pending.pop() {
             if let Some(mut node) = Arc::into_inner(tensor.node) {
-                pending.append(&mut node.inputs);
+                pending.append(&mut node.drain());
             }
         }
     }

@@ -29,6 +29,8 @@ struct Active {
 pub(crate) enum What {
     /// A function: its variables are state, assignments are recorded.
     Function,
+    /// A branch or the body of a loop, of an operation: values and nothing else.
+    Body(&'static str),
     /// A function of the host is running: nothing is traced and nothing can be computed.
     Host(&'static str),
 }
@@ -79,6 +81,11 @@ pub(crate) fn assign(variable: &Variable, value: &Tensor, at: At) -> Result<bool
         };
         match active.what {
             What::Function => {}
+            What::Body(op) => {
+                let message = "a variable cannot be assigned inside a branch or a loop: pass its value in, return the new \
+                               one as a result, and assign that outside";
+                return Err(Error::Operation { op, message: message.into(), at });
+            }
             What::Host(op) => return Err(in_host(op, at)),
         }
         let assigns = &mut active.recorded.assigns;
@@ -115,6 +122,11 @@ pub(crate) fn forbid_reading(at: At) -> Result<()> {
                 .into(),
             at,
         }),
+        Some(What::Body(op)) => {
+            let message = "a value cannot be read inside a branch or a loop: it is computed only when that runs. Return \
+                           the tensor from it and read the result";
+            Err(Error::Operation { op, message: message.into(), at })
+        }
         Some(What::Host(op)) => Err(in_host(op, at)),
     }
 }
@@ -131,6 +143,10 @@ pub(crate) fn forbid_variables(at: At) -> Result<()> {
                     .into(),
             at,
         }),
+        Some(What::Body(op)) => {
+            let message = "a variable cannot be created inside a branch or a loop: create it before";
+            Err(Error::Operation { op, message: message.into(), at })
+        }
         Some(What::Host(op)) => Err(in_host(op, at)),
     }
 }

@@ -30,6 +30,10 @@ impl WholeKernel {
 
     pub(crate) fn tasks(&self) -> usize {
         match self.body {
+            // In place only the updated rows are work.
+            Body::Scatter { updates, width, .. } if self.dtypes.len() == 3 => {
+                (updates * width).div_ceil(TASK).min(16)
+            }
             Body::Scatter { targets, width, .. } => (targets * width).div_ceil(TASK).min(16),
             Body::Sort { lines, .. } => lines,
             Body::Scan { outer, inner, .. } => outer * inner.div_ceil(WIDTH),
@@ -63,8 +67,9 @@ impl WholeKernel {
         updates: usize,
         width: usize,
     ) {
-        let [operand, indices, values, out] = [0, 1, 2, 3].map(|b| launched.bases.0[b]);
-        let dtype = self.dtypes[3];
+        let [operand, indices, values] = [0, 1, 2].map(|b| launched.bases.0[b]);
+        let out = launched.bases.0.get(3).copied().unwrap_or(operand);
+        let dtype = self.dtypes[0];
         let size = dtype.host_size();
         let first = range.start * width * size;
         if operand != out {

@@ -6,7 +6,7 @@
 use kiln_device::ReduceOp;
 
 use crate::graph::{Graph, Node, NodeId};
-use crate::op::{Op, without};
+use crate::op::{Call, Op, Work, without};
 
 /// A node's value is stored as a range of another's: `part` of the concatenation `of`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,14 @@ pub(crate) fn prepare(graph: &Graph) -> Prepared {
     let mut out = Graph::of_leaves(graph.leaves.clone());
     let mut map = vec![NodeId(0); graph.nodes.len()];
     for (i, node) in graph.nodes.iter().enumerate().filter(|(i, _)| live[*i]) {
-        let inputs: Vec<NodeId> = node.inputs.iter().map(|n| map[n.index()]).collect();
+        let mut inputs: Vec<NodeId> = node.inputs.iter().map(|n| map[n.index()]).collect();
+        if let Op::Call(call) = &node.op {
+            // What a loop carries starts in the memory of its result.
+            for input in inputs.iter_mut().take(call.carried()) {
+                let copy = Node { op: Op::Barrier, inputs: vec![*input], ..out.node(*input).clone() };
+                *input = push(&mut out, copy);
+            }
+        }
         map[i] = match &node.op {
             Op::Reduce { op, axes } => reduce(&mut out, *op, axes, node, inputs[0]),
             _ => push(&mut out, Node { inputs, ..node.clone() }),
@@ -45,8 +52,12 @@ pub(crate) fn prepare(graph: &Graph) -> Prepared {
         out.outputs.push(id);
     }
     let layouts = layouts(&out);
+    let out_ops: Vec<Op> = out.nodes.iter().map(|n| n.op.clone()).collect();
     for assign in &graph.assigns {
-        let anywhere = |id: NodeId| layouts[id.index()] < Layout::Whole;
+        // A whole-array operation may write a state from its start.
+        let is_result = |id: NodeId| matches!(out_ops[id.index()], Op::Result { .. });
+        let anywhere =
+            |id: NodeId| layouts[id.index()] < Layout::Whole || assign.offset == 0 && !is_result(id);
         let value = claim(&mut out, &mut claimed, map[assign.value.index()], anywhere);
         out.assigns.push(crate::graph::Assign { value, ..assign.clone() });
     }
@@ -163,13 +174,49 @@ fn layouts(graph: &Graph) -> Vec<Layout> {
         } else if is_view(&node.op) {
             of_all = layouts[i].max(if node.op == Op::Reshape { Layout::Dense } else { Layout::Strided });
         }
+        let starts = match &node.op {
+            Op::Call(call) => from_start(call),
+            _ => vec![],
+        };
         for (n, input) in node.inputs.iter().enumerate() {
-            let table = node.op == Op::Gather && n == 0 || matches!(node.op, Op::Call(_));
-            let wanted = if table { Layout::Dense } else { of_all };
+            let table = node.op == Op::Gather && n == 0;
+            let wanted = match starts.get(n) {
+                Some(true) => Layout::Whole,
+                Some(false) => Layout::Dense,
+                None if table => Layout::Dense,
+                None => of_all,
+            };
             layouts[input.index()] = layouts[input.index()].max(wanted);
         }
     }
     layouts
+}
+
+/// For every input of a call, whether it must stand at the start of a buffer.
+pub(crate) fn from_start(call: &Call) -> Vec<bool> {
+    let of_leaves = |graph: &Graph| {
+        let mut starts = vec![false; graph.leaves.len()];
+        let layouts = layouts(graph);
+        for (node, layout) in graph.nodes.iter().zip(layouts) {
+            if let Op::Input(leaf) = node.op {
+                starts[leaf] = layout == Layout::Whole;
+            }
+        }
+        starts
+    };
+    match &call.work {
+        Work::Host(_) => vec![],
+        Work::Switch(arms) => {
+            let mut starts = vec![true];
+            starts.resize(1 + arms.first().map_or(0, |arm| arm.leaves.len()), false);
+            for arm in arms {
+                starts[1..].iter_mut().zip(of_leaves(arm)).for_each(|(all, one)| *all |= one);
+            }
+            starts
+        }
+        // Carried values have memory of their own.
+        Work::Loop(looped) => of_leaves(&looped.body),
+    }
 }
 
 /// The node that computes an input of a concatenation: itself, or what it reshapes where its part is contiguous.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use kiln_device::Value;
 
 use super::linear::{Linear, Loops, Var};
-use super::prepare::{Prepared, is_view};
+use super::prepare::{Prepared, from_start, is_view};
 use super::view::{Place, Spot, through};
 use super::{Fused, Group, GroupId, Kind, Refusal, reaches};
 use crate::error::{Error, Result};
@@ -127,10 +127,12 @@ impl Sweep {
                 self.store(id, group, &requests);
                 Ok(())
             }
-            Op::Call(_) => {
+            Op::Call(ref call) => {
                 let Some(group) = self.calls.get(&id).copied() else { return Ok(()) };
-                for input in self.node(id).inputs.clone() {
-                    let request = Request { group, place: Place::whole(true), need: Need::Stored };
+                let starts = from_start(call);
+                for (n, input) in self.node(id).inputs.clone().into_iter().enumerate() {
+                    let movable = starts.get(n) != Some(&true);
+                    let request = Request { group, place: Place::whole(movable), need: Need::Stored };
                     self.requests[input.index()].push(request);
                 }
                 Ok(())

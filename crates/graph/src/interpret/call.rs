@@ -2,14 +2,43 @@
 
 use kiln_device::DType;
 
-use super::{Array, from_host};
-use crate::error::Result;
+use super::{Array, Interpreted, from_host, interpret};
+use crate::error::{Error, Result};
+use crate::graph::Graph;
 use crate::op::{Call, Work};
 use crate::tensor::Element;
 
-/// The results of a call.
-pub(super) fn call(call: &Call, inputs: &[Array<'_>]) -> Result<Vec<Vec<f64>>> {
+/// The results of a call; the first index found out of range inside becomes `failure` where there is none yet.
+pub(super) fn call(
+    call: &Call,
+    inputs: &[Array<'_>],
+    failure: &mut Option<kiln_device::Error>,
+) -> Result<Vec<Vec<f64>>> {
+    let mut run = |graph: &Graph, leaves: &[Vec<f64>]| {
+        let interpreted = interpret(graph, leaves)?;
+        *failure = failure.take().or(interpreted.failure.clone());
+        Ok::<Interpreted, Error>(interpreted)
+    };
+    let all = |inputs: &[Array<'_>]| inputs.iter().map(|x| x.values.to_vec()).collect::<Vec<_>>();
     match &call.work {
+        Work::Switch(arms) => {
+            let arm = inputs[0].values[0].clamp(0.0, arms.len() as f64 - 1.0) as usize;
+            Ok(run(&arms[arm], &all(&inputs[1..]))?.outputs)
+        }
+        Work::Loop(looped) => {
+            let mut leaves = all(inputs);
+            for _ in 0..looped.most {
+                if looped.conditional && leaves[0][0] == 0.0 {
+                    break;
+                }
+                let assigned = run(&looped.body, &leaves)?.assigned;
+                for (assign, value) in looped.body.assigns.iter().zip(assigned) {
+                    leaves[assign.leaf] = value;
+                }
+            }
+            leaves.truncate(call.results.len());
+            Ok(leaves)
+        }
         Work::Host(host) => {
             let bytes: Vec<Vec<u8>> = inputs.iter().map(|x| to_host(x.values, x.dtype)).collect();
             let results = host.function.call_bytes(&bytes)?;

@@ -4,6 +4,7 @@
 //! are named as in `keras.ops` and take its parameters in its order; the methods of [`crate::Tensor`] have its defaults.
 
 mod contract;
+mod control;
 mod creation;
 mod elementwise;
 mod index;
@@ -13,5 +14,6 @@ mod reduce;
 mod view;
 
 pub use contract::Padding;
+pub use control::{Branch, associative_scan, cond, fori_loop, map, scan, switch, vectorized_map, while_loop};
 pub use elementwise::{Operand, promote};
 pub use random::random_key;

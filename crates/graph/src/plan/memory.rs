@@ -7,9 +7,10 @@ use kiln_device::{
 };
 
 use super::{External, KernelReport, Plan, Report};
-use crate::error::Result;
-use crate::fuse::Fused;
-use crate::lower::{Key, Lowered, Work};
+use crate::error::{Error, Result};
+use crate::fuse::{Fused, Refusal};
+use crate::lower::call::renumber;
+use crate::lower::{Key, Lowered, Part, Work};
 
 /// A temporary buffer of the program.
 struct Slot {
@@ -25,7 +26,7 @@ pub(super) fn assemble(
     fused: &Fused,
     lowered: Vec<Lowered>,
     checks: Vec<CheckSite>,
-    scratch: &BTreeMap<Key, (DType, usize)>,
+    scratch: &BTreeMap<Key, usize>,
     device: &Device,
 ) -> Result<Plan> {
     let mut lives: BTreeMap<Key, (usize, usize)> = BTreeMap::new();
@@ -36,8 +37,12 @@ pub(super) fn assemble(
     }
     let mut bytes: BTreeMap<Key, usize> = BTreeMap::new();
     for key in lives.keys() {
-        let (dtype, count) = extent(fused, scratch, *key);
-        bytes.insert(*key, size::byte_length(count, device.element_size(dtype))?);
+        let all = match (scratch.get(key), extent(fused, *key)) {
+            (Some(bytes), _) => *bytes,
+            (None, Some((dtype, count))) => size::byte_length(count, device.element_size(dtype))?,
+            (None, None) => return Err(Error::Internal("scratch memory has no size".into())),
+        };
+        bytes.insert(*key, all);
     }
     let is_inside = |key: &Key| matches!(key, Key::Node(_) | Key::Scratch(..));
     let (slots, slot_of) = share_slots(&lowered, &lives, &bytes, is_inside);
@@ -63,12 +68,12 @@ pub(super) fn assemble(
     let sum =
         |wanted: fn(&Key) -> bool| bytes.iter().filter(|(k, _)| wanted(k)).map(|(_, b)| *b as u64).sum();
     let mut report = Report {
-        kernels: lowered.iter().map(|l| describe(l, &bytes)).collect(),
+        kernels: lowered.iter().flat_map(|l| describe(l, &bytes)).collect(),
         temporary_bytes: slots.iter().map(|s| s.bytes as u64).sum(),
         leaf_bytes: sum(|k| matches!(k, Key::Leaf(_))),
         output_bytes: sum(|k| matches!(k, Key::Output(_))),
         live_bytes: 0,
-        refusals: fused.refusals.clone(),
+        refusals: fused.refusals.iter().cloned().chain(lowered.iter().flat_map(refused_inside)).collect(),
     };
     for step in 0..lowered.len() {
         let alive = |(key, (from, to)): (&Key, &(usize, usize))| {
@@ -91,21 +96,30 @@ pub(super) fn assemble(
                     }
                     Step::Host(Box::new(host))
                 }
+                Work::Branch { index, arms } => {
+                    let arms = arms.into_iter().map(|arm| rebound(arm, &bound)).collect();
+                    Step::Branch { index: bound[index], arms }
+                }
+                Work::Loop { looped, body } => Step::Loop {
+                    most: looped.most,
+                    condition: looped.conditional.then(|| bound[0]),
+                    body: rebound(body, &bound),
+                },
             }
         })
         .collect();
     Ok(Plan { program: Program { buffers, steps, checks }, externals, report })
 }
 
-/// The elements that a key stands for.
-fn extent(fused: &Fused, scratch: &BTreeMap<Key, (DType, usize)>, key: Key) -> (DType, usize) {
+/// The elements that a key stands for; scratch has none.
+fn extent(fused: &Fused, key: Key) -> Option<(DType, usize)> {
     let graph = &fused.prepared.graph;
-    match key {
+    Some(match key {
         Key::Leaf(n) => (graph.leaves[n].dtype, graph.leaves[n].shape.iter().product()),
         Key::Output(n) => (graph.node(graph.outputs[n]).dtype, graph.node(graph.outputs[n]).len()),
         Key::Node(id) => (graph.node(id).dtype, graph.node(id).len()),
-        Key::Scratch(..) => scratch.get(&key).copied().unwrap_or((DType::F32, 0)),
-    }
+        Key::Scratch(..) => return None,
+    })
 }
 
 /// A slot for every inside key, in order of first use: that of a value which the same kernel reads for the last time
@@ -159,6 +173,9 @@ fn takes_over(lowered: &Lowered, old: Key, new: Key) -> bool {
     let tape = match &kernel.body {
         Body::Map(tape) => tape,
         Body::Contract { lhs, rhs, epilogue, .. } if lhs.buffer != from && rhs.buffer != from => epilogue,
+        Body::Scatter { .. } => {
+            return (from, to) == (0, 3) && lowered.keys.iter().filter(|k| **k == old).count() == 1;
+        }
         _ => return false,
     };
     let touches = |i: &Instr| match i {
@@ -184,6 +201,21 @@ fn takes_over(lowered: &Lowered, old: Key, new: Key) -> bool {
     stored.is_some_and(|stored| loaded.iter().all(|l| *l == stored))
 }
 
+/// The steps of a part over the buffers of the whole program.
+fn rebound(part: Part, bound: &[usize]) -> Vec<Step> {
+    let mut steps = part.steps;
+    renumber(&mut steps, bound);
+    steps
+}
+
+fn refused_inside(lowered: &Lowered) -> Vec<Refusal> {
+    match &lowered.work {
+        Work::Kernel(_) | Work::Host(_) => vec![],
+        Work::Branch { arms, .. } => arms.iter().flat_map(|arm| arm.report.refusals.clone()).collect(),
+        Work::Loop { body, .. } => body.report.refusals.clone(),
+    }
+}
+
 /// One binding per buffer: two keys of one slot become one binding that is read and written.
 fn one_binding_each(mut kernel: Kernel, bound: Vec<usize>) -> (Kernel, Vec<usize>) {
     let whole = matches!(kernel.body, Body::Scatter { .. } | Body::Sort { .. } | Body::Scan { .. });
@@ -206,6 +238,15 @@ fn one_binding_each(mut kernel: Kernel, bound: Vec<usize>) -> (Kernel, Vec<usize
                 bindings.push(*binding);
             }
         }
+    }
+    if let (Body::Scatter { .. }, [operand, .., out]) = (&kernel.body, &buffers[..])
+        && buffers.len() == 4
+        && operand == out
+    {
+        // In place.
+        buffers.pop();
+        bindings.pop();
+        bindings[0].access = Access::ReadWrite;
     }
     kernel.buffers = bindings;
     let rename = |instrs: &mut Vec<Instr>| {
@@ -230,20 +271,30 @@ fn one_binding_each(mut kernel: Kernel, bound: Vec<usize>) -> (Kernel, Vec<usize
     (kernel, buffers)
 }
 
-fn describe(lowered: &Lowered, bytes: &BTreeMap<Key, usize>) -> KernelReport {
-    let bytes_of = |keys: &[Key]| keys.iter().map(|k| bytes[k] as u64).sum();
-    let kernel = match &lowered.work {
-        Work::Kernel(kernel) => kernel,
-        Work::Host(host) => {
-            let name = host.function.op().to_owned();
-            return KernelReport {
-                name,
-                kind: "host",
-                bytes: bytes_of(&lowered.keys),
-                ..KernelReport::default()
-            };
-        }
+fn describe(lowered: &Lowered, bytes: &BTreeMap<Key, usize>) -> Vec<KernelReport> {
+    let inside = |part: &Part, place: String| {
+        let within = |kernel: &KernelReport| {
+            let within = std::iter::once(place.clone()).chain(kernel.within.iter().cloned()).collect();
+            KernelReport { within, ..kernel.clone() }
+        };
+        part.report.kernels.iter().map(within).collect::<Vec<_>>()
     };
+    match &lowered.work {
+        Work::Kernel(kernel) => vec![describe_kernel(lowered, kernel, bytes)],
+        Work::Host(host) => {
+            let bytes = lowered.keys.iter().map(|k| bytes[k] as u64).sum();
+            let name = host.function.op().to_owned();
+            vec![KernelReport { name, kind: "host", bytes, ..KernelReport::default() }]
+        }
+        Work::Branch { arms, .. } => {
+            let arm = |(i, arm)| inside(arm, format!("branch {i} of {}", arms.len()));
+            arms.iter().enumerate().flat_map(arm).collect()
+        }
+        Work::Loop { looped, body } => inside(body, format!("loop, {looped}")),
+    }
+}
+
+fn describe_kernel(lowered: &Lowered, kernel: &Kernel, bytes: &BTreeMap<Key, usize>) -> KernelReport {
     let points: u64 = kernel.rows.iter().chain(&kernel.inner).map(|e| *e as u64).product();
     let rows: u64 = kernel.rows.iter().map(|e| *e as u64).product();
     let arithmetic = |instrs: &[Instr]| {
@@ -265,9 +316,10 @@ fn describe(lowered: &Lowered, bytes: &BTreeMap<Key, usize>) -> KernelReport {
         kind,
         rows: kernel.rows.clone(),
         inner: kernel.inner.clone(),
-        bytes: bytes_of(&lowered.keys),
+        bytes: lowered.keys.iter().map(|k| bytes[k] as u64).sum(),
         flops,
         once: arithmetic(&kernel.once.instrs) as usize,
         time: None,
+        within: vec![],
     }
 }

@@ -43,7 +43,9 @@ impl Printer<'_> {
 
     fn scatter(&mut self, op: ScatterOp, [targets, updates, width]: [usize; 3]) -> Result<Filled> {
         super::loop_count(&[targets.max(updates), width])?;
-        let scalar = self.register_of(3);
+        let in_place = self.kernel.buffers.len() == 3;
+        let (out, buckets) = if in_place { (0, updates) } else { (3, targets) };
+        let scalar = self.register_of(out);
         if scalar != self.register_of(0)
             || scalar != self.register_of(2)
             || self.kernel.buffers[1].dtype != DType::I32
@@ -58,8 +60,9 @@ impl Printer<'_> {
         let once = self.once_text()?;
         let [parts_name, targets_name, updates, width] =
             [parts.max(1), targets, updates, width].map(|n| self.count(n));
+        let template = if in_place { kiln_shaders::SCATTER_IN_PLACE } else { kiln_shaders::SCATTER };
         let text = fill(
-            kiln_shaders::SCATTER,
+            template,
             &[
                 ("once", &once),
                 ("parts", &parts_name),
@@ -70,10 +73,10 @@ impl Printer<'_> {
                 ("operand", &self.element(0, "at")),
                 ("update", &self.element(2, "source")),
                 ("fold", &fold),
-                ("store", &self.assignment(3, "at", "value")),
+                ("store", &self.assignment(out, "at", "value")),
             ],
         );
-        Ok((Shape::linear(targets * parts), text))
+        Ok((Shape::linear(buckets * parts), text))
     }
 
     fn sort(&mut self, lines: usize, length: usize, descending: bool) -> Result<Filled> {
