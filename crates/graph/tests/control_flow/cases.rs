@@ -117,12 +117,12 @@ fn branches() -> Vec<Case> {
 }
 
 fn counted() -> Vec<Case> {
-    let power = |i: &Tensor, x: &[Tensor]| vec![&x[0] * &x[0] + i.to_float() * 0.1, &x[1] + &x[0].sum(())];
+    let power = |i: &Tensor, x: &[Tensor]| vec![&x[0] * &x[0] + i.to_float() * 0.125, &x[1] + &x[0].sum(())];
     let unrolled = |range: std::ops::Range<i32>| {
         move |x: &[Tensor]| {
             let (mut a, mut b) = (x[0].clone(), x[1].clone());
             for i in range.clone() {
-                let next = &a * &a + i as f32 * 0.1;
+                let next = &a * &a + i as f32 * 0.125;
                 b = b + a.sum(());
                 a = next;
             }
