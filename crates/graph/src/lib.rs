@@ -25,6 +25,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod autodiff;
 mod build;
 mod error;
 mod evaluate;
@@ -35,7 +36,7 @@ pub mod graph;
 pub mod interpret;
 mod lower;
 pub mod op;
-mod ops;
+pub mod ops;
 mod plan;
 mod print;
 mod report;
@@ -44,6 +45,7 @@ mod tensor;
 mod trace;
 mod variable;
 
+pub use autodiff::{checkpoint, custom_gradient, hessian, hvp, jacobian, jvp, vjp};
 pub use error::{At, Error, Result};
 pub use function::{Function, FunctionCache};
 pub use grad::{gradients, gradients_with};

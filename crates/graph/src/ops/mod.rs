@@ -2,15 +2,58 @@
 //!
 //! None returns a `Result`: an operation that cannot be built gives a tensor that carries the error.
 
+mod arrange;
+mod at;
+mod choose;
 mod contract;
 mod creation;
+mod diagonal;
+mod einsum;
 mod elementwise;
+mod gather;
 mod index;
+mod indexing;
 mod nn;
+mod padding;
+mod products;
 mod random;
+mod rearrange;
 mod reduce;
+mod search;
+mod slicing;
+mod split;
+mod unique;
 mod view;
+mod views;
 
+pub use arrange::vstack;
+pub use arrange::{
+    GridIndexing, Repeats, append, broadcast_to, concatenate, diff, dstack, expand_dims, flip, fliplr, flipud,
+};
+pub use arrange::{
+    hstack, meshgrid, moveaxis, ravel, repeat, reshape, roll, rot90, squeeze, stack, swapaxes, tile,
+    transpose,
+};
+pub use at::Indexed;
+pub(crate) use choose::Block;
+pub use choose::get_item;
 pub use contract::Padding;
+pub use diagonal::{diag, diagflat, diagonal, trace, tril, triu};
+pub use einsum::einsum;
 pub use elementwise::{Operand, promote};
+pub use gather::{
+    gather, gather_nd, scatter, scatter_nd, scatter_update, tensor_scatter_nd_add, tensor_scatter_nd_max,
+};
+pub use gather::{tensor_scatter_nd_min, tensor_scatter_nd_sub, tensor_scatter_nd_update};
+pub use indexing::{Ellipsis, Index, IndexItem, NewAxis, Span};
+pub use padding::{PadMode, PadWidth, pad};
+pub use products::{Contraction, CrossAxes, cross, dot, inner, kron, matmul, outer, tensordot, vdot};
 pub use random::random_key;
+pub use rearrange::rearrange;
+pub use search::{
+    Side, argpartition, argsort, digitize, isin, nonzero, searchsorted, select, sort, unravel_index,
+};
+pub use slicing::{Start, slice, slice_update, take, take_along_axis};
+pub use split::{Sections, array_split, dsplit, hsplit, split, unstack, vsplit};
+pub use unique::{Unique, unique};
+pub use views::view;
