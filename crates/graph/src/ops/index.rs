@@ -25,7 +25,13 @@ impl Tensor {
             return Tensor::failed(op, none.into(), at);
         }
         let index = self.cast_at(DType::I32, at);
-        Tensor::op(Op::CheckIndex { bound, op }, vec![index], self.shape().to_vec(), DType::I32, at)
+        Tensor::op(
+            Op::CheckIndex { bound, op: op.into() },
+            vec![index],
+            self.shape().to_vec(),
+            DType::I32,
+            at,
+        )
     }
 
     /// As [`Tensor::checked_index`], where negative indices count from the end.

@@ -1,6 +1,7 @@
 //! What users call: operations on tensors, as primitives or arithmetic on them. NumPy's and Keras' names and rules.
 //!
-//! None returns a `Result`: an operation that cannot be built gives a tensor that carries the error.
+//! None returns a `Result`: an operation that cannot be built gives a tensor that carries the error. The free functions
+//! are named as in `keras.ops` and take its parameters in its order; the methods of [`crate::Tensor`] have its defaults.
 
 mod arrange;
 mod at;

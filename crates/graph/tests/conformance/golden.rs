@@ -1,0 +1,150 @@
+//! A group's file: its cases, its tensors, and how near a result must be.
+
+use std::io::Read;
+
+use kiln_graph::{DType, Tensor};
+use safetensors::{Dtype, SafeTensors};
+use serde_json::Value;
+
+use crate::support::computed;
+
+/// One call and what must come of it.
+pub(crate) struct Case {
+    pub(crate) op: String,
+    pub(crate) args: Value,
+    pub(crate) inputs: Vec<String>,
+    outputs: Vec<String>,
+    tolerance: Tolerance,
+    /// Whether gradients are checked too.
+    pub(crate) grad: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Tolerance {
+    Exact,
+    /// Units in the last place, or 2·10⁻⁷.
+    Ulp(f64),
+    /// Of the largest finite reference.
+    Relative(f64),
+    Absolute(f64),
+}
+
+/// The unpacked file.
+pub(crate) struct Golden {
+    group: &'static str,
+    data: Vec<u8>,
+    pub(crate) cases: Vec<Case>,
+}
+
+impl Golden {
+    pub(crate) fn unpack(group: &'static str, packed: &[u8]) -> Golden {
+        let mut data = vec![];
+        flate2::read::GzDecoder::new(packed).read_to_end(&mut data).expect("a gzip file");
+        let (_, metadata) = SafeTensors::read_metadata(&data).expect("a safetensors file");
+        let texts = metadata.metadata().as_ref().expect("metadata");
+        let list: Vec<Value> = serde_json::from_str(&texts["cases"]).expect("cases in JSON");
+        Golden { group, data, cases: list.iter().map(Case::read).collect() }
+    }
+
+    fn view(&self, name: &str) -> (Vec<usize>, Dtype, Vec<u8>) {
+        let tensors = SafeTensors::deserialize(&self.data).expect("a safetensors file");
+        let view = tensors.tensor(name).unwrap_or_else(|e| panic!("{} {name}: {e}", self.group));
+        (view.shape().to_vec(), view.dtype(), view.data().to_vec())
+    }
+
+    /// A fresh leaf.
+    pub(crate) fn tensor(&self, name: &str) -> Tensor {
+        let (shape, dtype, bytes) = self.view(name);
+        macro_rules! leaf {
+            ($type:ty) => {
+                Tensor::from_vec(<$type as kiln_graph::Element>::from_bytes(&bytes), &shape)
+            };
+        }
+        match dtype {
+            Dtype::F32 => leaf!(f32),
+            Dtype::F16 => leaf!(half::f16),
+            Dtype::BF16 => leaf!(half::bf16),
+            Dtype::I32 => leaf!(i32),
+            Dtype::U32 => leaf!(u32),
+            Dtype::U8 => leaf!(u8),
+            Dtype::BOOL => leaf!(bool),
+            other => panic!("{} {name} has dtype {other:?}", self.group),
+        }
+    }
+
+    /// What is wrong with the outputs of a case.
+    pub(crate) fn compare(&self, case: &Case, outputs: &[Tensor]) -> Result<(), String> {
+        if outputs.len() != case.outputs.len() {
+            return Err(format!("{} outputs, not {}", outputs.len(), case.outputs.len()));
+        }
+        for (name, output) in case.outputs.iter().zip(outputs) {
+            let reference = self.tensor(name);
+            if (output.shape(), output.dtype()) != (reference.shape(), reference.dtype()) {
+                return Err(format!("{output:?}, not {reference:?}"));
+            }
+            let got = computed(output).map_err(|e| e.to_string())?;
+            let want = computed(&reference).map_err(|e| e.to_string())?;
+            let largest = want.iter().filter(|x| x.is_finite()).fold(0.0f64, |m, x| m.max(x.abs()));
+            let off = |i: &usize| !case.tolerance.admits(got[*i], want[*i], largest, output.dtype());
+            if let Some(i) = (0..want.len()).find(off) {
+                return Err(format!("{name}[{i}]: {}, not {} ({:?})", got[i], want[i], case.tolerance));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Case {
+    fn read(value: &Value) -> Case {
+        let names = |key: &str| {
+            let list = value[key].as_array().expect("names");
+            list.iter().map(|v| v.as_str().expect("a name").to_owned()).collect()
+        };
+        Case {
+            op: value["op"].as_str().expect("an operation").to_owned(),
+            args: value["args"].clone(),
+            inputs: names("inputs"),
+            outputs: names("outputs"),
+            tolerance: Tolerance::read(value["tol"].as_str().expect("a tolerance")),
+            grad: value["grad"].as_bool().expect("grad"),
+        }
+    }
+}
+
+impl Tolerance {
+    fn read(text: &str) -> Tolerance {
+        let (kind, number) = text.split_once(':').unwrap_or((text, "0"));
+        let number: f64 = number.parse().expect("a number");
+        match kind {
+            "exact" => Tolerance::Exact,
+            "ulp" => Tolerance::Ulp(number),
+            "rel" => Tolerance::Relative(number),
+            "abs" => Tolerance::Absolute(number),
+            other => panic!("no tolerance {other}"),
+        }
+    }
+
+    fn admits(self, got: f64, want: f64, largest: f64, dtype: DType) -> bool {
+        // Subnormal numbers may be flushed, by the reference too.
+        let tiny = |x: f64| x.abs() < f64::from(f32::MIN_POSITIVE);
+        if got == want || (got.is_nan() && want.is_nan()) || (tiny(got) && tiny(want) && dtype == DType::F32)
+        {
+            return true;
+        }
+        if !got.is_finite() || !want.is_finite() || !dtype.is_float() {
+            return false;
+        }
+        let unit = match dtype {
+            DType::F16 => 2f64.powi(-10),
+            DType::BF16 => 2f64.powi(-7),
+            _ => 2f64.powi(-23),
+        };
+        let limit = match self {
+            Tolerance::Exact => return false,
+            Tolerance::Ulp(count) => (count * unit * want.abs()).max(2e-7),
+            Tolerance::Relative(share) => share * largest,
+            Tolerance::Absolute(distance) => distance,
+        };
+        (got - want).abs() <= limit
+    }
+}
