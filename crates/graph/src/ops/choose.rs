@@ -203,7 +203,7 @@ impl Choice {
             axis += usize::from(!matches!(entry, Entry::New | Entry::Repeated(_)));
         }
         let (before, place) = first.filter(|_| together).unwrap_or((0, 0));
-        let index = linear(&tensors, &extents, self.op, self.at)?;
+        let index = linear(&tensors, &extents, &[], self.op, self.at)?;
         shape.splice(place..place, index.shape().iter().copied());
         let count = extents.iter().product();
         let kept_extents = kept.iter().map(|a| block[*a]).collect();
@@ -352,14 +352,16 @@ fn resolve(item: &IndexItem, axes: &[usize], op: &'static str, at: At) -> Result
     }
 }
 
-/// Positions in row-major order of elements at coordinates, which broadcast; negative ones count from the end.
+/// Positions in row-major order of elements at coordinates, which broadcast, also to `like`; negative ones count from the
+/// end.
 pub(super) fn linear(
     indices: &[Tensor],
     extents: &[usize],
+    like: &[usize],
     op: &'static str,
     at: At,
 ) -> Result<Tensor, Tensor> {
-    let shape = indices.iter().try_fold(vec![], |shape, index| broadcast(&shape, index.shape()));
+    let shape = indices.iter().try_fold(like.to_vec(), |shape, index| broadcast(&shape, index.shape()));
     let Some(shape) = shape else {
         let shapes: Vec<&[usize]> = indices.iter().map(Tensor::shape).collect();
         return Err(Tensor::failed(op, format!("index tensors of shapes {shapes:?} do not broadcast"), at));

@@ -1,6 +1,6 @@
 //! Gathering and scattering by tensors of coordinates. Keras' and TensorFlow's names and rules.
 
-use kiln_device::{DType, ReduceOp, ScatterOp};
+use kiln_device::{ReduceOp, ScatterOp};
 
 use super::arrange::{failed_among, permuted};
 use super::choose::linear;
@@ -40,7 +40,7 @@ pub fn gather(x: &Tensor, indices: &Tensor, axis: i64, batch_dims: usize) -> Ten
     }
     let front: Vec<usize> = (0..batch_dims).chain([axis]).collect();
     let table = super::diagonal::with_in_front(x, &front, at);
-    let taken = rows(&table, batch(indices, batch_dims), vec![indices.clone()], "gather", at);
+    let taken = rows(&table, batch_dims, vec![indices.clone()], indices.shape(), "gather", at);
     // [batch.., n.., outer.., inner..] → [batch.., outer.., n.., inner..]
     let (n, outer) = (indices.rank() - batch_dims, axis - batch_dims);
     let order = (0..batch_dims)
@@ -80,12 +80,8 @@ pub fn gather_nd(x: &Tensor, indices: &Tensor, batch_dims: usize) -> Tensor {
         return Tensor::failed("gather_nd", message, at);
     }
     let places = coordinates(indices, at);
-    let like = places.first().cloned().unwrap_or_else(|| no_coordinates(indices));
-    rows(x, batch(&like, batch_dims), places, "gather_nd", at).part_of(
-        "gather_nd",
-        at,
-        &[x.clone(), indices.clone()],
-    )
+    let like = &indices.shape()[..indices.rank() - 1];
+    rows(x, batch_dims, places, like, "gather_nd", at).part_of("gather_nd", at, &[x.clone(), indices.clone()])
 }
 
 /// Zeros of a shape with values added at the places that the last axis of `indices [n.., k]` names.
@@ -178,12 +174,8 @@ fn written(
     if updates.error().is_some() {
         return updates.part_of(op, at, &[]);
     }
-    let mut places = coordinates(indices, at);
-    if places.is_empty() {
-        places.push(no_coordinates(indices));
-    }
-    let extents = if depth == 0 { vec![1] } else { x.shape()[..depth].to_vec() };
-    let index = match linear(&places, &extents, op, at) {
+    let (places, extents) = (coordinates(indices, at), &x.shape()[..depth]);
+    let index = match linear(&places, extents, &indices.shape()[..indices.rank() - 1], op, at) {
         Ok(index) => index,
         Err(failed) => return failed,
     };
@@ -204,23 +196,15 @@ fn coordinates(indices: &Tensor, at: At) -> Vec<Tensor> {
     (0..indices.shape()[last]).map(column).collect()
 }
 
-/// The place on no axes, for every row of `indices [n.., 0]`.
-fn no_coordinates(indices: &Tensor) -> Tensor {
-    Tensor::full(&indices.shape()[..indices.rank() - 1], 0.0, DType::I32)
-}
-
-/// The coordinate along each of the first axes of `like`.
-fn batch(like: &Tensor, axes: usize) -> Vec<Tensor> {
-    (0..axes).map(|axis| Tensor::iota(like.shape(), axis)).collect()
-}
-
-/// Slices of `x` at places on its first axes, which `batch` and `places` give together.
-fn rows(x: &Tensor, batch: Vec<Tensor>, places: Vec<Tensor>, op: &'static str, at: At) -> Tensor {
-    let count = batch.len() + places.len();
-    let index = match linear(&[batch, places].concat(), &x.shape()[..count], op, at) {
+/// Slices of `x` at places on its first axes: those of the first `batch` are the places' own coordinates.
+fn rows(x: &Tensor, batch: usize, places: Vec<Tensor>, like: &[usize], op: &'static str, at: At) -> Tensor {
+    let own = (0..batch).map(|axis| Tensor::iota(like, axis));
+    let places: Vec<Tensor> = own.chain(places).collect();
+    let (extents, rest) = x.shape().split_at(places.len());
+    let index = match linear(&places, extents, like, op, at) {
         Ok(index) => index,
         Err(failed) => return failed,
     };
-    let shape = [&[x.shape()[..count].iter().product()], &x.shape()[count..]].concat();
+    let shape = [&[extents.iter().product()], rest].concat();
     x.reshape_at(shape, at).gather_rows(&index, at)
 }

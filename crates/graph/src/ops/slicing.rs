@@ -1,6 +1,6 @@
 //! Blocks of tensors read and written, and elements taken along an axis. Keras' names and rules.
 
-use kiln_device::{DType, ScatterOp};
+use kiln_device::ScatterOp;
 
 use super::arrange::{axis_of, failed_among, ravel};
 use super::choose::{Block, linear};
@@ -145,10 +145,7 @@ fn positions(
         start.checked_index(room, op, at) + Tensor::iota(shape, i)
     };
     let coordinates: Vec<Tensor> = (0..x.rank()).map(axis).collect();
-    if x.rank() == 0 {
-        return Ok(Tensor::full(shape, 0.0, DType::I32));
-    }
-    linear(&coordinates, x.shape(), op, at)
+    linear(&coordinates, x.shape(), shape, op, at)
 }
 
 /// Slices along an axis: `[.., v, ..]` at indices `[n..]` gives `[.., n.., ..]`; `None` flattens first. Negative indices

@@ -47,7 +47,10 @@ macro_rules! groups {
 }
 
 groups! {
+    arrange,
     core,
+    indexing,
+    products,
 }
 
 impl Group {
