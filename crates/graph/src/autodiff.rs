@@ -30,10 +30,13 @@ use crate::tensor::{Kind, Tensor, here};
 /// The function's, and where an argument or a result is not of a float type. The pull-back's: where the cotangents do not
 /// fit the results.
 #[track_caller]
-pub fn vjp(
-    f: impl FnOnce(&[Tensor]) -> Result<Vec<Tensor>>,
+pub fn vjp<F>(
+    f: F,
     primals: &[Tensor],
-) -> Result<(Vec<Tensor>, impl Fn(&[Tensor]) -> Result<Vec<Tensor>>)> {
+) -> Result<(Vec<Tensor>, impl Fn(&[Tensor]) -> Result<Vec<Tensor>> + use<F>)>
+where
+    F: FnOnce(&[Tensor]) -> Result<Vec<Tensor>>,
+{
     let at = here();
     let arguments = separate(primals, "vjp", at)?;
     let results = f(&arguments)?;

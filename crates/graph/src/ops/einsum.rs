@@ -1,6 +1,7 @@
 //! Einstein's summation: any sum of products of tensors, written by the labels of its axes.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::arrange::{failed_among, permuted, stepped};
 use super::products::product_dtype;
@@ -12,6 +13,15 @@ use crate::tensor::{Tensor, here};
 enum Label {
     Ellipsis(std::cmp::Reverse<usize>),
     Letter(char),
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Label::Letter(letter) => write!(f, "`{letter}`"),
+            Label::Ellipsis(_) => write!(f, "`...`"),
+        }
+    }
 }
 
 /// A tensor with a label on every axis, all different once [`Labelled::diagonal`] has run.
@@ -55,7 +65,7 @@ fn summed(subscripts: &str, operands: &[Tensor], at: At) -> Result<Tensor, Strin
         term.diagonal(&extents, at);
     }
     if let Some(lost) = output.iter().find(|l| !extents.contains_key(l)) {
-        return Err(format!("label {lost:?} of the result of `{subscripts}` is not in any operand"));
+        return Err(format!("label {lost} of the result of `{subscripts}` is not in any operand"));
     }
     while terms.len() > 1 {
         let (i, j) = cheapest(&terms, &output, &extents);
@@ -101,9 +111,9 @@ fn parse(subscripts: &str, operands: &[Tensor]) -> Result<(Vec<Labelled>, Vec<La
                 return Err(format!("`{subscripts}`: the result must hold `...`, which operands have"));
             }
             let named = labels(&output, widest, subscripts)?;
-            if let Some((i, twice)) = named.iter().enumerate().find(|(i, l)| named[..*i].contains(l)) {
+            if let Some((_, twice)) = named.iter().enumerate().find(|(i, l)| named[..*i].contains(l)) {
                 return Err(format!(
-                    "label {twice:?} is twice in the result of `{subscripts}` (again at {i})"
+                    "label {twice} is twice in the result of `{subscripts}`"
                 ));
             }
             named
@@ -153,14 +163,14 @@ fn extents(terms: &[Labelled], subscripts: &str) -> Result<BTreeMap<Label, usize
                 term.labels[..i].iter().position(|l| l == label).map(|first| term.tensor.shape()[first]);
             if let Some(other) = twice.filter(|other| other != extent) {
                 return Err(format!(
-                    "label {label:?} is twice in an operand, with extents {other} and {extent}"
+                    "label {label} is twice in an operand, with extents {other} and {extent}"
                 ));
             }
             let known = extents.entry(*label).or_insert(*extent);
             if *known == 1 {
                 *known = *extent;
             } else if *extent != 1 && known != extent {
-                return Err(format!("label {label:?} of `{subscripts}` has extents {known} and {extent}"));
+                return Err(format!("label {label} of `{subscripts}` has extents {known} and {extent}"));
             }
         }
     }
