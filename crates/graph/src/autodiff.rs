@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use kiln_device::{BinaryOp, DType};
 
 use crate::error::{At, Error, Result};
-use crate::grad::{between, gradients, gradients_with};
+use crate::grad::{gradients, gradients_with};
 use crate::op::Op;
 use crate::tensor::{Kind, Tensor, here};
 
@@ -193,29 +193,48 @@ pub fn checkpoint(f: impl FnOnce(&[Tensor]) -> Tensor, inputs: &[Tensor]) -> Ten
     if value.error().is_some() {
         return value;
     }
-    let known: HashSet<u64> = inputs.iter().map(|t| t.node.id).collect();
-    let inside = between(&value, inputs);
-    let on_path: HashSet<u64> = inside.iter().map(|t| t.node.id).chain(known.iter().copied()).collect();
-    let mut seen = HashSet::new();
-    let is_captured = |t: &&Tensor| !on_path.contains(&t.node.id) && seen.insert(t.node.id);
-    let steps = inside.iter().filter(|t| !known.contains(&t.node.id));
-    let captured: Vec<Tensor> =
-        steps.flat_map(|t| t.node.inputs.iter()).filter(is_captured).cloned().collect();
+    let captured = captured(&value, inputs);
+    let all = [inputs, &captured, std::slice::from_ref(&value)].concat();
     let count = inputs.len();
-    let all = [inputs, &captured].concat();
-    Tensor::custom_gradient(&value, &all, move |g, y, all| {
-        let (inputs, captured) = all.split_at(count);
-        let later = delayed(inputs, g);
-        let again = repeated(&y.node.inputs[0], inputs, &later);
-        let sources = [&later[..], captured].concat();
-        let wanted: Vec<Tensor> = sources.iter().filter(|t| t.dtype().is_float()).cloned().collect();
-        let found = match gradients_with(&again, g, &wanted) {
-            Ok(found) => found,
-            Err(error) => return vec![Some(Tensor::from_error(error, y.node.at)); all.len()],
-        };
-        let mut found = found.into_iter();
-        sources.iter().map(|t| if t.dtype().is_float() { found.next() } else { None }).collect()
+    Tensor::custom_gradient(&value, &all, move |g, _, all| {
+        let (inputs, rest) = all.split_at(count);
+        let (captured, value) = rest.split_at(rest.len() - 1);
+        let sources = [&delayed(inputs, g)[..], captured].concat();
+        let at = value[0].node.at;
+        match again(&value[0], &[inputs, captured].concat(), &sources, g) {
+            Ok(gradients) => gradients.into_iter().chain([None]).collect(),
+            Err(error) => vec![Some(Tensor::from_error(error, at)); all.len()],
+        }
     })
+}
+
+/// What an expression of some inputs uses besides: the nodes that do not depend on them, next to those that do.
+fn captured(value: &Tensor, inputs: &[Tensor]) -> Vec<Tensor> {
+    let mut depends: HashSet<u64> = inputs.iter().map(|t| t.node.id).collect();
+    let stops = depends.clone();
+    let (mut found, mut seen) = (vec![], HashSet::new());
+    for tensor in post_order(std::slice::from_ref(value), &stops) {
+        let (used, others): (Vec<&Tensor>, Vec<&Tensor>) =
+            tensor.node.inputs.iter().partition(|t| depends.contains(&t.node.id));
+        if !used.is_empty() {
+            depends.insert(tensor.node.id);
+            found.extend(others.into_iter().filter(|t| seen.insert(t.node.id)).cloned());
+        }
+    }
+    found
+}
+
+/// The gradients of a value, computed again from `sources` in the place of `inputs`, with respect to each of these alone:
+/// also where one is made of another.
+fn again(value: &Tensor, inputs: &[Tensor], sources: &[Tensor], g: &Tensor) -> Result<Vec<Option<Tensor>>> {
+    // Differentiated as if the sources were leaves; they take the leaves' places afterwards, so that what is found can
+    // be differentiated once more.
+    let leaves: Vec<Tensor> = sources.iter().map(Tensor::stop_gradient).collect();
+    let repeated = substituted(std::slice::from_ref(value), inputs, &leaves, None);
+    let wanted: Vec<Tensor> = leaves.iter().filter(|t| t.dtype().is_float()).cloned().collect();
+    let found = gradients_with(&repeated[0], g, &wanted)?;
+    let mut found = substituted(&found, &leaves, sources, Some(g)).into_iter();
+    Ok(leaves.iter().map(|t| if t.dtype().is_float() { found.next() } else { None }).collect())
 }
 
 /// The inputs in expressions of their own, which cannot be computed before `g` is: nothing made of them is merged with
@@ -239,21 +258,36 @@ fn after(x: &Tensor, g: &Tensor) -> Tensor {
     Tensor::select(&none.equal(0), x, x.zeros_like())
 }
 
-/// The expression of a value with other inputs.
-fn repeated(value: &Tensor, inputs: &[Tensor], others: &[Tensor]) -> Tensor {
-    let pairs = inputs.iter().zip(others);
-    let mut made: HashMap<u64, Tensor> = pairs.map(|(from, to)| (from.node.id, to.clone())).collect();
-    for tensor in between(value, inputs) {
+/// The expressions of values with other tensors in the place of some; nothing below `fixed` is looked at.
+fn substituted(values: &[Tensor], from: &[Tensor], to: &[Tensor], fixed: Option<&Tensor>) -> Vec<Tensor> {
+    let mut made: HashMap<u64, Tensor> = from.iter().zip(to).map(|(a, b)| (a.node.id, b.clone())).collect();
+    let stops = made.keys().copied().chain(fixed.map(|t| t.node.id)).collect();
+    for tensor in post_order(values, &stops) {
         let node = &tensor.node;
-        if made.contains_key(&node.id) {
-            continue;
+        if node.inputs.iter().any(|t| made.contains_key(&t.node.id)) {
+            let inputs = node.inputs.iter().map(|t| made.get(&t.node.id).unwrap_or(t).clone()).collect();
+            let copy = Tensor::new(node.kind.clone(), inputs, node.shape.clone(), node.dtype, node.at);
+            made.insert(node.id, copy);
         }
-        let input = |t: &Tensor| made.get(&t.node.id).unwrap_or(t).clone();
-        let inputs = node.inputs.iter().map(input).collect();
-        let copy = Tensor::new(node.kind.clone(), inputs, node.shape.clone(), node.dtype, node.at);
-        made.insert(node.id, copy);
     }
-    made.get(&value.node.id).unwrap_or(value).clone()
+    values.iter().map(|t| made.get(&t.node.id).unwrap_or(t).clone()).collect()
+}
+
+/// What values are made of, inputs before outputs, without the stops and what those are made of.
+fn post_order(values: &[Tensor], stops: &HashSet<u64>) -> Vec<Tensor> {
+    let mut seen = stops.clone();
+    let mut order = vec![];
+    let mut stack: Vec<(Tensor, bool)> = values.iter().map(|t| (t.clone(), false)).collect();
+    while let Some((tensor, entered)) = stack.pop() {
+        if entered {
+            order.push(tensor);
+        } else if seen.insert(tensor.node.id) {
+            let inputs: Vec<(Tensor, bool)> = tensor.node.inputs.iter().map(|t| (t.clone(), false)).collect();
+            stack.push((tensor, true));
+            stack.extend(inputs);
+        }
+    }
+    order
 }
 
 /// The gradient of `Σ result · cotangent` with respect to arguments.

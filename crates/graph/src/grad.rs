@@ -127,7 +127,7 @@ pub fn gradients_with(y: &Tensor, cotangent: &Tensor, with_respect_to: &[Tensor]
 }
 
 /// The nodes on a path from a target to `y`, inputs before outputs.
-pub(crate) fn between(y: &Tensor, targets: &[Tensor]) -> Vec<Tensor> {
+fn between(y: &Tensor, targets: &[Tensor]) -> Vec<Tensor> {
     let targets: HashSet<u64> = targets.iter().map(|t| t.node.id).collect();
     let mut on_path: HashMap<u64, bool> = HashMap::new();
     let mut order = vec![];

@@ -1,6 +1,8 @@
 //! Indices as Rust users write them, errors of indexing and arranging, and what of them can be traced.
 
-use kiln_graph::ops::{self, Ellipsis, NewAxis, PadMode, Span};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use kiln_graph::ops::{self, Ellipsis, NewAxis, PadMode, Side, Span};
 use kiln_graph::{DType, Device, Function, Tensor, gradients, s, with_device};
 
 fn cube() -> Tensor {
@@ -176,8 +178,12 @@ fn bad_calls_say_what_is_wrong() {
             continue;
         };
         // Every row stands on a line of its own.
-        let line = error.split_once("tests/indexing.rs:").and_then(|(_, line)| line.trim_end_matches(')').parse().ok());
-        let ok = error.starts_with(words[0]) && words.iter().all(|w| error.contains(w)) && line.is_some_and(|l: u32| l > last);
+        let line = error
+            .split_once("tests/indexing.rs:")
+            .and_then(|(_, line)| line.trim_end_matches(')').parse().ok());
+        let ok = error.starts_with(words[0])
+            && words.iter().all(|w| error.contains(w))
+            && line.is_some_and(|l: u32| l > last);
         if !ok {
             missed.push(format!("after line {last}: {error}"));
         }
@@ -259,4 +265,117 @@ fn gradients_reach_masked_elements_and_values() {
     let d = gradients(&set, &[x, v]).expect("gradients");
     assert_eq!(d[0].to_vec::<f32>().expect("values"), [2.0, 0.0, 6.0]);
     assert_eq!(d[1].to_vec::<f32>().expect("values"), [10.0]);
+}
+
+const SIGNED: [i64; 8] = [i64::MIN, -5, -1, 0, 1, 2, 7, i64::MAX];
+const SIZES: [usize; 6] = [0, 1, 3, 1 << 32, usize::MAX / 2, usize::MAX];
+const MODES: [PadMode; 8] = [
+    PadMode::Constant(1.0),
+    PadMode::Edge,
+    PadMode::Reflect,
+    PadMode::Symmetric,
+    PadMode::Wrap,
+    PadMode::LinearRamp,
+    PadMode::Maximum,
+    PadMode::Mean,
+];
+
+/// Calls with arguments of which most are wrong.
+fn calls(x: &Tensor, a: i64, b: i64, n: usize) -> Vec<Tensor> {
+    let places = Tensor::from_slice(&[0i32, 1]);
+    let mut made = vec![
+        ops::append(x, &places, a),
+        ops::concatenate(&[x.clone(), x.clone()], a),
+        ops::stack(&[x.clone(), places.clone()], a),
+        ops::hstack(&[x.clone(), places.clone()]),
+        ops::vstack(&[x.clone(), places.clone()]),
+        ops::dstack(&[x.clone(), places.clone()]),
+        ops::expand_dims(x, [a, b]),
+        ops::moveaxis(x, [a, b], [b, a]),
+        ops::repeat(x, n, a),
+        ops::repeat(x, [n, 1], a),
+        ops::tile(x, &[n, 2]),
+        ops::roll(x, &[a, b], [b, a]),
+        ops::roll(x, &[a], ()),
+        ops::rot90(x, a, (b, 0)),
+        ops::diff(x, n, a),
+        ops::diag(x, a),
+        ops::diagflat(x, a),
+        ops::diagonal(x, a, b, 0),
+        ops::trace(x, a, 0, b),
+        ops::tril(x, a),
+        ops::triu(x, a),
+        ops::sort(x, a),
+        ops::argsort(x, a),
+        ops::argpartition(x, a, b),
+        ops::searchsorted(x, x, Side::Right),
+        ops::isin(x, &places, true),
+        ops::dot(x, &places),
+        ops::inner(&places, x),
+        ops::outer(x, x),
+        ops::vdot(x, x),
+        ops::kron(x, &places),
+        ops::cross(x, x, a),
+        ops::tensordot(x, x, n),
+        ops::tensordot(x, x, (a, b)),
+        ops::einsum("ij,j->i", &[x.clone(), places.clone()]),
+        ops::einsum("...i,...i->...", &[x.clone(), x.clone()]),
+        ops::einsum("ii", &[x.clone()]),
+        ops::rearrange(x, "(a b) ... -> ... (b a)", &[("a", n)]),
+        ops::slice(x, [n, 0], &[1, n]),
+        ops::slice(x, &places, &[n, 1]),
+        ops::slice_update(x, [n, 0], x),
+        ops::take(x, &places, a),
+        ops::take_along_axis(x, &places, a),
+        ops::gather(x, &places, a, n),
+        ops::gather_nd(x, &places, n),
+        ops::scatter(&places, x, &[n, 2]),
+        ops::tensor_scatter_nd_add(x, &places, &Tensor::scalar(1.0f32)),
+        ops::view(x, DType::U8),
+        ops::view(x, DType::I32),
+        x.index((a, b)),
+        x.index((Span { start: Some(a), stop: Some(b), step: a }, ..)),
+        x.index((&places, .., a)),
+        x.index((Ellipsis, Span { start: None, stop: Some(a), step: b })),
+        x.at((a, &places)).set(1.0),
+        x.at(Span { start: Some(a), stop: None, step: b }).add(2.0),
+        x.at((.., NewAxis, &places)).max(2.0),
+    ];
+    made.extend(ops::split(x, [a, b], a));
+    made.extend(ops::array_split(x, n, b).into_iter().take(3));
+    made.extend(ops::hsplit(x, n).into_iter().take(3));
+    made.extend(ops::unstack(x, n, a).into_iter().take(3));
+    made.extend(ops::unravel_index(&places, &[n, 2]));
+    made.extend(ops::meshgrid(&[x.clone(), places], ops::GridIndexing::Ij));
+    made.extend(MODES.map(|mode| ops::pad(x, (n, 1), mode)));
+    made
+}
+
+#[test]
+fn nothing_panics() {
+    let shapes: [&[usize]; 7] = [&[], &[0], &[3], &[2, 3], &[2, 0], &[2, 2], &[2, 1, 3]];
+    let of = |dtype: DType| shapes.map(|shape| Tensor::full(shape, 1.0, dtype));
+    let (mut wrong, mut built) = (vec![], 0);
+    for x in [DType::F32, DType::I32, DType::Bool, DType::U8].into_iter().flat_map(of) {
+        for (i, (a, b)) in SIGNED.into_iter().flat_map(|a| SIGNED.map(|b| (a, b))).enumerate() {
+            let n = SIZES[i % SIZES.len()];
+            let differentiate = || {
+                let made = calls(&x, a, b, n);
+                for y in made
+                    .iter()
+                    .filter(|y| y.error().is_none() && y.dtype().is_float() && x.dtype().is_float())
+                {
+                    let found = kiln_graph::gradients_with(y, &y.ones_like(), std::slice::from_ref(&x));
+                    assert!(found.is_ok_and(|g| g[0].shape() == x.shape()), "gradient of {y:?}");
+                }
+                made.iter().filter(|y| y.error().is_none()).count()
+            };
+            match catch_unwind(AssertUnwindSafe(differentiate)) {
+                Ok(count) => built += count,
+                Err(_) => wrong.push(format!("{x:?} {a} {b} {n}")),
+            }
+        }
+    }
+    assert!(built > 10_000, "only {built} were right");
+    assert!(wrong.is_empty(), "{} panicked: {:?}", wrong.len(), wrong.first());
 }

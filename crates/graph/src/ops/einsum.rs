@@ -112,9 +112,7 @@ fn parse(subscripts: &str, operands: &[Tensor]) -> Result<(Vec<Labelled>, Vec<La
             }
             let named = labels(&output, widest, subscripts)?;
             if let Some((_, twice)) = named.iter().enumerate().find(|(i, l)| named[..*i].contains(l)) {
-                return Err(format!(
-                    "label {twice} is twice in the result of `{subscripts}`"
-                ));
+                return Err(format!("label {twice} is twice in the result of `{subscripts}`"));
             }
             named
         }

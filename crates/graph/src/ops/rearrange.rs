@@ -85,7 +85,8 @@ fn plan(shape: &[usize], pattern: &str, lengths: &[(&str, usize)]) -> Result<Pla
             hide(&mut order, &mut joined);
         }
         let places: Vec<usize> = group.iter().filter_map(|n| place(n)).collect();
-        joined.push(places.iter().map(|p| split[*p]).product());
+        // Lengths are the caller's: beside an extent of 0 any number fits.
+        joined.push(places.iter().fold(1usize, |n, p| n.saturating_mul(split[*p])));
         order.extend(places);
     }
     if output.ellipsis == Some(output.axes.len()) {
