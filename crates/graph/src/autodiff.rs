@@ -14,35 +14,47 @@ use crate::grad::{gradients, gradients_with};
 use crate::op::Op;
 use crate::tensor::{Kind, Tensor, here};
 
-/// The value of a function and what pulls gradients of it back: given one cotangent for each result, the gradient of
-/// `Σ result · cotangent` with respect to each argument.
+/// What pulls gradients of the results of a function back to its arguments; from [`vjp`].
+#[derive(Clone, Debug)]
+pub struct Pullback {
+    results: Vec<Tensor>,
+    arguments: Vec<Tensor>,
+}
+
+impl Pullback {
+    /// Given one cotangent for each result, the gradient of `Σ result · cotangent` with respect to each argument.
+    ///
+    /// # Errors
+    /// Where the cotangents do not fit the results.
+    #[track_caller]
+    pub fn call(&self, cotangents: &[Tensor]) -> Result<Vec<Tensor>> {
+        pull(&self.results, cotangents, &self.arguments, "vjp", here())
+    }
+}
+
+/// The value of a function and what pulls gradients of it back: products of vectors with its Jacobian.
 ///
 /// ```
 /// use kiln_graph::{Tensor, vjp};
 /// let (y, pull) = vjp(|x| Ok(vec![&x[0] * &x[1]]), &[Tensor::scalar(3.0f32), Tensor::scalar(4.0f32)])?;
 /// assert_eq!(y[0].item::<f32>()?, 12.0);
-/// let back = pull(&[Tensor::scalar(1.0f32)])?;
+/// let back = pull.call(&[Tensor::scalar(1.0f32)])?;
 /// assert_eq!((back[0].item::<f32>()?, back[1].item::<f32>()?), (4.0, 3.0));
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
 ///
 /// # Errors
-/// The function's, and where an argument or a result is not of a float type. The pull-back's: where the cotangents do not
-/// fit the results.
+/// The function's, and where an argument or a result is not of a float type.
 #[track_caller]
-pub fn vjp<F>(
-    f: F,
+pub fn vjp(
+    f: impl FnOnce(&[Tensor]) -> Result<Vec<Tensor>>,
     primals: &[Tensor],
-) -> Result<(Vec<Tensor>, impl Fn(&[Tensor]) -> Result<Vec<Tensor>> + use<F>)>
-where
-    F: FnOnce(&[Tensor]) -> Result<Vec<Tensor>>,
-{
+) -> Result<(Vec<Tensor>, Pullback)> {
     let at = here();
     let arguments = separate(primals, "vjp", at)?;
     let results = f(&arguments)?;
     floats(&results, "vjp", at)?;
-    let of_pull = results.clone();
-    Ok((results, move |cotangents: &[Tensor]| pull(&of_pull, cotangents, &arguments, "vjp", at)))
+    Ok((results.clone(), Pullback { results, arguments }))
 }
 
 /// The value of a function and its change along tangents of the arguments: the Jacobian times a vector, one tangent for

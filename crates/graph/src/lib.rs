@@ -47,7 +47,7 @@ mod trace;
 pub mod tree;
 mod variable;
 
-pub use autodiff::{checkpoint, custom_gradient, hessian, hvp, jacobian, jvp, vjp};
+pub use autodiff::{Pullback, checkpoint, custom_gradient, hessian, hvp, jacobian, jvp, vjp};
 pub use error::{At, Error, Result};
 pub use function::{Function, FunctionCache, SavedFunction, TensorSpec, TreeFunction};
 pub use grad::{gradients, gradients_with};

@@ -103,7 +103,7 @@ fn products_with_the_jacobian_are_those_of_the_matrix() -> Result<()> {
         let (y, along) = jvp(|x| Ok(vec![map(&x[0])]), &[x.clone()], &[t.clone()])?;
         let u = leaf(&[y[0].len()], 11);
         let (z, pull) = vjp(|x| Ok(vec![map(&x[0])]), &[x.clone()])?;
-        let back = pull(&[u.clone()])?;
+        let back = pull.call(&[u.clone()])?;
         let inputs = [x.clone(), t.clone(), u.clone()];
         let j = values(&jacobian(&map(&x), &x)?, &inputs);
         let (t, u) = (values(&t, &inputs), values(&u, &inputs));
@@ -133,7 +133,7 @@ fn several_arguments_and_results() -> Result<()> {
         jvp(|x| Ok(vec![&x[0] * &x[1]]), &[b.clone(), b.clone()], &[b.ones_like(), b.zeros_like()])?;
     assert_eq!(twice[0].to_vec::<f32>()?, b.to_vec::<f32>()?);
     let (_, pull) = vjp(|x| Ok(vec![&x[0] - &x[1]]), &[b.clone(), b.clone()])?;
-    let back = pull(&[b.ones_like()])?;
+    let back = pull.call(&[b.ones_like()])?;
     assert_eq!((back[0].to_vec::<f32>()?, back[1].to_vec::<f32>()?), (vec![1.0; 3], vec![-1.0; 3]));
     Ok(())
 }
@@ -205,7 +205,7 @@ fn bad_calls_are_errors() {
     assert!(text(hessian(&x, &x).err()).contains("[gradients] expected a float scalar"));
     assert!(text(hvp(&x.sum(()), &[x.clone()], &[]).err()).starts_with("[hvp]"));
     let pull = vjp(one, &[x.clone()]).expect("a value").1;
-    assert!(text(pull(&[leaf(&[3], 1)]).err()).starts_with("[vjp]"));
+    assert!(text(pull.call(&[leaf(&[3], 1)]).err()).starts_with("[vjp]"));
     let few = custom_gradient(|x: &[Tensor]| (&x[0] * &x[1], |g: &Tensor| vec![g.clone()]));
     let y = few(&[x.clone(), x.clone()]).sum(());
     assert!(

@@ -258,7 +258,11 @@ pub fn unravel_index(indices: &Tensor, shape: &[usize]) -> Vec<Tensor> {
     let axis = |(stride, extent): (usize, &usize)| {
         // Where a dimension is 0 there are no positions, but a divisor has to be one.
         let (stride, extent) = (stride.max(1) as i32, (*extent).max(1) as i32);
-        index.floor_divide(stride).modulo(extent).cast(dtype).part_of("unravel_index", at, &[indices.clone()])
+        index.floor_divide(stride).modulo(extent).cast(dtype).part_of(
+            "unravel_index",
+            at,
+            std::slice::from_ref(indices),
+        )
     };
     strides(shape).into_iter().zip(shape).map(axis).collect()
 }
