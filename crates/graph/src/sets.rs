@@ -146,7 +146,10 @@ pub fn size(sets: &impl SetOperand) -> Tensor {
 
 /// The elements that are in both sets.
 #[track_caller]
-pub fn intersection<A: SetOperand>(a: &A, b: &impl SetOperand<Values = A::Values>) -> SparseTensor<A::Values> {
+pub fn intersection<A: SetOperand>(
+    a: &A,
+    b: &impl SetOperand<Values = A::Values>,
+) -> SparseTensor<A::Values> {
     combined(Site::new("sets.intersection"), a, b, |a, b| a.intersection(b).cloned().collect())
 }
 

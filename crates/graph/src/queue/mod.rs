@@ -59,7 +59,9 @@ pub enum QueueError {
         at: At,
     },
     /// The time allowed is over.
-    #[error("[{op}] waited {waited:?} in vain; allow more with with_timeout, or fill or drain the queue (at {at})")]
+    #[error(
+        "[{op}] waited {waited:?} in vain; allow more with with_timeout, or fill or drain the queue (at {at})"
+    )]
     TimedOut {
         /// The operation.
         op: &'static str,
@@ -178,7 +180,9 @@ impl<V: Values> Queue<V> {
         for component in components {
             let open = component.shape.as_ref().map(|shape| shape.contains(&None));
             site.expect(padding || open != Some(true), || {
-                format!("expected shapes without None, received {component:?}; use padding_fifo or Component::any")
+                format!(
+                    "expected shapes without None, received {component:?}; use padding_fifo or Component::any"
+                )
             })?;
             site.expect(!padding || open.is_some(), || {
                 format!("expected a rank for every component, received {component:?}")
@@ -345,13 +349,7 @@ impl<V: Values> Queue<V> {
         self.put(site, priorities, rows, true)
     }
 
-    fn put(
-        &self,
-        site: Site,
-        priorities: &[i64],
-        elements: Vec<Vec<V>>,
-        prioritized: bool,
-    ) -> Outcome<()> {
+    fn put(&self, site: Site, priorities: &[i64], elements: Vec<Vec<V>>, prioritized: bool) -> Outcome<()> {
         let what = if prioritized {
             "expected a queue with priorities, made by Queue::priority"
         } else {
@@ -450,7 +448,8 @@ impl<V: Values> Queue<V> {
 
     fn expect_batches(&self, site: Site) -> Result<()> {
         site.expect(self.shared.components.iter().all(|component| component.shape.is_some()), || {
-            "expected components with shapes, which batches need; give them to the queue, or use dequeue".to_owned()
+            "expected components with shapes, which batches need; give them to the queue, or use dequeue"
+                .to_owned()
         })
     }
 
@@ -469,9 +468,7 @@ impl<V: Values> Queue<V> {
             let ended = state.waiting == 0 || state.cancelled;
             match held >= count || (ended && fewer && held > 0) {
                 true => Ok(true),
-                false if ended => {
-                    Err(QueueError::Closed { op: site.op, wanted: count, held, at: site.at })
-                }
+                false if ended => Err(QueueError::Closed { op: site.op, wanted: count, held, at: site.at }),
                 false => Ok(false),
             }
         })?;
@@ -519,9 +516,8 @@ fn rows_of<V: Values>(site: Site, components: &[V]) -> Result<Vec<Vec<V>>> {
     };
     site.index(*count)?;
     let row = |row: usize| -> Vec<V> {
-        let item = |values: &V| {
-            values.pick(&[row as i32], site.at).reshaped(values.dims()[1..].to_vec(), site.at)
-        };
+        let item =
+            |values: &V| values.pick(&[row as i32], site.at).reshaped(values.dims()[1..].to_vec(), site.at);
         components.iter().map(item).collect()
     };
     Ok((0..*count).map(row).collect())

@@ -54,7 +54,8 @@ pub fn map_flat_values<V: Values, W: Values>(
         for other in tensors {
             other.check()?;
             site.expect(other.nested_row_splits() == first.nested_row_splits(), || {
-                "expected the same row splits in every tensor, received different ones; `zip_with` broadcasts".into()
+                "expected the same row splits in every tensor, received different ones; `zip_with` broadcasts"
+                    .into()
             })?;
         }
         let flat: Vec<V> = tensors.iter().map(|tensor| tensor.flat_values().clone()).collect();
@@ -161,7 +162,10 @@ impl RaggedTensor {
             let flat = site.part(meet(&spread(&left, &a), &spread(&right, &b)))?;
             let items = a.len();
             site.expect(flat.shape().first() == Some(&items), || {
-                format!("expected a result with {items} items along the first axis, received {:?}", flat.shape())
+                format!(
+                    "expected a result with {items} items along the first axis, received {:?}",
+                    flat.shape()
+                )
             })?;
             RaggedTensor::of(site, Nest { partitions, flat })
         })
@@ -188,13 +192,15 @@ fn paired(
     right: &Nest<Tensor>,
     site: Site,
 ) -> Result<(Vec<Arc<Partition>>, Vec<i32>, Vec<i32>)> {
-    let meet = |axis: usize, a: usize, b: usize| match (a, b) {
+    let meet = |axis: usize, a: usize, b: usize| {
+        match (a, b) {
         (a, b) if a == b => Ok(a),
         (1, b) => Ok(b),
         (a, 1) => Ok(a),
         (a, b) => Err(site.error(format!(
             "expected rows of equal lengths, or of length 1 on one side, received {a} and {b} along axis {axis}"
         ))),
+    }
     };
     let item = |start: i32, length: usize, i: usize| if length == 1 { start } else { start + i as i32 };
     let count = meet(0, left.rows(), right.rows())?;

@@ -72,8 +72,10 @@ pub fn stack<V: Values>(
                 nests.iter().map(|nest| nest.with_partitions(depth, site)).collect::<Result<_>>()?;
             return RaggedTensor::of(site, Nest::joined_rows(&items, site)?.divided(lengths));
         }
-        let ragged: Vec<Nest<V>> =
-            nests.iter().map(|nest| nest.with_partitions(1, site)?.expanded(axis, site)).collect::<Result<_>>()?;
+        let ragged: Vec<Nest<V>> = nests
+            .iter()
+            .map(|nest| nest.with_partitions(1, site)?.expanded(axis, site))
+            .collect::<Result<_>>()?;
         RaggedTensor::of(site, Nest::joined(&ragged, axis, site)?)
     })
 }

@@ -27,9 +27,7 @@ impl<V: Values> RaggedTensor<V> {
     #[track_caller]
     pub fn from_row_splits(values: impl Into<RaggedOrDense<V>>, splits: &[i32]) -> RaggedTensor<V> {
         let site = Site::new("ragged.from_row_splits");
-        RaggedTensor::divide(site, values.into(), |items| {
-            Partition::of_splits(site, splits.to_vec(), items)
-        })
+        RaggedTensor::divide(site, values.into(), |items| Partition::of_splits(site, splits.to_vec(), items))
     }
 
     /// Rows of the lengths given, behind one another.

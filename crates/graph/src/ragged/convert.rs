@@ -32,11 +32,7 @@ impl<V: Values> RaggedTensor<V> {
     /// The rows of a dense tensor without the items at their ends that equal `padding`, which is a scalar or an item. The
     /// tensor is read at once to find them.
     #[track_caller]
-    pub fn from_padded_tensor(
-        tensor: V,
-        padding: impl Into<V>,
-        ragged_rank: usize,
-    ) -> RaggedTensor<V> {
+    pub fn from_padded_tensor(tensor: V, padding: impl Into<V>, ragged_rank: usize) -> RaggedTensor<V> {
         let site = Site::new("ragged.from_padded_tensor");
         site.settle(|| {
             let nest = rows_of(site, tensor, ragged_rank)?;
@@ -91,7 +87,10 @@ impl<V: Values> RaggedTensor<V> {
         let target: Vec<usize> = shape.iter().zip(bounds).map(|(s, bound)| s.unwrap_or(*bound)).collect();
         let fits = shape.len() == bounds.len() && target[inner..] == bounds[inner..];
         site.expect(fits, || {
-            format!("expected a shape of rank {} with the inner axes of {bounds:?}, received {shape:?}", bounds.len())
+            format!(
+                "expected a shape of rank {} with the inner axes of {bounds:?}, received {shape:?}",
+                bounds.len()
+            )
         })?;
         Ok(target)
     }
@@ -155,8 +154,9 @@ impl<V: Values> RaggedTensor<V> {
                 places = places.iter().enumerate().flat_map(items).collect();
             }
             for extent in &self.flat_values().dims()[1..] {
-                let items =
-                    |place: &Vec<i32>| (0..*extent as i32).map(|item| [&place[..], &[item]].concat()).collect();
+                let items = |place: &Vec<i32>| {
+                    (0..*extent as i32).map(|item| [&place[..], &[item]].concat()).collect()
+                };
                 places = places.iter().flat_map::<Vec<Vec<i32>>, _>(items).collect();
             }
             let count = places.len();

@@ -59,7 +59,11 @@ impl<V: Values> Nest<V> {
         while nest.partitions.len() < count {
             let dims = nest.flat.dims().to_vec();
             let [rows, length, rest @ ..] = &dims[..] else {
-                return Err(site.error(format!("expected rank {} or more, received {}", count + 1, nest.rank())));
+                return Err(site.error(format!(
+                    "expected rank {} or more, received {}",
+                    count + 1,
+                    nest.rank()
+                )));
             };
             nest.partitions.push(Arc::new(Partition::uniform(site, *rows, *length)?));
             let merged = [&[site.count(&[*rows, *length])?], rest].concat();

@@ -54,7 +54,9 @@ pub fn range<T: RangeNumber>(starts: &[T], limits: &[T], deltas: &[T]) -> Ragged
         let mut lengths = vec![];
         for row in 0..rows {
             let steps = T::steps(of(starts, row), of(limits, row), of(deltas, row)).ok_or_else(|| {
-                site.error(format!("expected finite numbers and a delta other than 0, received others in row {row}"))
+                site.error(format!(
+                    "expected finite numbers and a delta other than 0, received others in row {row}"
+                ))
             })?;
             lengths.push(steps.len());
             flat.extend(steps);

@@ -17,7 +17,8 @@ fn folded(nest: &Nest<Tensor>, axis: usize, op: ReduceOp, site: Site) -> Result<
     };
     match axis {
         0 => {
-            let places: Vec<i32> = (0..partition.rows()).flat_map(|row| 0..partition.length(row) as i32).collect();
+            let places: Vec<i32> =
+                (0..partition.rows()).flat_map(|row| 0..partition.length(row) as i32).collect();
             by_segment(&inner, &places, partition.longest(), op, site)
         }
         1 => by_segment(&inner, &partition.ids(), partition.rows(), op, site),

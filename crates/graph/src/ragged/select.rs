@@ -122,9 +122,7 @@ impl<V: Values> RaggedTensor<V> {
     fn in_range(&self, site: Site, rows: &[i32]) -> Result<()> {
         match rows.iter().find(|row| **row < 0 || **row as usize >= self.nrows()) {
             None => Ok(()),
-            Some(row) => {
-                Err(site.error(format!("expected rows within 0..{}, received {row}", self.nrows())))
-            }
+            Some(row) => Err(site.error(format!("expected rows within 0..{}, received {row}", self.nrows()))),
         }
     }
 
@@ -173,7 +171,10 @@ fn masked<V: Values>(site: Site, data: &Nest<V>, mask: &Nest<Tensor>) -> Result<
     let mut items = Nest { partitions: data.partitions[depth..].to_vec(), flat: data.flat.clone() };
     site.expect(same && items.rows() == keep.len(), || {
         let count = items.rows();
-        format!("expected a mask with the rows of the data, which has {count} items there, received {}", keep.len())
+        format!(
+            "expected a mask with the rows of the data, which has {count} items there, received {}",
+            keep.len()
+        )
     })?;
     let kept: Vec<i32> = (0..keep.len() as i32).filter(|i| keep[*i as usize]).collect();
     items = items.pick(&kept, site)?;

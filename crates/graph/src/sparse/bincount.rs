@@ -122,10 +122,8 @@ pub(crate) fn counted(site: Site, bins: &Bins<'_>, options: &BincountOptions) ->
     let values = match bins.weights {
         Some(weights) => {
             let members: Vec<i32> = found.values().flatten().copied().collect();
-            let groups: Vec<i32> = (0i32..)
-                .zip(found.values())
-                .flat_map(|(i, m)| std::iter::repeat_n(i, m.len()))
-                .collect();
+            let groups: Vec<i32> =
+                (0i32..).zip(found.values()).flat_map(|(i, m)| std::iter::repeat_n(i, m.len())).collect();
             let flat = weights.reshape_at(vec![weights.len()], site.at).pick(&members, site.at);
             site.part(fold_segments(&flat, &groups, found.len(), ReduceOp::Sum, site.at))?
         }

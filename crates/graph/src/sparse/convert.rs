@@ -43,8 +43,7 @@ impl<V: Values> SparseTensor<V> {
             let present = tensor.present(site.op, site.at)?;
             let found: Vec<i32> = (0..count as i32).filter(|i| present[*i as usize]).collect();
             let steps = strides(&shape);
-            let coordinate =
-                |i: &i32, axis: usize| (*i as usize / steps[axis] % shape[axis].max(1)) as i32;
+            let coordinate = |i: &i32, axis: usize| (*i as usize / steps[axis] % shape[axis].max(1)) as i32;
             let flat = found.iter().flat_map(|i| (0..shape.len()).map(move |axis| coordinate(i, axis)));
             let places = Coordinates::good(flat.collect(), shape.clone());
             let values = tensor.reshaped(vec![count], site.at).pick(&found, site.at);

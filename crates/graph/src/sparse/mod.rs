@@ -74,11 +74,7 @@ impl<V: Values> SparseTensor<V> {
     /// Carries an error where the values are no vector of as many entries, or a coordinate is out of bounds. The order
     /// is kept as it is.
     #[track_caller]
-    pub fn new<const R: usize>(
-        indices: &[[i32; R]],
-        values: V,
-        dense_shape: &[usize],
-    ) -> SparseTensor<V> {
+    pub fn new<const R: usize>(indices: &[[i32; R]], values: V, dense_shape: &[usize]) -> SparseTensor<V> {
         let site = Site::new("sparse.new");
         site.settle(|| {
             site.expect(dense_shape.len() == R, || {
@@ -92,11 +88,7 @@ impl<V: Values> SparseTensor<V> {
     ///
     /// Carries an error as [`SparseTensor::new`] does.
     #[track_caller]
-    pub fn from_flat_indices(
-        indices: Vec<i32>,
-        values: V,
-        dense_shape: &[usize],
-    ) -> SparseTensor<V> {
+    pub fn from_flat_indices(indices: Vec<i32>, values: V, dense_shape: &[usize]) -> SparseTensor<V> {
         let site = Site::new("sparse.from_flat_indices");
         site.settle(|| SparseTensor::checked(site, indices, values, dense_shape.to_vec()))
     }

@@ -78,8 +78,7 @@ pub fn sampled_addmm(sparse: &SparseTensor, a: &Tensor, b: &Tensor, beta: f32, a
         let fits = rank >= 2
             && a.rank() == rank
             && b.rank() == rank
-            && (0..rank - 2)
-                .all(|i| a.shape()[i] == sparse.shape()[i] && b.shape()[i] == sparse.shape()[i])
+            && (0..rank - 2).all(|i| a.shape()[i] == sparse.shape()[i] && b.shape()[i] == sparse.shape()[i])
             && a.shape()[rank - 2] == sparse.shape()[rank - 2]
             && b.shape()[rank - 1] == sparse.shape()[rank - 1]
             && a.shape()[rank - 1] == b.shape()[rank - 2];

@@ -80,13 +80,7 @@ impl SparseTensor {
         site.settle(|| self.folded_sparse(site, &axes, keepdims, ReduceOp::Max))
     }
 
-    fn folded_sparse(
-        &self,
-        site: Site,
-        axes: &Axes,
-        keepdims: bool,
-        op: ReduceOp,
-    ) -> Result<SparseTensor> {
+    fn folded_sparse(&self, site: Site, axes: &Axes, keepdims: bool, op: ReduceOp) -> Result<SparseTensor> {
         let target = self.target(site, axes)?;
         // A sparse tensor has at least one axis.
         let (kept, shape) = if keepdims || target.kept.is_empty() {

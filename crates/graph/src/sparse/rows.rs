@@ -117,9 +117,9 @@ impl<V: Values> SparseTensor<V> {
                 format!("expected a scalar default, received shape {:?}", default.dims())
             })?;
             let (entries, count) = (self.entries(), self.entries() + missing.len());
-            let flat = missing.iter().flat_map(|row| {
-                std::iter::once(*row).chain(std::iter::repeat_n(0, self.rank() - 1))
-            });
+            let flat = missing
+                .iter()
+                .flat_map(|row| std::iter::once(*row).chain(std::iter::repeat_n(0, self.rank() - 1)));
             let flat: Vec<i32> = self.indices().iter().copied().chain(flat).collect();
             let stored: Vec<i32> = (0..entries as i32).collect();
             let scalar = default.reshaped(vec![], site.at);

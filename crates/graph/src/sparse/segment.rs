@@ -79,11 +79,7 @@ fn summed(
     data.check()?;
     site.expect(data.rank() >= 1, || "expected data of at least one axis, received a scalar".to_owned())?;
     site.expect(indices.len() == segment_ids.len(), || {
-        format!(
-            "expected a segment id for each of {} indices, received {}",
-            indices.len(),
-            segment_ids.len()
-        )
+        format!("expected a segment id for each of {} indices, received {}", indices.len(), segment_ids.len())
     })?;
     let rows = data.shape()[0];
     if let Some(index) = indices.iter().find(|i| **i < 0 || **i as usize >= rows) {

@@ -86,7 +86,10 @@ impl<V: Values> SparseTensor<V> {
             let holds = target.len() == self.rank()
                 && (shape.is_none() || target.iter().zip(self.shape()).all(|(new, old)| new >= old));
             site.expect(holds, || {
-                format!("expected a shape no smaller than {:?} along any axis, received {target:?}", self.shape())
+                format!(
+                    "expected a shape no smaller than {:?} along any axis, received {target:?}",
+                    self.shape()
+                )
             })?;
             target.iter().try_for_each(|extent| site.index(*extent).map(drop))?;
             let places = Coordinates::good(self.indices().to_vec(), target);

@@ -77,11 +77,9 @@ fn written(elements: &[String], shape: &[usize], depth: usize, ends: Option<usiz
         deeper => "\n".repeat(deeper) + &" ".repeat(depth + 1),
     };
     let items: Vec<String> = match ends {
-        Some(ends) if *extent > ends.saturating_mul(2) => (0..ends)
-            .map(item)
-            .chain(["...".to_owned()])
-            .chain((extent - ends..*extent).map(item))
-            .collect(),
+        Some(ends) if *extent > ends.saturating_mul(2) => {
+            (0..ends).map(item).chain(["...".to_owned()]).chain((extent - ends..*extent).map(item)).collect()
+        }
         _ => (0..*extent).map(item).collect(),
     };
     format!("[{}]", items.join(&between))

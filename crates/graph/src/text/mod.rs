@@ -30,8 +30,8 @@ use std::sync::Arc;
 
 use kiln_device::{DType, size};
 
-pub(crate) use cross::{Features, crossed_hashes, crossed_strings};
 pub use cross::{CrossInput, DEFAULT_HASH_KEY};
+pub(crate) use cross::{Features, crossed_hashes, crossed_strings};
 pub use farmhash::fingerprint64;
 pub use format::{Formatted, format};
 pub use ngrams::NgramOptions;

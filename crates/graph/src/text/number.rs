@@ -119,11 +119,14 @@ impl StringTensor {
     #[track_caller]
     pub fn to_number(&self, dtype: DType) -> Tensor {
         let site = Site::new("strings.to_number");
-        fn parsed<T: crate::Element + std::str::FromStr>(strings: &StringTensor, site: Site) -> Result<Tensor> {
+        fn parsed<T: crate::Element + std::str::FromStr>(
+            strings: &StringTensor,
+            site: Site,
+        ) -> Result<Tensor> {
             let number = |s: &String| {
-                s.trim().parse::<T>().map_err(|_| {
-                    site.error(format!("expected numbers of {}, received {s:?}", T::DTYPE))
-                })
+                s.trim()
+                    .parse::<T>()
+                    .map_err(|_| site.error(format!("expected numbers of {}, received {s:?}", T::DTYPE)))
             };
             let numbers = strings.elements().iter().map(number).collect::<Result<Vec<T>>>()?;
             Ok(Tensor::from_vec(&numbers, strings.shape()))

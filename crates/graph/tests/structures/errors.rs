@@ -3,8 +3,8 @@
 use kiln_graph::sparse::{self, BincountOptions};
 use kiln_graph::text::{self, DecodeErrors, Encoding, NgramOptions, NumberFormat, Unit};
 use kiln_graph::{
-    Component, DType, Error, Queue, QueueError, RaggedOrDense, RaggedTensor, SparseTensor, StringTensor, Tensor, Values,
-    ragged, sets,
+    Component, DType, Error, Queue, QueueError, RaggedOrDense, RaggedTensor, SparseTensor, StringTensor,
+    Tensor, Values, ragged, sets,
 };
 
 /// What carries an error.
@@ -132,13 +132,20 @@ fn sparse_operations() {
         sparse::cross_hashed(&[&Tensor::from_vec([1], &[1, 1])], 0, 1) => "[sparse.cross_hashed]" "received 0";
     }
     // What was wrong before stays the error, at its own line.
-    for later in [failed.add(&a), a.add(&failed), failed.transpose(&[]), failed.reduce_max_sparse((), false)] {
+    for later in [failed.add(&a), a.add(&failed), failed.transpose(&[]), failed.reduce_max_sparse((), false)]
+    {
         assert_eq!(later.error(), failed.error());
     }
     assert_eq!(failed.to_dense(0.0).error(), failed.error());
     assert_eq!(failed.sparse_dense_matmul(&data, false, false).error(), failed.error());
     let outside = SparseTensor::new(&[[0, 0]], Tensor::from_slice(&[7]), &[1, 1]).to_indicator(3);
-    assert!(outside.to_vec::<bool>().expect_err("an error of the run").to_string().contains("sparse.to_indicator"));
+    assert!(
+        outside
+            .to_vec::<bool>()
+            .expect_err("an error of the run")
+            .to_string()
+            .contains("sparse.to_indicator")
+    );
 }
 
 #[test]
@@ -225,7 +232,9 @@ fn ragged_operations() {
         assert_eq!(later.error(), failed.error());
     }
     assert_eq!(failed.reduce_sum((), false).error(), failed.error());
-    assert!(failed.to_list::<f32>().is_err() && failed.to_rows::<f32>().is_err() && failed.shape().is_empty());
+    assert!(
+        failed.to_list::<f32>().is_err() && failed.to_rows::<f32>().is_err() && failed.shape().is_empty()
+    );
     assert!(failed.to_string().starts_with("[ragged.from_row_lengths]"));
 }
 

@@ -25,8 +25,12 @@ fn values_are_arguments() {
 
 #[test]
 fn structure_of_arguments_is_an_error() {
-    let wrong = Function::new("step", |x: &[Tensor]| Ok(vec![SparseTensor::from_dense(&x[0]).values().clone()]));
+    let wrong =
+        Function::new("step", |x: &[Tensor]| Ok(vec![SparseTensor::from_dense(&x[0]).values().clone()]));
     let error = wrong.call(&[Tensor::ones(&[2])]).expect_err("an error");
     assert!(matches!(error, Error::Trace { .. }), "{error}");
-    assert!(error.to_string().contains("[sparse.from_dense]") && error.to_string().contains("outside"), "{error}");
+    assert!(
+        error.to_string().contains("[sparse.from_dense]") && error.to_string().contains("outside"),
+        "{error}"
+    );
 }

@@ -64,7 +64,10 @@ fn rows(values: &Tensor) -> RaggedTensor {
 }
 
 fn deep(values: &Tensor) -> RaggedTensor {
-    RaggedTensor::from_nested_row_splits(values.clone(), &[[0, 2, 2, 5].to_vec(), [0, 2, 3, 6, 6, 7].to_vec()])
+    RaggedTensor::from_nested_row_splits(
+        values.clone(),
+        &[[0, 2, 2, 5].to_vec(), [0, 2, 3, 6, 6, 7].to_vec()],
+    )
 }
 
 #[test]
@@ -75,7 +78,8 @@ fn sparse_dense_products() {
     }
     // Two entries at one place.
     check(&[&[3], &[2, 2]], |x| {
-        SparseTensor::new(&[[0, 1], [0, 1], [1, 0]], x[0].clone(), &[3, 2]).sparse_dense_matmul(&x[1], false, false)
+        SparseTensor::new(&[[0, 1], [0, 1], [1, 0]], x[0].clone(), &[3, 2])
+            .sparse_dense_matmul(&x[1], false, false)
     });
     check(&[&[5], &[4, 2], &[2, 4]], |x| {
         sparse::sampled_addmm(&matrix(&x[0]), &x[1], &x[2], 0.5, 2.0).values().clone()
@@ -126,11 +130,16 @@ fn ragged_reductions() {
     for reduce in reductions {
         for axis in [0, 1] {
             // Every row has items, so that every result is finite.
-            check(&[&[6]], |x| flat(reduce(&RaggedTensor::from_row_lengths(&x[0], &[3, 2, 1]), axis)).square());
-            check(&[&[6, 2]], |x| flat(reduce(&RaggedTensor::from_row_lengths(&x[0], &[3, 2, 1]), axis)).square());
+            check(&[&[6]], |x| {
+                flat(reduce(&RaggedTensor::from_row_lengths(&x[0], &[3, 2, 1]), axis)).square()
+            });
+            check(&[&[6, 2]], |x| {
+                flat(reduce(&RaggedTensor::from_row_lengths(&x[0], &[3, 2, 1]), axis)).square()
+            });
         }
         for axis in [0, 1, 2] {
-            let nested = |x: &Tensor| RaggedTensor::from_nested_row_lengths(x.clone(), &[vec![2, 1], vec![2, 1, 3]]);
+            let nested =
+                |x: &Tensor| RaggedTensor::from_nested_row_lengths(x.clone(), &[vec![2, 1], vec![2, 1, 3]]);
             check(&[&[6]], |x| flat(reduce(&nested(&x[0]), axis)).square());
         }
     }
@@ -148,12 +157,17 @@ fn ragged_structure() {
     check(&[&[6], &[6]], |x| {
         ragged::concat([rows(&x[0]), rows(&x[1])], 1).ragged().gather(&[2, 0]).flat_values().square()
     });
-    check(&[&[6]], |x| ragged::stack([rows(&x[0]), rows(&x[0])], 1).slice_axis(2, Some(1), None).flat_values().square());
+    check(&[&[6]], |x| {
+        ragged::stack([rows(&x[0]), rows(&x[0])], 1).slice_axis(2, Some(1), None).flat_values().square()
+    });
     check(&[&[4, 2]], |x| {
         let tokens = ragged::constant(&[vec![3, 0], vec![], vec![1, 0, 2]]);
         tokens.map_flat_values(|ids| x[0].take(ids, 0)).reduce_sum(1, false).dense().square()
     });
     check(&[&[3, 4]], |x| {
-        RaggedTensor::from_tensor_with_lengths(x[0].clone(), &[2, 0, 4]).to_sparse().reduce_sum(0, false).square()
+        RaggedTensor::from_tensor_with_lengths(x[0].clone(), &[2, 0, 4])
+            .to_sparse()
+            .reduce_sum(0, false)
+            .square()
     });
 }

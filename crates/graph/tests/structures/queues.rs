@@ -135,7 +135,10 @@ fn closing_ends_in_good_order() {
     assert_eq!(queue.dequeue_up_to(2).expect("a batch")[0].to_vec::<i32>().expect("numbers"), [1, 2]);
     assert_eq!(queue.dequeue_up_to(2).expect("a batch")[0].to_vec::<i32>().expect("numbers"), [3]);
     let error = queue.dequeue_up_to(2).expect_err("nothing left");
-    assert!(error.to_string().starts_with("[queue.dequeue_up_to] the queue is closed and holds 0"), "{error}");
+    assert!(
+        error.to_string().starts_with("[queue.dequeue_up_to] the queue is closed and holds 0"),
+        "{error}"
+    );
 }
 
 #[test]

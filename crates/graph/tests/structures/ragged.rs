@@ -151,9 +151,7 @@ pub(crate) const TABLE: &[(&str, Run)] = &[
     ("ragged.maximum", |c| met(c, |a, b| a.maximum(b))),
     ("ragged.merge_dims", |c| vec![c.ragged(0).merge_dims(c.int("outer"), c.int("inner")).into()]),
     ("ragged.expand_dims", |c| vec![c.ragged(0).expand_dims(c.int("axis")).into()]),
-    ("ragged.range", |c| {
-        vec![ragged::range(&c.ints("starts"), &c.ints("limits"), &c.ints("deltas")).into()]
-    }),
+    ("ragged.range", |c| vec![ragged::range(&c.ints("starts"), &c.ints("limits"), &c.ints("deltas")).into()]),
     ("ragged.range_floats", |c| {
         let floats = |name: &str| -> Vec<f32> {
             let list = c.args[name].as_array().expect("floats");

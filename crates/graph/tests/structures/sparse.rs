@@ -79,7 +79,9 @@ pub(crate) const TABLE: &[(&str, Run)] = &[
     ("sparse.add_dense", |c| vec![c.sparse(0).add_dense(&c.x(1)).into()]),
     ("sparse.bincount", bincount),
     ("sparse.concat", concat),
-    ("sparse.cross", |c| vec![crossed(c, |all| sparse::cross(all, c.text("separator").unwrap_or("_X_"))).into()]),
+    ("sparse.cross", |c| {
+        vec![crossed(c, |all| sparse::cross(all, c.text("separator").unwrap_or("_X_"))).into()]
+    }),
     ("sparse.cross_hashed", |c| {
         let buckets = c.size("num_buckets").unwrap_or(0);
         vec![crossed(c, |all| sparse::cross_hashed(all, buckets, hash_key(c))).into()]

@@ -196,7 +196,10 @@ fn several_at_once() {
 fn parts_of_strings() {
     let strings = StringTensor::from_vec(["abc", "déf"], &[2]);
     let (starts, lengths) = (Tensor::from_slice(&[0, -2]), Tensor::from_slice(&[1, 2]));
-    assert_eq!(strings.substr_each(&starts, &lengths, Unit::Utf8Char).to_vec().expect("strings"), ["a", "éf"]);
+    assert_eq!(
+        strings.substr_each(&starts, &lengths, Unit::Utf8Char).to_vec().expect("strings"),
+        ["a", "éf"]
+    );
     assert_eq!(strings.reshape(&[-1, 1]).shape(), [2, 1]);
     assert_eq!(strings.upper(Encoding::Utf8).to_string(), r#"["ABC" "DÉF"]"#);
     assert_eq!(StringTensor::from("x").item().expect("a string"), "x");

@@ -46,9 +46,8 @@ fn as_string(c: &Call) -> Vec<Value> {
 }
 
 fn format(c: &Call) -> Vec<Value> {
-    let input = |i: usize| -> Box<dyn Formatted> {
-        if c.is_text(i) { Box::new(c.s(i)) } else { Box::new(c.x(i)) }
-    };
+    let input =
+        |i: usize| -> Box<dyn Formatted> { if c.is_text(i) { Box::new(c.s(i)) } else { Box::new(c.x(i)) } };
     let inputs: Vec<Box<dyn Formatted>> = (0..c.inputs.len()).map(input).collect();
     let inputs: Vec<&dyn Formatted> = inputs.iter().map(Box::as_ref).collect();
     let summarize = if c.has("summarize") { usize::try_from(c.int("summarize")).ok() } else { Some(3) };
@@ -126,9 +125,7 @@ pub(crate) const TABLE: &[(&str, Run)] = &[
     ("strings.length", |c| vec![c.s(0).length(unit(c)).into()]),
     ("strings.lower", |c| vec![c.s(0).lower(encoding(c)).into()]),
     ("strings.ngrams", ngrams),
-    ("strings.reduce_join", |c| {
-        vec![c.s(0).reduce_join(c.axes(), c.flag("keepdims"), separator(c)).into()]
-    }),
+    ("strings.reduce_join", |c| vec![c.s(0).reduce_join(c.axes(), c.flag("keepdims"), separator(c)).into()]),
     ("strings.regex_full_match", |c| {
         vec![c.s(0).regex_full_match(c.text("pattern").expect("pattern")).into()]
     }),
@@ -139,9 +136,7 @@ pub(crate) const TABLE: &[(&str, Run)] = &[
     }),
     ("strings.split", |c| vec![c.s(0).split(c.text("sep"), c.size("maxsplit")).into()]),
     ("strings.strip", |c| vec![c.s(0).strip().into()]),
-    ("strings.substr", |c| {
-        vec![c.s(0).substr(c.int("pos"), c.size("len").expect("len"), unit(c)).into()]
-    }),
+    ("strings.substr", |c| vec![c.s(0).substr(c.int("pos"), c.size("len").expect("len"), unit(c)).into()]),
     ("strings.to_hash_bucket", |c| vec![c.s(0).to_hash_bucket(buckets(c)).into()]),
     ("strings.to_hash_bucket_fast", |c| vec![c.s(0).to_hash_bucket_fast(buckets(c)).into()]),
     ("strings.to_hash_bucket_strong", |c| {

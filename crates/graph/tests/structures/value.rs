@@ -1,7 +1,8 @@
 //! Values as the golden file has them, to and from tensors.
 
 use kiln_graph::{
-    Axes, DType, RaggedOrDense, RaggedStrings, RaggedTensor, SparseStrings, SparseTensor, StringTensor, Tensor,
+    Axes, DType, RaggedOrDense, RaggedStrings, RaggedTensor, SparseStrings, SparseTensor, StringTensor,
+    Tensor,
 };
 use serde_json::Value as Json;
 
@@ -95,7 +96,8 @@ impl Dense {
 
 impl Value {
     pub(crate) fn parse(json: &Json) -> Value {
-        let lists = |json: &Json| json.as_array().expect("lists").iter().map(numbers::<i32>).collect::<Vec<_>>();
+        let lists =
+            |json: &Json| json.as_array().expect("lists").iter().map(numbers::<i32>).collect::<Vec<_>>();
         if let Some(indices) = json.get("indices") {
             return Value::Sparse {
                 indices: lists(indices).concat(),
