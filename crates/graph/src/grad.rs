@@ -6,12 +6,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use kiln_device::{BinaryOp, DType, ReduceOp, ScatterOp, UnaryOp, Value};
+use kiln_device::{BinaryOp, DType, ReduceOp, ScatterOp, UnaryOp};
 
 use crate::body::{ids, reached};
 use crate::bundle::{Bundle, Source, bundle};
 use crate::error::{At, Error, Result};
 use crate::op::{ConvKind, Op};
+use crate::ops::Block;
 use crate::tensor::{Kind, Tensor, here};
 
 mod control;
@@ -197,7 +198,7 @@ fn of_bundle(bundle: &Tensor, all: &Bundle, gs: &[Option<Tensor>], wanted: &[boo
             let zeros = |(g, y): (&Option<Tensor>, &Tensor)| g.clone().unwrap_or_else(|| y.zeros_like());
             let gs: Vec<Tensor> = gs.iter().zip(values).map(zeros).collect();
             let mut gradients = vec![None; values.len()];
-            gradients.extend((custom.rule)(&gs, values, inputs));
+            gradients.extend(of_custom((custom.rule)(&gs, values, inputs), inputs, at));
             gradients
         }
         Source::Host(call) => {
@@ -271,7 +272,13 @@ fn rule(y: &Tensor, g: &Tensor) -> Vec<Option<Tensor>> {
             let repeated: Vec<i64> = (0..y.rank()).filter(|i| !axes.contains(i)).map(|i| i as i64).collect();
             one(g.sum(repeated))
         }
-        Op::Slice { start, step } => one(slice(start, step, &x[0], g, at)),
+        Op::Slice { start, step } => {
+            one(Block { start: start.clone(), step: step.clone(), values: g.clone() }.placed(
+                x[0].shape(),
+                0.0,
+                at,
+            ))
+        }
         Op::Pad { low, interior, .. } => {
             let step = interior.iter().map(|i| *i as i64 + 1).collect();
             let op = Op::Slice { start: low.clone(), step };
@@ -317,6 +324,20 @@ fn rule(y: &Tensor, g: &Tensor) -> Vec<Option<Tensor>> {
         Op::StopGradient | Op::Call(_) | Op::Result { .. } => vec![None; x.len()],
         Op::Barrier => one(g.clone()),
     }
+}
+
+/// What a user's rule gives, where it fits the inputs.
+fn of_custom(gradients: Vec<Option<Tensor>>, inputs: &[Tensor], at: At) -> Vec<Option<Tensor>> {
+    let fits = |(gradient, input): (&Option<Tensor>, &Tensor)| {
+        gradient.as_ref().is_none_or(|g| g.error().is_some() || g.shape() == input.shape())
+    };
+    if gradients.len() == inputs.len() && gradients.iter().zip(inputs).all(fits) {
+        return gradients;
+    }
+    let shapes: Vec<&[usize]> = inputs.iter().map(Tensor::shape).collect();
+    let received: Vec<Option<&[usize]>> = gradients.iter().map(|g| g.as_ref().map(Tensor::shape)).collect();
+    let message = format!("expected a gradient for each input, of shapes {shapes:?}, received {received:?}");
+    vec![Some(Tensor::failed("custom_gradient", message, at)); inputs.len()]
 }
 
 fn unary(op: UnaryOp, x: &Tensor, y: &Tensor, g: &Tensor) -> Option<Tensor> {
@@ -434,25 +455,6 @@ fn product(a: &Tensor, b: &Tensor, at: At) -> Tensor {
     Tensor::op(Op::MatMul, vec![a.clone(), b.clone()], shape, a.dtype(), at)
 }
 
-/// The gradient of a slice: its elements at their places, zeros elsewhere.
-fn slice(start: &[usize], step: &[i64], x: &Tensor, g: &Tensor, at: At) -> Tensor {
-    let reversed: Vec<i64> = (0..step.len()).filter(|i| step[*i] < 0).map(|i| i as i64).collect();
-    let forward = if reversed.is_empty() { g.clone() } else { g.flip(reversed) };
-    if g.is_empty() {
-        return x.zeros_like();
-    }
-    let mut low = start.to_vec();
-    let mut high = vec![0; start.len()];
-    for i in 0..start.len() {
-        let reach = (g.shape()[i] - 1) * step[i].unsigned_abs() as usize;
-        low[i] = if step[i] < 0 { start[i] - reach } else { start[i] };
-        high[i] = x.shape()[i] - low[i] - reach - 1;
-    }
-    let interior = step.iter().map(|s| s.unsigned_abs() as usize - 1).collect();
-    let op = Op::Pad { low, high, interior, value: Value::zero(g.dtype().scalar()) };
-    Tensor::op(op, vec![forward], x.shape().to_vec(), g.dtype(), at)
-}
-
 /// Windows that lie side by side are the axis itself; what no window covers gets 0.
 fn laid_out(g: &Tensor, axis: usize, length: usize, at: At) -> Tensor {
     let mut shape = g.shape().to_vec();
@@ -481,25 +483,18 @@ fn scatter(op: ScatterOp, x: &[Tensor], y: &Tensor, g: &Tensor, at: At) -> Vec<O
     match op {
         ScatterOp::Fold(ReduceOp::Sum) => vec![Some(g.clone()), None, Some(rows(g))],
         ScatterOp::Set => {
+            let untouched = g.scatter_rows(indices, &updates.zeros_like(), ScatterOp::Set, at);
+            if indices.len() == 1 {
+                return vec![Some(untouched), None, Some(rows(g))];
+            }
             // The last update of a row wins: an update counts where it is the one its row remembers.
             let order = Tensor::range(indices.len());
             let none = Tensor::full(&[operand.shape()[0]], -1.0, DType::I32);
             let winner = none.scatter_rows(indices, &order, ScatterOp::Set, at);
-            let won = Tensor::op(
-                Op::Gather,
-                vec![winner.clone(), indices.clone()],
-                order.shape().to_vec(),
-                DType::I32,
-                at,
-            )
-            .equal(&order);
-            let lead = [&[winner.len()][..], &vec![1; operand.rank() - 1]].concat();
-            let untouched = winner.equal(-1).reshape_at(lead, at).broadcast_at(operand.shape(), at);
-            vec![
-                Some(Tensor::select(&untouched, g, 0.0)),
-                None,
-                Some(Tensor::select(&spread(&won), rows(g), 0.0)),
-            ]
+            let won =
+                Tensor::op(Op::Gather, vec![winner, indices.clone()], order.shape().to_vec(), DType::I32, at)
+                    .equal(&order);
+            vec![Some(untouched), None, Some(Tensor::select(&spread(&won), rows(g), 0.0))]
         }
         ScatterOp::Fold(ReduceOp::Max | ReduceOp::Min) => {
             // Ties share, as in the reduction.
@@ -517,14 +512,22 @@ fn scatter(op: ScatterOp, x: &[Tensor], y: &Tensor, g: &Tensor, at: At) -> Vec<O
 }
 
 fn scan(op: ReduceOp, axis: usize, reverse: bool, x: &Tensor, y: &Tensor, g: &Tensor, at: At) -> Tensor {
-    let sum = |t: &Tensor, reverse: bool| {
-        let op = Op::Scan { op: ReduceOp::Sum, axis, reverse };
-        Tensor::op(op, vec![t.clone()], x.shape().to_vec(), x.dtype(), at)
+    let fold = |op: ReduceOp, t: &Tensor, reverse: bool| {
+        let op = Op::Scan { op, axis, reverse };
+        Tensor::op(op, vec![t.clone()], x.shape().to_vec(), t.dtype(), at)
     };
+    let sum = |t: &Tensor, reverse: bool| fold(ReduceOp::Sum, t, reverse);
     match op {
         ReduceOp::Sum => sum(g, !reverse),
-        // Σ over later products that hold x, each divided by x; NaN where x is 0 rather than a wrong number.
-        ReduceOp::Prod => sum(&(g * y), !reverse) / x,
+        ReduceOp::Prod => {
+            // Σ over later products that hold x, each divided by x. At the first 0 these are the products without it;
+            // from there on all others are 0.
+            let zero = x.equal(0.0);
+            let first = zero.logical_and(sum(&zero.cast(DType::I32), reverse).equal(1));
+            let without = fold(ReduceOp::Prod, &Tensor::select(&first, 1.0, x), reverse);
+            let divided = sum(&(g * y), !reverse) / Tensor::select(&zero, 1.0, x);
+            Tensor::select(&first, sum(&(g * without), !reverse), divided)
+        }
         ReduceOp::Max | ReduceOp::Min => running_extreme(axis, reverse, x, y, g, at),
     }
 }

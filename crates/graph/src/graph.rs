@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use kiln_device::{BinaryOp, DType, UnaryOp, Value};
+use kiln_device::{BinaryOp, DType, ReduceOp, ScatterOp, UnaryOp, Value};
 
 use crate::error::{At, Error, Result};
 use crate::op::Op;
@@ -152,7 +152,7 @@ impl Graph {
                 let Node { shape, dtype, at, .. } = node;
                 self.insert(Node { op: Op::Constant(value), inputs: vec![], shape, dtype, at })
             }
-            Simpler::View(op, input) => self.add(op, vec![input], node.shape, node.dtype, node.at),
+            Simpler::Other(op, inputs) => self.add(op, inputs, node.shape, node.dtype, node.at),
             Simpler::No => self.insert(node),
         }
     }
@@ -189,7 +189,7 @@ impl Graph {
         }
     }
 
-    /// Identities that hold bit for bit, and folding of constants.
+    /// Identities that hold bit for bit (but for [`Graph::into_rows`]), and folding of constants.
     fn simplify(&self, node: &Node) -> Simpler {
         let input = |i: usize| node.inputs[i];
         let constant = |i: usize| self.constant_of(node.inputs[i]);
@@ -213,20 +213,23 @@ impl Graph {
                 constant(0).map_or(Simpler::No, Simpler::Constant)
             }
             Op::Reshape => match &self.node(input(0)).op {
-                Op::Reshape => Simpler::View(Op::Reshape, self.node(input(0)).inputs[0]),
+                Op::Reshape => Simpler::Other(Op::Reshape, vec![self.node(input(0)).inputs[0]]),
                 _ => Simpler::No,
             },
             Op::Transpose { permutation } => match &self.node(input(0)).op {
                 Op::Transpose { permutation: inner } => {
                     let composed = permutation.iter().map(|p| inner[*p]).collect();
-                    Simpler::View(Op::Transpose { permutation: composed }, self.node(input(0)).inputs[0])
+                    Simpler::Other(
+                        Op::Transpose { permutation: composed },
+                        vec![self.node(input(0)).inputs[0]],
+                    )
                 }
                 _ => Simpler::No,
             },
             Op::Broadcast { axes } => match &self.node(input(0)).op {
                 Op::Broadcast { axes: inner } => {
                     let composed = inner.iter().map(|a| axes[*a]).collect();
-                    Simpler::View(Op::Broadcast { axes: composed }, self.node(input(0)).inputs[0])
+                    Simpler::Other(Op::Broadcast { axes: composed }, vec![self.node(input(0)).inputs[0]])
                 }
                 _ => Simpler::No,
             },
@@ -255,6 +258,8 @@ impl Graph {
             BinaryOp::Mul if is(a, 1.0) => Simpler::Is(b),
             BinaryOp::Mul | BinaryOp::Div if is(b, 1.0) => Simpler::Is(a),
             BinaryOp::Sub if is(b, 0.0) => Simpler::Is(a),
+            BinaryOp::Add if self.adds_rows(a).is_some() => self.into_rows(a, b),
+            BinaryOp::Add if self.adds_rows(b).is_some() => self.into_rows(b, a),
             BinaryOp::Add if node.dtype.is_integer() && is(b, 0.0) => Simpler::Is(a),
             BinaryOp::Add if node.dtype.is_integer() && is(a, 0.0) => Simpler::Is(b),
             _ => match (self.constant_of(a), self.constant_of(b)) {
@@ -262,6 +267,25 @@ impl Graph {
                 _ => Simpler::No,
             },
         }
+    }
+
+    /// Indices and updates of a node that adds rows to zeros.
+    fn adds_rows(&self, id: NodeId) -> Option<(NodeId, NodeId)> {
+        let node = self.node(id);
+        let zeros = |n: &NodeId| self.constant_of(*n).is_some_and(|v| v.as_f64() == 0.0);
+        match (&node.op, &node.inputs[..]) {
+            (Op::Scatter { op: ScatterOp::Fold(ReduceOp::Sum) }, [of, indices, updates]) if zeros(of) => {
+                Some((*indices, *updates))
+            }
+            _ => None,
+        }
+    }
+
+    /// A sum with rows added to zeros is those rows added to the other term: only they are touched. Where one row is
+    /// named several times, the order of the sum is another.
+    fn into_rows(&self, rows: NodeId, term: NodeId) -> Simpler {
+        let op = Op::Scatter { op: ScatterOp::Fold(ReduceOp::Sum) };
+        self.adds_rows(rows).map_or(Simpler::No, |(i, u)| Simpler::Other(op, vec![term, i, u]))
     }
 
     /// Nodes that the outputs and assignments need.
@@ -322,7 +346,7 @@ impl Graph {
 enum Simpler {
     Is(NodeId),
     Constant(Value),
-    View(Op, NodeId),
+    Other(Op, Vec<NodeId>),
     No,
 }
 

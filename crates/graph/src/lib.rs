@@ -12,6 +12,7 @@
 //! interpret               the naive meaning of every primitive: the oracle
 //! fuse, lower, plan       graph → groups → kernels → a program with planned memory
 //! evaluate, function      programs compiled once, replayed
+//! sparse, ragged, text    structures on the host whose values are tensors; sets and queues of them
 //! ```
 //!
 //! The crate never calls wgpu, never names a layer, and has no pass that changes a finished graph. Every buffer is
@@ -27,6 +28,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod autodiff;
 mod body;
 mod build;
 mod bundle;
@@ -45,22 +47,37 @@ pub mod op;
 pub mod ops;
 mod plan;
 mod print;
+pub mod queue;
+pub mod ragged;
 mod report;
+pub mod sets;
 mod shape;
+mod site;
+pub mod sparse;
 mod tensor;
+mod tensor_array;
+pub mod text;
 mod trace;
 pub mod tree;
+mod values;
 mod variable;
 
+pub use autodiff::{Pullback, checkpoint, custom_gradient, hessian, hvp, jacobian, jvp, vjp};
 pub use error::{At, Error, Result};
 pub use function::{Function, FunctionCache, SavedFunction, TensorSpec, TreeFunction};
 pub use grad::{gradients, gradients_with};
 pub use host::{HostArray, host_call, host_call_with_gradient};
 pub use kiln_device::{DType, Device, DeviceInfo, DeviceKind, Error as DeviceError, ReduceOp, ScatterOp};
 pub use ops::{Operand, Padding, promote, random_key};
+pub use queue::{Component, Queue, QueueError};
+pub use ragged::{NestedList, RaggedOrDense, RaggedStrings, RaggedTensor};
 pub use report::{KernelReport, Refusal, Report};
 pub use shape::{Axes, Shape, broadcast};
+pub use sparse::{SparseStrings, SparseTensor};
 pub use tensor::{Element, Tensor};
+pub use tensor_array::TensorArray;
+pub use text::StringTensor;
+pub use values::Values;
 pub use variable::Variable;
 
 use std::cell::RefCell;

@@ -324,7 +324,9 @@ fn cast(to: Scalar, a: Value) -> Value {
 fn array(body: &Body, kernel: &Kernel, cells: &mut Cells) {
     match body {
         Body::Scatter { op, targets, updates, width } => {
-            let dtype = kernel.buffers[3].dtype;
+            // In place the operand is the result.
+            let place = if kernel.buffers.len() == 3 { 0 } else { 3 };
+            let dtype = kernel.buffers[place].dtype;
             let mut out = cells[0][..targets * width].to_vec();
             for i in 0..*updates {
                 let index = cells[1][i].bits() as i32;
@@ -339,7 +341,7 @@ fn array(body: &Body, kernel: &Kernel, cells: &mut Cells) {
                     };
                 }
             }
-            cells[3] = out.into_iter().map(|v| stored(dtype, v)).collect();
+            cells[place] = out.into_iter().map(|v| stored(dtype, v)).collect();
         }
         Body::Sort { lines, length, descending } => {
             for line in 0..*lines {

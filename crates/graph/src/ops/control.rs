@@ -355,7 +355,8 @@ fn length_of(op: &'static str, xs: &[Tensor], length: Option<usize>, at: At) -> 
                 format!("expected arrays of {expected} along the first axis, received {}", forms(xs));
             Err(error(op, message, at))
         }
-        None => Err(error(op, "expected arrays, or a length; received neither".into(), at)),
+        None if xs.is_empty() => Err(error(op, "expected arrays, or a length; received neither".into(), at)),
+        None => Err(error(op, format!("expected arrays with a first axis, received {}", forms(xs)), at)),
     }
 }
 

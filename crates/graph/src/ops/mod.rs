@@ -3,17 +3,90 @@
 //! None returns a `Result`: an operation that cannot be built gives a tensor that carries the error. The free functions
 //! are named as in `keras.ops` and take its parameters in its order; the methods of [`crate::Tensor`] have its defaults.
 
+mod arithmetic;
+mod arrange;
+mod at;
+mod bits;
+mod choose;
 mod contract;
 mod control;
+mod convert;
+mod count;
+mod create;
 mod creation;
+mod diagonal;
+mod einsum;
 mod elementwise;
+mod gather;
+mod hyperbolic;
 mod index;
+mod indexing;
+mod logarithm;
+mod logic;
+mod nan;
 mod nn;
+mod padding;
+mod pointwise;
+mod products;
+mod quantile;
 mod random;
+mod rearrange;
 mod reduce;
+mod search;
+mod slicing;
+mod spaces;
+mod special;
+mod split;
+mod statistics;
+mod unique;
 mod view;
+mod views;
+mod windows;
 
+pub use arithmetic::*;
+pub use arrange::vstack;
+pub use arrange::{
+    GridIndexing, Repeats, append, broadcast_to, concatenate, diff, dstack, expand_dims, flip, fliplr, flipud,
+};
+pub use arrange::{
+    hstack, meshgrid, moveaxis, ravel, repeat, reshape, roll, rot90, squeeze, stack, swapaxes, tile,
+    transpose,
+};
+pub use at::Indexed;
+pub use bits::*;
+pub(crate) use choose::Block;
+pub use choose::get_item;
 pub use contract::Padding;
 pub use control::{Branch, associative_scan, cond, fori_loop, map, scan, switch, vectorized_map, while_loop};
+pub use convert::*;
+pub use count::*;
+pub use create::*;
+pub use diagonal::{diag, diagflat, diagonal, trace, tril, triu};
+pub use einsum::einsum;
 pub use elementwise::{Operand, promote};
+pub use gather::{
+    gather, gather_nd, scatter, scatter_nd, scatter_update, tensor_scatter_nd_add, tensor_scatter_nd_max,
+};
+pub use gather::{tensor_scatter_nd_min, tensor_scatter_nd_sub, tensor_scatter_nd_update};
+pub use hyperbolic::*;
+pub use indexing::{Ellipsis, Index, IndexItem, NewAxis, Span};
+pub use logarithm::*;
+pub use logic::*;
+pub use nan::*;
+pub use padding::{PadMode, PadWidth, pad};
+pub use pointwise::*;
+pub use products::{Contraction, CrossAxes, cross, dot, inner, kron, matmul, outer, tensordot, vdot};
+pub use quantile::*;
 pub use random::random_key;
+pub use rearrange::rearrange;
+pub use search::{
+    Side, argpartition, argsort, digitize, isin, nonzero, searchsorted, select, sort, unravel_index,
+};
+pub use slicing::{Start, slice, slice_update, take, take_along_axis};
+pub use spaces::*;
+pub use special::*;
+pub use split::{Sections, array_split, dsplit, hsplit, split, unstack, vsplit};
+pub use statistics::*;
+pub use unique::{Unique, unique};
+pub use views::view;
+pub use windows::*;

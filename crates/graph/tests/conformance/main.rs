@@ -47,7 +47,11 @@ macro_rules! groups {
 }
 
 groups! {
+    arrange,
     core,
+    elementwise,
+    indexing,
+    products,
 }
 
 impl Group {

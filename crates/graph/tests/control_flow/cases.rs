@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use kiln_graph::{DType, Tensor, ops};
+use kiln_graph::{DType, Tensor, TensorArray, ops};
 
 use crate::support::{tensor_of, unit};
 
@@ -67,7 +67,10 @@ fn with_integers(mut case: Case, shapes: &[&[usize]], values: &[f64]) -> Case {
 }
 
 pub(crate) fn cases() -> Vec<Case> {
-    [branches(), counted(), conditional(), scans(), nested(), associative()].into_iter().flatten().collect()
+    [branches(), counted(), conditional(), scans(), nested(), associative(), arrays()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn branches() -> Vec<Case> {
@@ -180,16 +183,19 @@ fn counted() -> Vec<Case> {
 }
 
 fn conditional() -> Vec<Case> {
-    let grows = |x: &[Tensor]| x[0].sum(()).less(30.0);
+    let grows = |x: &[Tensor]| x[0].sum(()).less(12.0);
     let body = |w: &Tensor| {
         let w = w.clone();
-        move |x: &[Tensor]| vec![(&x[0] * &w).matmul(&x[1]) + 1.0, x[1].clone(), &x[2] + 1]
+        move |x: &[Tensor]| vec![(&x[0] * &w).matmul(&x[1]) + 1.0 + &x[0], x[1].clone(), &x[2] + 1]
     };
     let unrolled = move |turns: usize| {
         move |x: &[Tensor]| {
             let (mut a, mut n) = (x[0].clone(), Tensor::scalar(0));
             for _ in 0..turns {
-                a = (a * &x[2]).matmul(&x[1]) + 1.0;
+                if a.sum(()).item::<f32>().expect("a number") >= 12.0 {
+                    break;
+                }
+                a = (&a * &x[2]).matmul(&x[1]) + 1.0 + &a;
                 n = n + 1;
             }
             vec![a, x[1].clone(), n]
@@ -203,8 +209,8 @@ fn conditional() -> Vec<Case> {
     };
     let shapes: [&[usize]; 3] = [&[2, 3], &[3, 3], &[1]];
     vec![
-        case("while_loop", &shapes, looped(None), unrolled(4)).values_only(),
-        case("while_loop, at most 9 times", &shapes, looped(Some(9)), unrolled(4)).second(),
+        case("while_loop", &shapes, looped(None), unrolled(50)).values_only(),
+        case("while_loop, at most 9 times", &shapes, looped(Some(9)), unrolled(9)).second(),
         case("while_loop, at most twice", &shapes, looped(Some(2)), unrolled(2)),
         case("while_loop, at most never", &shapes, looped(Some(0)), unrolled(0)),
         case(
@@ -438,4 +444,61 @@ fn associative() -> Vec<Case> {
         cases.push(case(name, &[shape, shape], looped, unrolled(axis, reverse)));
     }
     cases
+}
+
+fn arrays() -> Vec<Case> {
+    let row = |x: &Tensor, i: i64| x.slice_axis(0, i, i + 1).squeeze(0);
+    let plain = |x: &[Tensor]| {
+        let array = TensorArray::unstack(&x[0]).write(1, &x[1]);
+        let array = array.write(&x[2], &(array.read(0) * array.read(&x[2])));
+        let picked = array.gather(&Tensor::from_slice(&[3, 1, 3]));
+        let array = array.scatter(&Tensor::from_slice(&[0, 2]), &picked.slice_axis(0, 0, 2)).identity();
+        vec![array.stack(), array.concat(), picked]
+    };
+    let plain_unrolled = move |x: &[Tensor]| {
+        let mut rows: Vec<Tensor> = (0..4).map(|i| row(&x[0], i)).collect();
+        rows[1] = x[1].clone();
+        rows[3] = &rows[0] * &rows[3];
+        let picked = Tensor::stack(&[rows[3].clone(), rows[1].clone(), rows[3].clone()], 0);
+        (rows[0], rows[2]) = (rows[3].clone(), rows[1].clone());
+        let all = Tensor::stack(&rows, 0);
+        vec![all.clone(), all.reshape(&[-1]), picked]
+    };
+    let grown = |x: &[Tensor]| {
+        let array = TensorArray::new(0, &[2], DType::F32).dynamic().write(2, &x[0]).write(0, &(&x[0] * 2.0));
+        let halves = TensorArray::split(&array.concat(), &[3, 3]);
+        vec![array.stack(), halves.read(1), Tensor::scalar(halves.size() as i32)]
+    };
+    let grown_unrolled = |x: &[Tensor]| {
+        let all = Tensor::stack(&[&x[0] * 2.0, Tensor::zeros(&[2]), x[0].clone()], 0);
+        vec![all.clone(), all.reshape(&[-1]).slice_axis(0, 3, 6), Tensor::scalar(2)]
+    };
+    // Every element from the two before it, in a loop whose length depends on data.
+    let carried = |x: &[Tensor]| {
+        let start = TensorArray::new(6, &[2], DType::F32).write(0, &x[0]).write(1, &x[1]);
+        let body = |v: &[Tensor]| {
+            let array = TensorArray::unstack(&v[1]);
+            let next = array.read(&(&v[0] - 1)) * array.read(&(&v[0] - 2)) + 0.5;
+            vec![&v[0] + 1, array.write(&v[0], &next).stack()]
+        };
+        let vars = [Tensor::scalar(2), start.stack()];
+        ops::while_loop(|v| v[0].less(&x[2]), body, &vars, Some(6))[1..].to_vec()
+    };
+    let carried_unrolled = |x: &[Tensor]| {
+        let mut rows = vec![x[0].clone(), x[1].clone()];
+        for i in 2..5 {
+            rows.push(&rows[i - 1] * &rows[i - 2] + 0.5);
+        }
+        rows.push(Tensor::zeros(&[2]));
+        vec![Tensor::stack(&rows, 0)]
+    };
+    vec![
+        with_integers(case("tensor array", &[&[4, 3], &[3]], plain, plain_unrolled), &[&[]], &[3.0]),
+        case("tensor array that grows", &[&[2]], grown, grown_unrolled),
+        with_integers(
+            case("tensor array in a loop", &[&[2], &[2]], carried, carried_unrolled).second(),
+            &[&[]],
+            &[5.0],
+        ),
+    ]
 }

@@ -52,7 +52,6 @@ fn values_are_those_of_the_interpreter_and_of_the_unrolled_computation() {
     everywhere(|| {
         for case in cases() {
             let inputs = case.inputs();
-            eprintln!("CASE {}", case.name);
             let (looped, unrolled) = ((case.looped)(&inputs), (case.unrolled)(&inputs));
             assert_eq!(looped.len(), unrolled.len(), "{}", case.name);
             let meant = of_case(&case, interpret_tensors(&looped));
