@@ -1,8 +1,5 @@
 //! Branches, loops, calls of the host and rows changed in place, on every executor.
 
-mod common;
-
-use common::kernels::{affine, kernel, load, map, map_body, store};
 use kiln_device::*;
 
 fn devices() -> Vec<Device> {
@@ -13,22 +10,33 @@ fn devices() -> Vec<Device> {
     std::iter::once(Device::cpu()).chain(gpu).collect()
 }
 
-/// Bindings of some types and uses.
-fn bindings(list: &[(DType, Access)]) -> Vec<Binding> {
-    list.iter().map(|(dtype, access)| Binding { dtype: *dtype, access: *access }).collect()
+fn kernel(list: &[(DType, Access)], body: Body) -> Kernel {
+    let binding = |(dtype, access): &(DType, Access)| Binding { dtype: *dtype, access: *access };
+    Kernel {
+        name: "step".into(),
+        rows: vec![],
+        inner: vec![],
+        buffers: list.iter().map(binding).collect(),
+        body,
+        once: Tape::default(),
+    }
 }
 
 /// A kernel on scalars: `tape` over buffers.
-fn scalar(tape: Vec<Instr>, list: &[(DType, Access)]) -> Kernel {
-    kernel(&[], &[], bindings(list), map_body(tape))
+fn scalar(instrs: Vec<Instr>, list: &[(DType, Access)]) -> Kernel {
+    kernel(list, Body::Map(Tape { instrs }))
+}
+
+fn first() -> Map {
+    Map { base: Affine { coefficients: vec![], offset: 0 }, guards: vec![] }
 }
 
 fn at(buffer: usize, dtype: DType) -> Instr {
-    load(buffer, map(affine(&[], 0)), Value::zero(dtype.scalar()))
+    Instr::Load { buffer, map: first(), fill: Value::zero(dtype.scalar()) }
 }
 
 fn to(buffer: usize, value: Reg) -> Instr {
-    store(buffer, map(affine(&[], 0)), value)
+    Instr::Store { buffer, map: first(), value }
 }
 
 fn launch(kernel: Kernel, buffers: &[usize]) -> Step {
@@ -141,7 +149,7 @@ fn rows_are_changed_in_place_in_the_order_of_updates() {
                 [(DType::I32, Access::ReadWrite), (DType::I32, Access::Read), (DType::I32, Access::Read)];
             let body = Body::Scatter { op, targets, updates: indices.len(), width };
             let forms = [(DType::I32, table.len()), (DType::I32, indices.len()), (DType::I32, updates.len())];
-            let steps = vec![launch(kernel(&[], &[], bindings(&list), body), &[0, 1, 2])];
+            let steps = vec![launch(kernel(&list, body), &[0, 1, 2])];
             let program = Program { buffers: external(&device, &forms), steps, checks: vec![] };
             let buffer = |v: &[i32]| device.buffer_from(DType::I32, &ints(v)).expect("buffer");
             let buffers = [buffer(&table), buffer(&indices), buffer(&updates)];
