@@ -189,7 +189,7 @@ impl Graph {
         }
     }
 
-    /// Identities that hold bit for bit (but for [`Graph::into_rows`]), and folding of constants.
+    /// Identities that hold bit for bit (but for [`Graph::rows_added`]), and folding of constants.
     fn simplify(&self, node: &Node) -> Simpler {
         let input = |i: usize| node.inputs[i];
         let constant = |i: usize| self.constant_of(node.inputs[i]);
@@ -258,8 +258,8 @@ impl Graph {
             BinaryOp::Mul if is(a, 1.0) => Simpler::Is(b),
             BinaryOp::Mul | BinaryOp::Div if is(b, 1.0) => Simpler::Is(a),
             BinaryOp::Sub if is(b, 0.0) => Simpler::Is(a),
-            BinaryOp::Add if self.adds_rows(a).is_some() => self.into_rows(a, b),
-            BinaryOp::Add if self.adds_rows(b).is_some() => self.into_rows(b, a),
+            BinaryOp::Add if self.adds_rows(a).is_some() => self.rows_added(a, b),
+            BinaryOp::Add if self.adds_rows(b).is_some() => self.rows_added(b, a),
             BinaryOp::Add if node.dtype.is_integer() && is(b, 0.0) => Simpler::Is(a),
             BinaryOp::Add if node.dtype.is_integer() && is(a, 0.0) => Simpler::Is(b),
             _ => match (self.constant_of(a), self.constant_of(b)) {
@@ -283,7 +283,7 @@ impl Graph {
 
     /// A sum with rows added to zeros is those rows added to the other term: only they are touched. Where one row is
     /// named several times, the order of the sum is another.
-    fn into_rows(&self, rows: NodeId, term: NodeId) -> Simpler {
+    fn rows_added(&self, rows: NodeId, term: NodeId) -> Simpler {
         let op = Op::Scatter { op: ScatterOp::Fold(ReduceOp::Sum) };
         self.adds_rows(rows).map_or(Simpler::No, |(i, u)| Simpler::Other(op, vec![term, i, u]))
     }

@@ -11,6 +11,8 @@ use kiln_graph::{
 
 type Arrays = std::result::Result<Vec<HostArray>, String>;
 
+type Called = fn(&[HostArray]) -> Arrays;
+
 /// Runs a test on the CPU and, where there is one, on the WGSL path.
 fn everywhere(test: impl Fn() -> Result<()>) {
     for device in [Some(Device::cpu()), gpu::gpu()].into_iter().flatten() {
@@ -161,7 +163,7 @@ fn what_goes_wrong_in_a_call_is_an_error_of_the_run() {
         let sum = (Tensor::ones(&[2]) + 1.0).to_vec::<f32>();
         sum.map_err(|e| e.to_string()).map(|_| vec![])
     }
-    let table: [(fn(&[HostArray]) -> Arrays, &str); 6] = [
+    let table: [(Called, &str); 6] = [
         (fails, "no convergence"),
         (panics, "panicked: at 1"),
         (another_shape, "expected results [float32 [3]], received [float32 [2]]"),
@@ -200,7 +202,8 @@ fn errors_of_inputs_pass_through() {
 fn gradients_are_the_users_or_an_error() {
     everywhere(|| {
         let [x, scale] = inputs();
-        let error = gradients(&called(&x, &scale)[0], &[x.clone()]).expect_err("no gradient").to_string();
+        let error =
+            gradients(&called(&x, &scale)[0], std::slice::from_ref(&x)).expect_err("no gradient").to_string();
         assert!(error.contains("sum_and_largest") && error.contains("host_call_with_gradient"), "{error}");
         let outputs = [(vec![], DType::F32), (vec![1, 1], DType::Bool)];
         let inputs = [x.clone(), scale];

@@ -39,7 +39,7 @@ struct PreparedStep {
 /// What runs in order.
 #[derive(Debug)]
 enum Block {
-    Step(PreparedStep),
+    Step(Box<PreparedStep>),
     /// A function of the host, with its number.
     Host(usize, Box<HostStep>),
     Branch {
@@ -139,14 +139,16 @@ fn prepare(steps: &[Step], kernels: Kernels, count: &mut usize) -> Result<Vec<Bl
     let mut blocks = Vec::with_capacity(steps.len());
     for step in steps {
         blocks.push(match step {
-            Step::Launch(launch) => Block::Step(PreparedStep::launch(next(count), launch, kernels)?),
-            Step::Copy { from, to, dtype, count: elements } => Block::Step(PreparedStep {
+            Step::Launch(launch) => {
+                Block::Step(Box::new(PreparedStep::launch(next(count), launch, kernels)?))
+            }
+            Step::Copy { from, to, dtype, count: elements } => Block::Step(Box::new(PreparedStep {
                 number: next(count),
                 work: Work::Copy { bytes: elements * dtype.host_size() },
                 once: None,
                 buffers: vec![*from, *to],
                 text: None,
-            }),
+            })),
             Step::Host(host) => Block::Host(next(count), host.clone()),
             Step::Branch { index, arms } => {
                 let arms = arms.iter().map(|arm| prepare(arm, kernels, count)).collect::<Result<_>>()?;

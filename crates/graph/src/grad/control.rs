@@ -155,92 +155,119 @@ impl<'a> Backward<'a> {
     }
 
     fn run(self, call: &Call, gs: &[Option<Tensor>]) -> Result<Vec<Option<Tensor>>> {
-        let (body, layout, at) = (self.body, self.body.layout(), self.at);
-        let x = &self.bundle.node.inputs;
         let (residuals, read) = self.residuals();
-        let packs = pack(&residuals);
-        let (turns, saved) = self.widened(call, &packs)?;
-
+        // What the loop stacks anyway is not stacked again.
+        let (known, rest): (Vec<Tensor>, Vec<Tensor>) =
+            residuals.into_iter().partition(|t| self.body.stacked.iter().any(|y| y.node.id == t.node.id));
+        let packs = pack(&rest);
+        let (turns, stacked) = self.widened(call, &packs)?;
+        let turns = if self.body.conditional { turns } else { number(self.body.most, self.at) };
+        let counter = parameter(self.trace, vec![], DType::I32, self.at);
         // The turn forwards that this turn undoes, counted from the last.
-        let counter = parameter(self.trace, vec![], DType::I32, at);
-        let turns = if body.conditional { turns } else { number(body.most, at) };
         let forward = &turns - 1 - &counter;
-        let mut replaced = HashMap::from([(body.counter.node.id, forward)]);
-        let mut rows: Vec<Tensor> = self.stacks.iter().map(|(_, g)| g.clone()).collect();
-        let mut arrays: Vec<Tensor> =
-            self.stacks.iter().filter_map(|(n, _)| gs[layout.stacks + n].clone()).collect();
-        for (n, row) in body.rows.iter().enumerate().filter(|(_, row)| read.contains(&row.node.id)) {
-            rows.push(like(self.trace, row));
-            arrays.push(x[layout.arrays + n].clone());
-            replaced.insert(row.node.id, rows[rows.len() - 1].clone());
+        let mut replaced = HashMap::from([(self.body.counter.node.id, forward)]);
+        let (mut rows, mut arrays) = self.reads(gs, &read, &mut replaced);
+        for (y, stack) in self.body.stacked.iter().zip(&stacked) {
+            if known.iter().any(|t| t.node.id == y.node.id) && !replaced.contains_key(&y.node.id) {
+                rows.push(like(self.trace, y));
+                arrays.push(stack.clone());
+                replaced.insert(y.node.id, rows[rows.len() - 1].clone());
+            }
         }
-        for ((all, parts), stack) in packs.iter().zip(saved) {
+        for ((all, parts), stack) in packs.iter().zip(&stacked[self.body.stacked.len()..]) {
             let row = like(self.trace, all);
             unpack(&row, parts, &mut replaced);
             rows.push(row);
-            arrays.push(stack);
-        }
-        for (n, constant) in body.constants.iter().enumerate() {
-            replaced.insert(constant.node.id, x[layout.constants + n].clone());
+            arrays.push(stack.clone());
         }
         let mut roots = self.roots();
-        roots.push(body.row.clone());
+        roots.push(self.body.row.clone());
         let mut roots = substitute(&roots, &replaced);
         let row = roots.pop().unwrap_or_else(|| counter.clone());
         let added = roots.split_off(self.carried.len() + self.rows.len());
         let stacked = roots.split_off(self.carried.len());
 
-        let flag = |turn: &Tensor| turn.less(&turns);
-        let mut carried: Vec<Tensor> = vec![];
-        let (mut next, mut start) = (vec![], vec![]);
-        if body.conditional {
-            carried.push(parameter(self.trace, vec![], DType::Bool, at));
-            next.push(flag(&(&counter + 1)));
-            start.push(flag(&number(0, at)));
-        }
-        let first = carried.len();
-        for (((n, g), value), result) in
-            self.carried.iter().zip(roots).map(|(c, v)| (c, v)).map(|(c, v)| ((c, v), &gs[c.0]))
-        {
+        let (mut carried, mut next, mut start) = self.flag(&counter, &turns);
+        let flags = carried.len();
+        for ((n, g), value) in self.carried.iter().zip(roots) {
             carried.push(g.clone());
             next.push(value);
-            let zeros =
-                || Tensor::constant(Value::zero(g.dtype().scalar()), x[*n].shape().to_vec(), g.dtype(), at);
-            start.push(result.clone().unwrap_or_else(zeros));
+            start.push(gs[*n].clone().unwrap_or_else(|| self.zeros(g)));
         }
         for ((n, _), value) in self.constants.iter().zip(added) {
-            let sum = like(self.trace, &body.constants[*n]);
-            next.push(sum.add_at(&value, at));
-            start.push(body.constants[*n].zeros_like());
+            let sum = like(self.trace, &self.body.constants[*n]);
+            next.push(sum.add_at(&value, self.at));
+            start.push(self.zeros(&sum));
             carried.push(sum);
         }
-        let (most, conditional) = (body.most, body.conditional);
+        let (most, conditional) = (self.body.most, self.body.conditional);
         let backward =
             LoopBody { counter, carried, rows, constants: vec![], row, next, stacked, most, conditional };
         let inputs = LoopInputs { carried: start, arrays, constants: vec![] };
-        let results = make_loop(backward, inputs, self.trace, None, at)?;
-
-        let mut gradients = vec![None; x.len()];
-        let mut values = results.carried.into_iter().skip(first);
-        for ((n, _), g) in self.carried.iter().zip(values.by_ref()) {
-            gradients[*n] = Some(g);
-        }
-        for ((n, _), g) in self.constants.iter().zip(values) {
-            gradients[layout.constants + n] = Some(g);
-        }
-        for ((n, _), g) in self.rows.iter().zip(results.arrays) {
-            gradients[layout.arrays + n] = Some(g);
-        }
-        Ok(gradients)
+        let results = make_loop(backward, inputs, self.trace, None, self.at)?;
+        Ok(self.placed(results.carried.into_iter().skip(flags), results.arrays))
     }
 
-    /// The number of turns, and the stacks of packed residuals, from a loop that does what this one's does and stacks
-    /// them as well.
+    /// The rows that a turn reads and the arrays that they are of: gradients that flow in, and what the loop forwards
+    /// read. What they stand for in the expressions is added to `replaced`, and the constants.
+    fn reads(
+        &self,
+        gs: &[Option<Tensor>],
+        read: &HashSet<u64>,
+        replaced: &mut HashMap<u64, Tensor>,
+    ) -> (Vec<Tensor>, Vec<Tensor>) {
+        let (body, layout) = (self.body, self.body.layout());
+        let x = &self.bundle.node.inputs;
+        let mut rows: Vec<Tensor> = self.stacks.iter().map(|(_, g)| g.clone()).collect();
+        let mut arrays: Vec<Tensor> =
+            self.stacks.iter().filter_map(|(n, _)| gs[layout.stacks + n].clone()).collect();
+        for (n, row) in body.rows.iter().enumerate().filter(|(_, row)| read.contains(&row.node.id)) {
+            let again = like(self.trace, row);
+            replaced.insert(row.node.id, again.clone());
+            rows.push(again);
+            arrays.push(x[layout.arrays + n].clone());
+        }
+        let constants = body.constants.iter().zip(&x[layout.constants..]);
+        replaced.extend(constants.map(|(parameter, value)| (parameter.node.id, value.clone())));
+        (rows, arrays)
+    }
+
+    /// The flag of a loop that ends when as many turns have been undone: as parameter, for the next turn, and at first.
+    fn flag(&self, counter: &Tensor, turns: &Tensor) -> (Vec<Tensor>, Vec<Tensor>, Vec<Tensor>) {
+        if !self.body.conditional {
+            return (vec![], vec![], vec![]);
+        }
+        let flag = parameter(self.trace, vec![], DType::Bool, self.at);
+        (vec![flag], vec![(counter + 1).less(turns)], vec![number(0, self.at).less(turns)])
+    }
+
+    fn zeros(&self, like: &Tensor) -> Tensor {
+        let zero = Value::zero(like.dtype().scalar());
+        Tensor::constant(zero, like.shape().to_vec(), like.dtype(), self.at)
+    }
+
+    /// The gradients at the places of the loop's inputs.
+    fn placed(&self, mut carried: impl Iterator<Item = Tensor>, stacked: Vec<Tensor>) -> Vec<Option<Tensor>> {
+        let layout = self.body.layout();
+        let mut gradients = vec![None; layout.all];
+        let first =
+            |list: &[(usize, Tensor)], at: usize| list.iter().map(|(n, _)| at + n).collect::<Vec<_>>();
+        for place in first(&self.carried, 0).into_iter().chain(first(&self.constants, layout.constants)) {
+            gradients[place] = carried.next();
+        }
+        for (place, g) in first(&self.rows, layout.arrays).into_iter().zip(stacked) {
+            gradients[place] = Some(g);
+        }
+        gradients
+    }
+
+    /// The number of turns, and all stacks, of a loop that does what this one does and stacks packed residuals as well.
     fn widened(&self, call: &Call, packs: &[Pack]) -> Result<(Tensor, Vec<Tensor>)> {
         let (body, layout) = (self.body, self.body.layout());
         if packs.is_empty() {
-            let results = crate::bundle::results(self.bundle);
-            return Ok((results[layout.counter].clone(), vec![]));
+            let mut results = crate::bundle::results(self.bundle);
+            let stacks = results.split_off(layout.stacks);
+            return Ok((results[layout.counter].clone(), stacks));
         }
         let x = &self.bundle.node.inputs;
         let mut wide = body.clone();
@@ -250,8 +277,8 @@ impl<'a> Backward<'a> {
             arrays: x[layout.arrays..layout.constants].to_vec(),
             constants: x[layout.constants..].to_vec(),
         };
-        let mut results = make_loop(wide, inputs, self.trace, Some((call, body)), self.at)?;
-        Ok((results.turns, results.arrays.split_off(body.stacked.len())))
+        let results = make_loop(wide, inputs, self.trace, Some((call, body)), self.at)?;
+        Ok((results.turns, results.arrays))
     }
 }
 

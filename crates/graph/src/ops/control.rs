@@ -295,7 +295,7 @@ fn counted(
         return Ok(scanned("fori_loop", f, init, &[], turns, false, at)?.carried);
     }
     // The number of the turn is a variable too, so that the condition can be asked of it.
-    let variables = [&[lower.clone()], init].concat();
+    let variables = [std::slice::from_ref(lower), init].concat();
     let next = |x: &[Tensor], _: &Tensor| [&[&x[0] + 1], &body(&x[0], &x[1..])[..]].concat();
     let results = conditional("fori_loop", |x| x[0].less(upper), next, &variables, usize::MAX, at)?;
     Ok(results.carried[1..].to_vec())
