@@ -34,7 +34,7 @@ pub(crate) struct LoopBody {
     pub(crate) next: Vec<Tensor>,
     /// One row each of the arrays that are written.
     pub(crate) stacked: Vec<Tensor>,
-    /// How often, or how often at most.
+    /// How often, or how often at most; the largest number is no bound.
     pub(crate) most: usize,
     /// Whether the first carried value says if there is another turn.
     pub(crate) conditional: bool,
@@ -122,7 +122,7 @@ pub(crate) fn make_loop(
     let layout = body.layout();
     let looped = Loop {
         body: graph_of(&body, &inputs, trace, at)?,
-        most: body.most,
+        most: (body.most < usize::MAX).then_some(body.most),
         conditional: body.conditional,
         extends: extends.map(|(call, other)| Box::new(extended(call, other, &layout))),
     };

@@ -9,62 +9,17 @@ use std::collections::{HashMap, HashSet};
 use kiln_device::{BinaryOp, DType, ReduceOp, ScatterOp, UnaryOp};
 
 use crate::body::{ids, reached};
-use crate::bundle::{Bundle, Source, bundle};
+use crate::bundle::{Bundle, Source};
 use crate::error::{At, Error, Result};
 use crate::op::{ConvKind, Op};
 use crate::ops::Block;
 use crate::tensor::{Kind, Tensor, here};
 
 mod control;
+mod custom;
 
 use control::{of_loop, of_switch};
-
-type Rule = dyn Fn(&[Tensor], &[Tensor], &[Tensor]) -> Vec<Option<Tensor>> + Send + Sync;
-
-/// A gradient of the user's: from (gradients of the values, values, inputs) to the gradient of each input.
-pub(crate) struct CustomRule {
-    rule: Box<Rule>,
-}
-
-impl Tensor {
-    /// `value`, with a gradient of your own: `rule(g, y, inputs)` gives the gradient with respect to each input, given
-    /// that with respect to the value (`None` for no gradient). Nothing flows to what the value is computed from.
-    ///
-    /// ```
-    /// use kiln_graph::{Tensor, gradients};
-    /// let x = Tensor::from_slice(&[0.3f32, 0.8]);
-    /// // Rounds in the forward pass, lets the gradient through.
-    /// let y = Tensor::custom_gradient(&x.round(), &[x.clone()], |g, _, _| vec![Some(g.clone())]);
-    /// let dx = &gradients(&y.sum(()), &[x])?[0];
-    /// assert_eq!(dx.to_vec::<f32>()?, [1.0, 1.0]);
-    /// # Ok::<(), kiln_graph::Error>(())
-    /// ```
-    #[track_caller]
-    pub fn custom_gradient(
-        value: &Tensor,
-        inputs: &[Tensor],
-        rule: impl Fn(&Tensor, &Tensor, &[Tensor]) -> Vec<Option<Tensor>> + Send + Sync + 'static,
-    ) -> Tensor {
-        let of_one = move |g: &[Tensor], y: &[Tensor], x: &[Tensor]| rule(&g[0], &y[0], x);
-        Tensor::custom_gradients(std::slice::from_ref(value), inputs, of_one).remove(0)
-    }
-
-    /// [`Tensor::custom_gradient`] of several values: `rule(gradients, values, inputs)`. A value that the loss does not
-    /// depend on has a gradient of zeros.
-    #[track_caller]
-    pub fn custom_gradients(
-        values: &[Tensor],
-        inputs: &[Tensor],
-        rule: impl Fn(&[Tensor], &[Tensor], &[Tensor]) -> Vec<Option<Tensor>> + Send + Sync + 'static,
-    ) -> Vec<Tensor> {
-        if let Some(failed) = values.iter().chain(inputs).find(|t| t.error().is_some()) {
-            return vec![failed.clone(); values.len()];
-        }
-        let forms = values.iter().map(|t| (t.shape().to_vec(), t.dtype())).collect();
-        let source = Source::Custom(CustomRule { rule: Box::new(rule) });
-        bundle(source, [values, inputs].concat(), forms, here())
-    }
-}
+pub(crate) use custom::CustomRule;
 
 /// Gradients of a scalar with respect to tensors it is computed from; zeros where it does not depend on one.
 ///
@@ -193,14 +148,7 @@ fn between(roots: &[Tensor], targets: &[Tensor]) -> Vec<Tensor> {
 fn of_bundle(bundle: &Tensor, all: &Bundle, gs: &[Option<Tensor>], wanted: &[bool]) -> Vec<Option<Tensor>> {
     let (x, at) = (&bundle.node.inputs[..], bundle.node.at);
     match &all.source {
-        Source::Custom(custom) => {
-            let (values, inputs) = x.split_at(all.forms.len());
-            let zeros = |(g, y): (&Option<Tensor>, &Tensor)| g.clone().unwrap_or_else(|| y.zeros_like());
-            let gs: Vec<Tensor> = gs.iter().zip(values).map(zeros).collect();
-            let mut gradients = vec![None; values.len()];
-            gradients.extend(of_custom((custom.rule)(&gs, values, inputs), inputs, at));
-            gradients
-        }
+        Source::Custom(custom) => custom.gradients(x, gs, at),
         Source::Host(call) => {
             let message = "a function of the host has no gradient: give one with host_call_with_gradient, or pass its \
                            inputs through stop_gradient";
@@ -324,20 +272,6 @@ fn rule(y: &Tensor, g: &Tensor) -> Vec<Option<Tensor>> {
         Op::StopGradient | Op::Call(_) | Op::Result { .. } => vec![None; x.len()],
         Op::Barrier => one(g.clone()),
     }
-}
-
-/// What a user's rule gives, where it fits the inputs.
-fn of_custom(gradients: Vec<Option<Tensor>>, inputs: &[Tensor], at: At) -> Vec<Option<Tensor>> {
-    let fits = |(gradient, input): (&Option<Tensor>, &Tensor)| {
-        gradient.as_ref().is_none_or(|g| g.error().is_some() || g.shape() == input.shape())
-    };
-    if gradients.len() == inputs.len() && gradients.iter().zip(inputs).all(fits) {
-        return gradients;
-    }
-    let shapes: Vec<&[usize]> = inputs.iter().map(Tensor::shape).collect();
-    let received: Vec<Option<&[usize]>> = gradients.iter().map(|g| g.as_ref().map(Tensor::shape)).collect();
-    let message = format!("expected a gradient for each input, of shapes {shapes:?}, received {received:?}");
-    vec![Some(Tensor::failed("custom_gradient", message, at)); inputs.len()]
 }
 
 fn unary(op: UnaryOp, x: &Tensor, y: &Tensor, g: &Tensor) -> Option<Tensor> {

@@ -51,6 +51,9 @@ pub(crate) fn subsume(graph: Graph) -> Graph {
 /// For every loop that another live one extends, one that does.
 fn wider(graph: &Graph) -> HashMap<NodeId, NodeId> {
     let mut wider = HashMap::new();
+    if !graph.nodes.iter().any(|n| matches!(&n.op, Op::Call(call) if matches!(call.work, Work::Loop(_)))) {
+        return wider;
+    }
     let live = graph.live();
     for (i, node) in graph.nodes.iter().enumerate().filter(|(i, _)| live[*i]) {
         let Op::Call(call) = &node.op else { continue };

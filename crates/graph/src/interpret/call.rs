@@ -27,7 +27,7 @@ pub(super) fn call(
         }
         Work::Loop(looped) => {
             let mut leaves = all(inputs);
-            for _ in 0..looped.most {
+            for _ in 0..looped.most.unwrap_or(usize::MAX) {
                 if looped.conditional && leaves[0][0] == 0.0 {
                     break;
                 }

@@ -43,8 +43,8 @@ pub enum Work {
 pub struct Loop {
     /// The body.
     pub body: Graph,
-    /// How often it runs; at most so often where it is conditional.
-    pub most: usize,
+    /// How often it runs; at most so often where it is conditional. None: without a bound.
+    pub most: Option<usize>,
     /// Whether the first carried value (`bool []`) says, before every turn, if there is another.
     pub conditional: bool,
     /// A loop of which this one carries the same and more: with equal inputs, it computes the other's results too.
@@ -195,7 +195,8 @@ impl Call {
             && (count..inputs.len()).all(constant)
             && body.outputs.is_empty();
         let flagged = self.results.first().is_some_and(|(shape, d)| shape.is_empty() && *d == DType::Bool);
-        if fits && (flagged || !looped.conditional) { Ok(()) } else { Err("forms of a loop".into()) }
+        let ends = if looped.conditional { flagged } else { looped.most.is_some() };
+        if fits && ends { Ok(()) } else { Err("forms of a loop".into()) }
     }
 }
 
@@ -226,9 +227,10 @@ impl fmt::Display for Call {
 impl fmt::Display for Loop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.conditional, self.most) {
-            (false, most) => write!(f, "{most} times"),
-            (true, usize::MAX) => write!(f, "while true"),
-            (true, most) => write!(f, "while true, at most {most} times"),
+            (false, Some(most)) => write!(f, "{most} times"),
+            (false, None) => write!(f, "without end"),
+            (true, None) => write!(f, "while true"),
+            (true, Some(most)) => write!(f, "while true, at most {most} times"),
         }
     }
 }

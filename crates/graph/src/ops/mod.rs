@@ -5,6 +5,7 @@
 
 mod arithmetic;
 mod arrange;
+mod associative;
 mod at;
 mod bits;
 mod choose;
@@ -52,12 +53,13 @@ pub use arrange::{
     hstack, meshgrid, moveaxis, ravel, repeat, reshape, roll, rot90, squeeze, stack, swapaxes, tile,
     transpose,
 };
+pub use associative::associative_scan;
 pub use at::Indexed;
 pub use bits::*;
 pub(crate) use choose::Block;
 pub use choose::get_item;
 pub use contract::Padding;
-pub use control::{Branch, associative_scan, cond, fori_loop, map, scan, switch, vectorized_map, while_loop};
+pub use control::{Branch, cond, fori_loop, map, scan, switch, vectorized_map, while_loop};
 pub use convert::*;
 pub use count::*;
 pub use create::*;

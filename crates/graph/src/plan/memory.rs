@@ -101,7 +101,7 @@ pub(super) fn assemble(
                     Step::Branch { index: bound[index], arms }
                 }
                 Work::Loop { looped, body } => Step::Loop {
-                    most: looped.most,
+                    most: looped.most.unwrap_or(usize::MAX),
                     condition: looped.conditional.then(|| bound[0]),
                     body: rebound(body, &bound),
                 },

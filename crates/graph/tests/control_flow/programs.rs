@@ -229,13 +229,15 @@ fn functions_with_loops_are_saved() -> std::result::Result<(), Box<dyn std::erro
         let body = |_: &Tensor, v: &[Tensor]| {
             ops::cond(&v[0].sum(()).less(5.0), || vec![&v[0] * 2.0], || vec![&v[0] - 1.0])
         };
-        Ok(ops::fori_loop(0, 4, body, x))
+        let halved = ops::while_loop(|v| v[0].sum(()).greater(1.0), |v| vec![&v[0] * 0.5], x, None);
+        Ok([ops::fori_loop(0, 4, body, x), halved].concat())
     });
     let x = Tensor::from_slice(&[1.0f32, 0.5]);
-    let expected = f.call(std::slice::from_ref(&x))?[0].to_vec::<f32>()?;
+    let values = |y: Vec<Tensor>| y.iter().map(Tensor::to_vec::<f32>).collect::<Result<Vec<_>>>();
+    let expected = values(f.call(std::slice::from_ref(&x))?)?;
     f.save(&path)?;
     let loaded = kiln_graph::SavedFunction::load(&path)?;
-    assert_eq!(loaded.call(std::slice::from_ref(&x))?[0].to_vec::<f32>()?, expected);
+    assert_eq!(values(loaded.call(std::slice::from_ref(&x))?)?, expected);
     let host = Function::new("g", |x| Ok(host_call("back", x, &[(vec![2], DType::F32)], |x| Ok(x.to_vec()))));
     host.call(&[x])?;
     let error = host.save(folder.path().join("host.kiln")).expect_err("code").to_string();
