@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use kiln_device::{Access, Binding, Body, CheckSite, Device, Instr, Kernel, Map, Program, Tape, Value};
+use kiln_device::{
+    Access, Affine, Binding, Body, CheckSite, Device, Guard, Instr, Kernel, Map, Program, Tape, Value,
+};
 
 use crate::error::Result;
 use crate::fuse::{Fused, GroupId, Kind, Linear, Place, Spot, fuse, prepare, reaches};
@@ -60,7 +62,11 @@ pub(crate) fn plan_part(
         lowered.push(lower(&mut context, group, &once)?);
     }
     let Context { checks, scratch, .. } = context;
-    lowered.extend(deferred_copies(&fused, &deferred));
+    let mut copies = deferred_copies(&fused, &deferred);
+    if let Some(first) = copies.first_mut() {
+        ride_on_copy(&mut lowered, first);
+    }
+    lowered.extend(copies);
     // Nothing to compute: no launch. What rides along is computed all the same.
     lowered.retain(|l| match &l.work {
         Work::Kernel(kernel) => !kernel.rows.contains(&0) || !kernel.once.instrs.is_empty(),
@@ -243,6 +249,56 @@ fn storages(fused: &Fused, deferred: &[usize], offsets: &[usize]) -> Vec<Option<
         });
     }
     storage
+}
+
+/// Lets scalars that are computed last ride along in the first copy, as in other kernels: in a loop that is one launch
+/// less in every turn.
+fn ride_on_copy(lowered: &mut Vec<Lowered>, copy: &mut Lowered) {
+    let Some(last) = lowered.pop() else { return };
+    let apart = last.keys.iter().all(|key| !copy.keys.contains(key));
+    let (Work::Kernel(scalars), Work::Kernel(host)) = (&last.work, &mut copy.work) else {
+        lowered.push(last);
+        return;
+    };
+    let Body::Map(tape) = &scalars.body else {
+        lowered.push(last);
+        return;
+    };
+    if !apart || !scalars.rows.is_empty() || !scalars.once.instrs.is_empty() {
+        lowered.push(last);
+        return;
+    }
+    let first = host.buffers.len();
+    host.once.instrs = tape.instrs.iter().map(|i| at_no_point(i.clone(), first, host.rows.len())).collect();
+    host.buffers.extend(&scalars.buffers);
+    copy.keys.extend(&last.keys);
+}
+
+/// An instruction of a kernel without loops in one with some, whose buffers come after `first` others.
+fn at_no_point(instr: Instr, first: usize, variables: usize) -> Instr {
+    let affine = |a: Affine| Affine::constant(variables, a.offset);
+    let map = |map: Map| Map {
+        base: affine(map.base),
+        guards: map.guards.into_iter().map(|g| Guard { position: affine(g.position), ..g }).collect(),
+    };
+    match instr {
+        Instr::Index(position) => Instr::Index(affine(position)),
+        Instr::Load { buffer, map: m, fill } => Instr::Load { buffer: buffer + first, map: map(m), fill },
+        Instr::LoadAt { buffer, index, len } => Instr::LoadAt { buffer: buffer + first, index, len },
+        Instr::Store { buffer, map: m, value } => Instr::Store { buffer: buffer + first, map: map(m), value },
+        plain @ (Instr::Const(_)
+        | Instr::Unary(..)
+        | Instr::Binary(..)
+        | Instr::Compare(..)
+        | Instr::Select(..)
+        | Instr::Cast(..)
+        | Instr::Bitcast(..)
+        | Instr::Round(..)
+        | Instr::Random { .. }
+        | Instr::Reduce(..)
+        | Instr::Accumulator
+        | Instr::Check { .. }) => plain,
+    }
 }
 
 /// Kernels that copy values to the states they could not be written to directly.

@@ -61,8 +61,8 @@ pub(super) fn of_loop(
     wanted: &[bool],
 ) -> Result<Vec<Option<Tensor>>> {
     if body.conditional && body.most == usize::MAX {
-        let message = "a loop without a bound has no reverse-mode gradient: give maximum_iterations, or pass its inputs \
-                       through stop_gradient";
+        let message = "a loop without a bound has no reverse-mode gradient: give maximum_iterations (fori_loop: \
+                       constant ends), or pass its inputs through stop_gradient";
         return Err(Error::Operation { op: "while_loop", message: message.into(), at: bundle.node.at });
     }
     let backward = |id| Backward::new(id, bundle, body, gs, wanted)?.run(call, gs);
