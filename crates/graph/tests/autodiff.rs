@@ -100,10 +100,10 @@ fn jacobians_keep_the_shapes_of_both() -> Result<()> {
 fn products_with_the_jacobian_are_those_of_the_matrix() -> Result<()> {
     for (name, map) in MAPS {
         let (x, t) = (leaf(&[4], 3), leaf(&[4], 9));
-        let (y, along) = jvp(|x| Ok(vec![map(&x[0])]), &[x.clone()], &[t.clone()])?;
+        let (y, along) = jvp(|x| Ok(vec![map(&x[0])]), std::slice::from_ref(&x), std::slice::from_ref(&t))?;
         let u = leaf(&[y[0].len()], 11);
-        let (z, pull) = vjp(|x| Ok(vec![map(&x[0])]), &[x.clone()])?;
-        let back = pull.call(&[u.clone()])?;
+        let (z, pull) = vjp(|x| Ok(vec![map(&x[0])]), std::slice::from_ref(&x))?;
+        let back = pull.call(std::slice::from_ref(&u))?;
         let inputs = [x.clone(), t.clone(), u.clone()];
         let j = values(&jacobian(&map(&x), &x)?, &inputs);
         let (t, u) = (values(&t, &inputs), values(&u, &inputs));
@@ -146,9 +146,9 @@ fn second_derivatives() -> Result<()> {
         let h = hessian(&y, &x)?;
         let inputs = [x.clone(), v.clone()];
         let matrix = values(&h, &inputs);
-        let gradient = gradients(&y, &[x.clone()])?.remove(0);
+        let gradient = gradients(&y, std::slice::from_ref(&x))?.remove(0);
         near(&matrix, &differences(&gradient, &inputs, 0), 1e-6);
-        let product = hvp(&y, &[x.clone()], &[v.clone()])?.remove(0);
+        let product = hvp(&y, std::slice::from_ref(&x), std::slice::from_ref(&v))?.remove(0);
         let v = values(&v, &inputs);
         let expected: Vec<f64> =
             matrix.chunks(4).map(|row| row.iter().zip(&v).map(|(a, b)| a * b).sum()).collect();
@@ -166,7 +166,7 @@ fn second_derivatives() -> Result<()> {
 fn third_derivatives() -> Result<()> {
     let x = leaf(&[4], 3);
     let slope = |f: &dyn Fn(&Tensor) -> Tensor, x: &Tensor| -> Result<Tensor> {
-        let (_, d) = jvp(|x| Ok(vec![f(&x[0])]), &[x.clone()], &[x.ones_like()])?;
+        let (_, d) = jvp(|x| Ok(vec![f(&x[0])]), std::slice::from_ref(x), &[x.ones_like()])?;
         Ok(d[0].clone())
     };
     let nested = |f: fn(&Tensor) -> Tensor| -> Result<Tensor> {
@@ -185,7 +185,7 @@ fn third_derivatives() -> Result<()> {
     );
     // The gradient of a product with the Hessian, against differences of that product.
     let y = x.softmax(-1).square().sum(());
-    let product = hvp(&y, &[x.clone()], &[leaf(&[4], 8)])?.remove(0);
+    let product = hvp(&y, std::slice::from_ref(&x), &[leaf(&[4], 8)])?.remove(0);
     let third = jacobian(&product, &x)?;
     near(&values(&third, &inputs), &differences(&product, &inputs, 0), 1e-6);
     Ok(())
@@ -197,23 +197,26 @@ fn bad_calls_are_errors() {
     let text = |error: Option<Error>| error.expect("an error").to_string();
     let one = |x: &[Tensor]| Ok(vec![x[0].clone()]);
     assert!(
-        text(jvp(one, &[x.clone()], &[leaf(&[3], 1)]).err())
+        text(jvp(one, std::slice::from_ref(&x), &[leaf(&[3], 1)]).err())
             .starts_with("[jvp] expected vectors of shapes [[2]]")
     );
-    assert!(text(jvp(one, &[whole.clone()], &[whole.clone()]).err()).contains("[jvp] expected float"));
+    assert!(
+        text(jvp(one, std::slice::from_ref(&whole), std::slice::from_ref(&whole)).err())
+            .contains("[jvp] expected float")
+    );
     assert!(text(jacobian(&whole, &x).err()).contains("[jacobian] expected float"));
     assert!(text(hessian(&x, &x).err()).contains("[gradients] expected a float scalar"));
-    assert!(text(hvp(&x.sum(()), &[x.clone()], &[]).err()).starts_with("[hvp]"));
-    let pull = vjp(one, &[x.clone()]).expect("a value").1;
+    assert!(text(hvp(&x.sum(()), std::slice::from_ref(&x), &[]).err()).starts_with("[hvp]"));
+    let pull = vjp(one, std::slice::from_ref(&x)).expect("a value").1;
     assert!(text(pull.call(&[leaf(&[3], 1)]).err()).starts_with("[vjp]"));
     let few = custom_gradient(|x: &[Tensor]| (&x[0] * &x[1], |g: &Tensor| vec![g.clone()]));
     let y = few(&[x.clone(), x.clone()]).sum(());
     assert!(
-        text(gradients(&y, &[x.clone()]).err())
+        text(gradients(&y, std::slice::from_ref(&x)).err())
             .starts_with("[custom_gradient] expected a gradient for each input")
     );
     let narrow = custom_gradient(|x: &[Tensor]| (x[0].clone(), |g: &Tensor| vec![g.sum(())]));
-    let error = text(gradients(&narrow(&[x.clone()]).sum(()), &[x.clone()]).err());
+    let error = text(gradients(&narrow(std::slice::from_ref(&x)).sum(()), std::slice::from_ref(&x)).err());
     assert!(error.contains("of shapes [[2]], received [Some([])]"), "{error}");
     let failed = checkpoint(|x| x[0].matmul(&leaf(&[3, 3], 1)), &[x]);
     assert!(text(failed.error().cloned()).starts_with("[matmul]"));
@@ -226,14 +229,16 @@ fn a_checkpoint_changes_no_derivative() -> Result<()> {
     let plain = layer(&layer(&x, &w), &w).sum(());
     let kept = checkpoint(|x| layer(&layer(&x[0], &x[1]), &x[1]), &[x.clone(), w.clone()]).sum(());
     // One of them captured; one inside the other; and cut in two.
-    let captured = checkpoint(|x| layer(&layer(&x[0], &w), &w), &[x.clone()]).sum(());
-    let nested = checkpoint(|x| layer(&checkpoint(|y| layer(&y[0], &w), x), &w), &[x.clone()]).sum(());
-    let first = checkpoint(|x| layer(&x[0], &w), &[x.clone()]);
+    let captured = checkpoint(|x| layer(&layer(&x[0], &w), &w), std::slice::from_ref(&x)).sum(());
+    let nested =
+        checkpoint(|x| layer(&checkpoint(|y| layer(&y[0], &w), x), &w), std::slice::from_ref(&x)).sum(());
+    let first = checkpoint(|x| layer(&x[0], &w), std::slice::from_ref(&x));
     let halves = checkpoint(|x| layer(&x[0], &w), &[first]).sum(());
     // Captured with what one of them is made of.
     let (squares, roots) = (w.square(), w.square().sqrt() * w.sign());
     let related =
-        checkpoint(|x| layer(&layer(&x[0], &roots), &(&w + &squares - &squares)), &[x.clone()]).sum(());
+        checkpoint(|x| layer(&layer(&x[0], &roots), &(&w + &squares - &squares)), std::slice::from_ref(&x))
+            .sum(());
     let targets = [x.clone(), w.clone()];
     let expected = gradients(&plain, &targets)?;
     let vectors = [leaf(&[3, 4], 5), leaf(&[4, 4], 6)];
@@ -280,7 +285,7 @@ fn what_a_checkpoint_does_not_do_twice() -> Result<()> {
         });
         let found = step.call(&[leaf(&[64], 4)])?;
         let (y, g) = (found[0].to_vec::<f32>()?, found[1].to_vec::<f32>()?);
-        assert!(y.iter().any(|v| *v == 0.0) && y.iter().any(|v| *v != 0.0));
+        assert!(y.contains(&0.0) && y.iter().any(|v| *v != 0.0));
         assert!(y.iter().zip(&g).all(|(y, g)| (*y == 0.0) == (*g == 0.0)), "the same mask");
         assert_eq!(count.read().item::<f32>()?, 1.0);
         Ok(())
@@ -315,7 +320,7 @@ fn a_checkpoint_takes_less_memory_and_more_arithmetic() -> Result<()> {
         assert_eq!(gradient, same);
         // All 16 activations against those at the 4 borders and the 4 of one segment, with what the gradient needs.
         assert!(kept.temporary_bytes >= 15 * ACTIVATION, "{kept}");
-        assert!(again.temporary_bytes <= 11 * ACTIVATION, "{again}");
+        assert!(again.temporary_bytes <= 9 * ACTIVATION, "{again}");
         let flops = |report: &Report| report.kernels.iter().map(|k| k.flops).sum::<u64>() as f64;
         // Forward, and twice as much backward; then forward once more.
         let ratio = flops(&again) / flops(&kept);

@@ -99,7 +99,7 @@ fn bad_calls_say_what_is_wrong() {
         x.index((&index, [0, 1, 2])) => "[index]" "[[2], [3]] do not broadcast";
         none.index([0]) => "[index]" "nothing to index";
         x.at(5).set(1) => "[at]" "index 5";
-        x.at(0).set(&of(&[5])) => "[at]" "[5]" "[3, 4]";
+        x.at(0).set(of(&[5])) => "[at]" "[5]" "[3, 4]";
         mask.at(0).add(1) => "[at]" "bool";
         ops::take(&x, &index, 3) => "[take]" "axis 3";
         ops::gather(&x, &index, 0, 1) => "[gather]" "[2, 3, 4]" "[2]";
@@ -124,7 +124,7 @@ fn bad_calls_say_what_is_wrong() {
         ops::roll(&f, &[1, 2, 3], [0, 1]) => "[roll]" "3 shifts" "2 axes";
         ops::roll(&f, &[1], 2) => "[roll]" "axis 2";
         ops::rot90(&f, 1, (0, 0)) => "[rot90]" "twice";
-        ops::meshgrid(&[f.clone()], ops::GridIndexing::Xy)[0].clone() => "[meshgrid]" "[2, 3]";
+        ops::meshgrid(std::slice::from_ref(&f), ops::GridIndexing::Xy)[0].clone() => "[meshgrid]" "[2, 3]";
         ops::diff(&f, 1, 2) => "[diff]" "axis 2";
         ops::diag(&x, 0) => "[diag]" "[2, 3, 4]";
         ops::diag(&none, i64::MIN) => "[diag]" "too far";
@@ -142,7 +142,7 @@ fn bad_calls_say_what_is_wrong() {
         ops::unstack(&f, 3, 0)[2].clone() => "[unstack]" "extent 2";
         ops::argpartition(&f, 3, -1) => "[argpartition]" "kth 3";
         ops::searchsorted(&f, &f, ops::Side::Left) => "[searchsorted]" "[2, 3]";
-        ops::select(&[mask.clone()], &[], 0) => "[select]" "0 and 1";
+        ops::select(std::slice::from_ref(&mask), &[], 0) => "[select]" "0 and 1";
         ops::unravel_index(&index, &[1 << 20, 1 << 20])[0].clone() => "[unravel_index]" "int32";
         ops::nonzero(&Tensor::scalar(1.0f32))[0].clone() => "[nonzero]" "scalar";
         ops::unique(&f, 2, None, 0.0).values => "[unique]" "axis 2";
@@ -154,12 +154,12 @@ fn bad_calls_say_what_is_wrong() {
         ops::cross(&x, &x, -1) => "[cross]" "2 or 3 components";
         ops::einsum("ij,jk", &[f.clone(), f.clone()]) => "[einsum]" "extents 3 and 2";
         ops::einsum("ij", &[f.clone(), f.clone()]) => "[einsum]" "1 operands, received 2";
-        ops::einsum("ij->k", &[f.clone()]) => "[einsum]" "`k`";
-        ops::einsum("ij->ii", &[f.clone()]) => "[einsum]" "twice";
-        ops::einsum("ii", &[f.clone()]) => "[einsum]" "2 and 3";
-        ops::einsum("i", &[f.clone()]) => "[einsum]" "[2, 3]";
-        ops::einsum("i1", &[f.clone()]) => "[einsum]" "`1`";
-        ops::einsum("...->", &[f.clone()]) => "[einsum]" "...";
+        ops::einsum("ij->k", std::slice::from_ref(&f)) => "[einsum]" "`k`";
+        ops::einsum("ij->ii", std::slice::from_ref(&f)) => "[einsum]" "twice";
+        ops::einsum("ii", std::slice::from_ref(&f)) => "[einsum]" "2 and 3";
+        ops::einsum("i", std::slice::from_ref(&f)) => "[einsum]" "[2, 3]";
+        ops::einsum("i1", std::slice::from_ref(&f)) => "[einsum]" "`1`";
+        ops::einsum("...->", std::slice::from_ref(&f)) => "[einsum]" "...";
         ops::rearrange(&f, "a b", &[]) => "[rearrange]" "input -> output";
         ops::rearrange(&f, "a b -> a", &[]) => "[rearrange]" "same names";
         ops::rearrange(&f, "a b c -> a b c", &[]) => "[rearrange]" "[2, 3]";
@@ -259,7 +259,7 @@ fn gradients_reach_masked_elements_and_values() {
     let x = Tensor::from_slice(&[1.0f32, -2.0, 3.0]);
     let v = Tensor::from_slice(&[5.0f32]);
     let chosen = x.index(x.greater(0.0)).square().sum(());
-    let d = gradients(&chosen, &[x.clone()]).expect("gradients");
+    let d = gradients(&chosen, std::slice::from_ref(&x)).expect("gradients");
     assert_eq!(d[0].to_vec::<f32>().expect("values"), [2.0, 0.0, 6.0]);
     let set = x.at(x.less(0.0)).set(&v).square().sum(());
     let d = gradients(&set, &[x, v]).expect("gradients");
@@ -320,7 +320,7 @@ fn calls(x: &Tensor, a: i64, b: i64, n: usize) -> Vec<Tensor> {
         ops::tensordot(x, x, (a, b)),
         ops::einsum("ij,j->i", &[x.clone(), places.clone()]),
         ops::einsum("...i,...i->...", &[x.clone(), x.clone()]),
-        ops::einsum("ii", &[x.clone()]),
+        ops::einsum("ii", std::slice::from_ref(x)),
         ops::rearrange(x, "(a b) ... -> ... (b a)", &[("a", n)]),
         ops::slice(x, [n, 0], &[1, n]),
         ops::slice(x, &places, &[n, 1]),

@@ -175,17 +175,25 @@ integers!(i32, i64, usize);
 
 /// Tuples of items.
 macro_rules! tuples {
-    ($(($($name:ident)+))*) => { $(
-        impl<$($name: Into<IndexItem>),+> From<($($name,)+)> for Index {
-            #[allow(non_snake_case)]
-            fn from(($($name,)+): ($($name,)+)) -> Index {
-                Index { items: vec![$($name.into()),+] }
+    ($(($($type:ident $item:ident)+))*) => { $(
+        impl<$($type: Into<IndexItem>),+> From<($($type,)+)> for Index {
+            fn from(($($item,)+): ($($type,)+)) -> Index {
+                Index { items: vec![$($item.into()),+] }
             }
         }
     )* };
 }
 
-tuples! { (A) (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) (A B C D E F G) (A B C D E F G H) }
+tuples! {
+    (A a)
+    (A a B b)
+    (A a B b C c)
+    (A a B b C c D d)
+    (A a B b C c D d E e)
+    (A a B b C c D d E e F f)
+    (A a B b C c D d E e F f G g)
+    (A a B b C c D d E e F f G g H h)
+}
 
 impl From<()> for Index {
     fn from((): ()) -> Index {
