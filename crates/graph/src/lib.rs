@@ -38,6 +38,7 @@ pub mod op;
 pub mod ops;
 mod plan;
 mod print;
+pub mod random;
 mod report;
 mod shape;
 mod tensor;
