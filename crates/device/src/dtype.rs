@@ -2,23 +2,32 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// The element type of a tensor.
 ///
 /// `F16` and `BF16` are storage types: arithmetic happens in `f32`. A device may store an element in more bytes
 /// than the host does (see [`crate::Device::element_size`]); uploads and downloads convert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum DType {
     /// IEEE single precision.
+    #[serde(rename = "float32")]
     F32,
     /// IEEE half precision, stored; computed as `f32`.
+    #[serde(rename = "float16")]
     F16,
     /// bfloat16, stored; computed as `f32`.
+    #[serde(rename = "bfloat16")]
     BF16,
     /// 32-bit signed integer.
+    #[serde(rename = "int32")]
     I32,
     /// 32-bit unsigned integer.
+    #[serde(rename = "uint32")]
     U32,
     /// 8-bit unsigned integer, stored; computed as `u32`.
+    #[serde(rename = "uint8")]
     U8,
     /// Boolean, one byte on the host.
     Bool,
@@ -79,7 +88,8 @@ impl fmt::Display for DType {
 }
 
 /// The type of a kernel register.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Scalar {
     /// `f32`.
     F32,
@@ -92,7 +102,10 @@ pub enum Scalar {
 }
 
 /// A constant of a register's type. Floats compare and hash by bits, so that `-0.0` and `0.0` differ.
-#[derive(Clone, Copy, Debug)]
+///
+/// In files it is its type and its 32 bits: every float survives.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(into = "(Scalar, u32)", from = "(Scalar, u32)")]
 pub enum Value {
     /// An `f32` constant.
     F32(f32),
@@ -142,6 +155,23 @@ impl Value {
             Value::I32(v) => v as f64,
             Value::U32(v) => v as f64,
             Value::Bool(v) => v as u32 as f64,
+        }
+    }
+}
+
+impl From<Value> for (Scalar, u32) {
+    fn from(value: Value) -> (Scalar, u32) {
+        (value.scalar(), value.bits())
+    }
+}
+
+impl From<(Scalar, u32)> for Value {
+    fn from((scalar, bits): (Scalar, u32)) -> Value {
+        match scalar {
+            Scalar::F32 => Value::F32(f32::from_bits(bits)),
+            Scalar::I32 => Value::I32(bits as i32),
+            Scalar::U32 => Value::U32(bits),
+            Scalar::Bool => Value::Bool(bits != 0),
         }
     }
 }

@@ -154,7 +154,7 @@ pub struct Operand {
 }
 
 /// How a scatter treats what is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum ScatterOp {
     /// Replaces; the last update of an index wins.
     Set,

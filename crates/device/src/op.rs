@@ -2,12 +2,14 @@
 //!
 //! Float operations compute in `f32` on a device and in `f64` in the reference interpreter. Integer arithmetic wraps.
 
+use serde::{Deserialize, Serialize};
+
 /// `op!` declares an enum with a name for every variant and the list of all of them.
 macro_rules! op {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident => $text:literal,)* }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum $name { $($(#[$vdoc])* $variant,)* }
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum $name { $($(#[$vdoc])* #[serde(rename = $text)] $variant,)* }
 
         impl $name {
             /// Every operation of the table.

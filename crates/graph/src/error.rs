@@ -36,6 +36,14 @@ pub enum Error {
         /// The user's line.
         at: At,
     },
+    /// A file could not be read or written.
+    #[error("[file] {path}: {message}")]
+    File {
+        /// Which file.
+        path: std::path::PathBuf,
+        /// What happened, and the way out.
+        message: String,
+    },
     /// An error of the device.
     #[error(transparent)]
     Device(#[from] kiln_device::Error),

@@ -1,28 +1,31 @@
 //! `Function`: a Rust closure traced once per signature, compiled as one program, and replayed.
 
+mod saved;
+mod signature;
+mod tree;
+
 use std::collections::HashMap;
-use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use kiln_device::{Buffer, DType, Device};
+use kiln_device::{Buffer, Device};
+
+pub use saved::SavedFunction;
+pub use signature::TensorSpec;
+pub use tree::TreeFunction;
 
 use crate::build::{Bound, Built, build};
-use crate::error::Result;
+use crate::error::{At, Error, Result};
 use crate::evaluate::{Compiled, before_write, device_of};
 use crate::report::Report;
-use crate::shape::Shape;
 use crate::tensor::{Kind, Stored, Tensor, here};
 use crate::trace;
 use crate::variable::{Writing, writing};
+use signature::{Form, Signature};
 
 type OwnBody = dyn Fn(&[Tensor]) -> Result<Vec<Tensor>> + Send + Sync;
 
 type Body<'a> = dyn Fn(&[Tensor]) -> Result<Vec<Tensor>> + 'a;
-
-/// Shapes and dtypes of the arguments.
-type Signature = Vec<Form>;
-
-type Form = (Shape, DType);
 
 /// A compiled trace.
 struct Concrete {
@@ -31,6 +34,9 @@ struct Concrete {
     outputs: Vec<Form>,
     device: Device,
 }
+
+/// Traces after which a function warns, and again whenever their number has doubled.
+const WARN_AFTER: usize = 32;
 
 /// A closure over tensors that is traced once for every signature of its arguments, compiled, and replayed.
 ///
@@ -66,6 +72,39 @@ impl Function {
         body: impl Fn(&[Tensor]) -> Result<Vec<Tensor>> + Send + Sync + 'static,
     ) -> Function {
         Function { cache: FunctionCache::new(name), body: Box::new(body) }
+    }
+
+    /// The arguments that it takes: others are an error of the call. A dimension `None` takes any size.
+    ///
+    /// ```
+    /// use kiln_graph::{DType, Function, Tensor, TensorSpec};
+    /// let double = Function::new("double", |x| Ok(vec![&x[0] * 2.0]))
+    ///     .signature([TensorSpec::new([None, Some(2)], DType::F32)]);
+    /// double.call(&[Tensor::zeros(&[5, 2])])?;
+    /// let error = double.call(&[Tensor::zeros(&[5, 3])]).unwrap_err();
+    /// assert!(error.to_string().contains("expected float32 [None, 2] for argument 0"));
+    /// # Ok::<(), kiln_graph::Error>(())
+    /// ```
+    pub fn signature(mut self, specs: impl Into<Vec<TensorSpec>>) -> Function {
+        self.cache = self.cache.signature(specs);
+        self
+    }
+
+    /// The number of traces that are allowed: one more is an error of the call, with the reason for it. Without a limit
+    /// a function that is traced often warns through the `log` crate.
+    pub fn trace_limit(mut self, limit: usize) -> Function {
+        self.cache = self.cache.trace_limit(limit);
+        self
+    }
+
+    /// Writes the programs of every signature called so far to one file, with the values that variables and captured
+    /// tensors have now: [`SavedFunction::load`] runs them without the closure, in another process too. The format is
+    /// described in `docs/formats.md`.
+    ///
+    /// # Errors
+    /// Where there is no program yet, one calls back into Rust code, or the file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.cache.save(path)
     }
 
     /// Runs it: traces and compiles at the first call of a signature, replays after.
@@ -130,6 +169,8 @@ impl Function {
 /// training step does. The closure runs only where a signature is traced, and must mean the same every time.
 pub struct FunctionCache {
     name: String,
+    specs: Option<Vec<TensorSpec>>,
+    limit: Option<usize>,
     state: Mutex<State>,
     /// Held while the closure is traced, so that of several threads only one traces.
     tracing: Mutex<()>,
@@ -144,7 +185,34 @@ struct State {
 impl FunctionCache {
     /// An empty cache.
     pub fn new(name: impl Into<String>) -> FunctionCache {
-        FunctionCache { name: name.into(), state: Mutex::default(), tracing: Mutex::default() }
+        FunctionCache {
+            name: name.into(),
+            specs: None,
+            limit: None,
+            state: Mutex::default(),
+            tracing: Mutex::default(),
+        }
+    }
+
+    /// As [`Function::signature`].
+    pub fn signature(self, specs: impl Into<Vec<TensorSpec>>) -> FunctionCache {
+        FunctionCache { specs: Some(specs.into()), ..self }
+    }
+
+    /// As [`Function::trace_limit`].
+    pub fn trace_limit(self, limit: usize) -> FunctionCache {
+        FunctionCache { limit: Some(limit), ..self }
+    }
+
+    /// As [`Function::save`].
+    ///
+    /// # Errors
+    /// As [`Function::save`].
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let mut programs: Vec<_> =
+            self.state().concrete.iter().map(|(s, c)| (s.clone(), c.clone())).collect();
+        programs.sort_by(|a, b| a.0.cmp(&b.0));
+        saved::save(&self.name, &programs, path.as_ref())
     }
 
     /// Forgets every program: the next call traces again.
@@ -176,12 +244,7 @@ impl FunctionCache {
     pub fn call(&self, arguments: &[Tensor], body: &Body<'_>) -> Result<Vec<Tensor>> {
         let at = here();
         let (concrete, leaves, _writing) = self.ready(arguments, body)?;
-        let outputs = concrete.compiled.run(&leaves)?;
-        let tensor = |((shape, dtype), buffer): (&Form, Buffer)| {
-            let stored = Stored { device: concrete.device.clone(), buffer };
-            Tensor::from_stored(shape.clone(), *dtype, stored, at)
-        };
-        Ok(concrete.outputs.iter().zip(outputs).map(tensor).collect())
+        concrete.run(&leaves, at)
     }
 
     /// Traces and compiles for these arguments without running; the closure is not traced again where it was.
@@ -225,11 +288,12 @@ impl FunctionCache {
 
     #[track_caller]
     fn concrete(&self, arguments: &[Tensor], body: &Body<'_>) -> Result<Arc<Concrete>> {
-        trace::forbid_reading(here())?;
+        let at = here();
+        trace::forbid_reading(at)?;
         for argument in arguments {
             argument.check()?;
         }
-        let signature: Signature = arguments.iter().map(|t| (t.shape().to_vec(), t.dtype())).collect();
+        let signature = signature::of(arguments);
         if let Some(concrete) = self.found(&signature).filter(|c| !c.is_stale()) {
             return Ok(concrete);
         }
@@ -239,7 +303,12 @@ impl FunctionCache {
         if let Some(concrete) = found.filter(|_| !moved) {
             return Ok(concrete);
         }
+        if let Some(message) = self.specs.as_ref().and_then(|specs| signature::mismatch(specs, &signature)) {
+            let message = format!("{message}; the function was given this signature");
+            return Err(Error::Operation { op: "function", message, at });
+        }
         let why = self.reason(&signature, moved);
+        self.allow(&why, at)?;
         let made = Arc::new(self.trace(arguments, body)?);
         let mut state = self.state();
         state.traces.push(why);
@@ -258,11 +327,28 @@ impl FunctionCache {
             if concrete.is_stale() {
                 continue;
             }
-            // First: a tensor that read what is written is bound to its copy.
-            before_write(concrete.compiled.graph(), &concrete.bound)?;
             let leaves = concrete.leaves(&passed)?;
             return Ok((concrete, leaves, writing));
         }
+    }
+
+    /// Warns of many traces, or refuses one more than the limit.
+    fn allow(&self, why: &str, at: At) -> Result<()> {
+        const WAY_OUT: &str = "pad or bucket the arguments to fewer shapes";
+        let count = self.trace_count();
+        if self.limit.is_some_and(|limit| count >= limit) {
+            let message = format!(
+                "{why}: it would be traced for the {}th time, more than its limit; {WAY_OUT}",
+                count + 1
+            );
+            return Err(Error::Trace { message, at });
+        }
+        if count >= WARN_AFTER && count.is_power_of_two() {
+            log::warn!(
+                "[function] {why}: it has been traced {count} times, each time compiled and kept; {WAY_OUT} (at {at})"
+            );
+        }
+        Ok(())
     }
 
     fn found(&self, signature: &Signature) -> Option<Arc<Concrete>> {
@@ -271,19 +357,16 @@ impl FunctionCache {
 
     fn reason(&self, signature: &Signature, moved: bool) -> String {
         let state = self.state();
-        let mut text = format!("{}(", self.name);
-        for (i, (shape, dtype)) in signature.iter().enumerate() {
-            let _ = write!(text, "{}{dtype} {shape:?}", if i > 0 { ", " } else { "" });
-        }
-        text.push_str("): ");
+        let mut text = signature::as_call(&self.name, signature);
+        text.push_str(": ");
         if moved {
             text.push_str("variables were packed into another slab since");
         } else if state.concrete.is_empty() {
             text.push_str("first call");
         } else {
-            let nearest = state.concrete.keys().min_by_key(|known| difference(known, signature).len());
-            let what = nearest.map(|known| difference(known, signature).join(", ")).unwrap_or_default();
-            let _ = write!(text, "new signature, {what}");
+            let differences = |known: &Signature| signature::difference(known, signature);
+            let nearest = state.concrete.keys().map(differences).min_by_key(Vec::len).unwrap_or_default();
+            text.push_str(&format!("new signature, {}", nearest.join(", ")));
         }
         text
     }
@@ -304,21 +387,10 @@ impl FunctionCache {
         Ok(Concrete {
             compiled: Compiled::new(graph, &device)?,
             bound,
-            outputs: outputs.iter().map(|t| (t.shape().to_vec(), t.dtype())).collect(),
+            outputs: signature::of(&outputs),
             device,
         })
     }
-}
-
-/// What differs between two signatures, argument by argument.
-fn difference(known: &Signature, new: &Signature) -> Vec<String> {
-    if known.len() != new.len() {
-        return vec![format!("{} arguments instead of {}", new.len(), known.len())];
-    }
-    let differs = |(i, (a, b)): (usize, (&Form, &Form))| {
-        (a != b).then(|| format!("argument {i} was {} {:?}, is {} {:?}", a.1, a.0, b.1, b.0))
-    };
-    known.iter().zip(new).enumerate().filter_map(differs).collect()
 }
 
 impl Concrete {
@@ -327,12 +399,25 @@ impl Concrete {
         self.bound.iter().any(|b| matches!(b, Bound::State(slab) if slab.is_left()))
     }
 
+    /// Buffers of all leaves, given those of the arguments; the caller holds [`writing`].
     fn leaves(&self, arguments: &[Buffer]) -> Result<Vec<Buffer>> {
+        // First: a tensor that read what is written is bound to its copy.
+        before_write(self.compiled.graph(), &self.bound)?;
         let buffer = |bound: &Bound| match bound {
             Bound::Argument(n) => Ok(arguments[*n].clone()),
             other => other.buffer(&self.device),
         };
         self.bound.iter().map(buffer).collect()
+    }
+
+    /// Runs with the leaves bound; results are on the device.
+    fn run(&self, leaves: &[Buffer], at: At) -> Result<Vec<Tensor>> {
+        let outputs = self.compiled.run(leaves)?;
+        let tensor = |((shape, dtype), buffer): (&Form, Buffer)| {
+            let stored = Stored { device: self.device.clone(), buffer };
+            Tensor::from_stored(shape.clone(), *dtype, stored, at)
+        };
+        Ok(self.outputs.iter().zip(outputs).map(tensor).collect())
     }
 }
 

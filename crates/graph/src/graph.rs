@@ -7,10 +7,12 @@ use kiln_device::{BinaryOp, DType, UnaryOp, Value};
 
 use crate::error::{At, Error, Result};
 use crate::op::Op;
+use serde::{Deserialize, Serialize};
+
 use crate::shape::Shape;
 
 /// A node of one graph; its number is its place, and inputs have smaller numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct NodeId(pub u32);
 
 impl NodeId {
@@ -66,7 +68,7 @@ impl Node {
 }
 
 /// A leaf of the graph: what is bound to it at run time.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Leaf {
     /// Its dimensions.
     pub shape: Shape,
@@ -77,7 +79,7 @@ pub struct Leaf {
 }
 
 /// An effect: at the end of a run, a range of a state holds a value.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Assign {
     /// The leaf, a state.
     pub leaf: usize,
@@ -148,6 +150,21 @@ impl Graph {
             Simpler::View(op, input) => self.add(op, vec![input], node.shape, node.dtype, node.at),
             Simpler::No => self.insert(node),
         }
+    }
+
+    /// Takes over nodes as they stand, from a file; they are to be verified. Or says what cannot stand.
+    pub(crate) fn restore(&mut self, nodes: impl Iterator<Item = Node>) -> Result<(), String> {
+        for node in nodes {
+            if let Op::Input(n) = node.op {
+                let leaf = self.leaves.get(n).ok_or_else(|| format!("there is no leaf {n}"))?;
+                if (&leaf.shape, leaf.dtype) != (&node.shape, node.dtype) {
+                    return Err(format!("the node of leaf {n} has another form"));
+                }
+            }
+            self.known.insert(node.clone(), NodeId(self.nodes.len() as u32));
+            self.nodes.push(node);
+        }
+        Ok(())
     }
 
     fn insert(&mut self, node: Node) -> NodeId {
@@ -274,7 +291,8 @@ impl Graph {
             let ok = self.leaves.get(assign.leaf).is_some_and(|leaf| {
                 leaf.state
                     && leaf.shape.len() == 1
-                    && assign.offset + self.node(assign.value).len() <= leaf.shape[0]
+                    && assign.offset.saturating_add(self.node(assign.value).len()) <= leaf.shape[0]
+                    && self.node(assign.value).dtype == leaf.dtype
             });
             if !ok {
                 return Err(Error::Internal(format!(

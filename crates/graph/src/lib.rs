@@ -28,6 +28,7 @@
 mod build;
 mod error;
 mod evaluate;
+pub mod files;
 mod function;
 mod fuse;
 mod grad;
@@ -43,10 +44,11 @@ mod report;
 mod shape;
 mod tensor;
 mod trace;
+pub mod tree;
 mod variable;
 
 pub use error::{At, Error, Result};
-pub use function::{Function, FunctionCache};
+pub use function::{Function, FunctionCache, SavedFunction, TensorSpec, TreeFunction};
 pub use grad::{gradients, gradients_with};
 pub use kiln_device::{DType, Device, DeviceInfo, DeviceKind, Error as DeviceError, ReduceOp, ScatterOp};
 pub use ops::{Operand, Padding, promote, random_key};

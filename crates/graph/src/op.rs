@@ -5,12 +5,16 @@
 //! (see `grad.rs`), has a naive meaning (see `interpret.rs`) and a shape rule ([`Op::check`]); each of these is one
 //! exhaustive `match`, so that a primitive without one does not compile.
 
+use std::borrow::Cow;
+
 use kiln_device::{BinaryOp, CompareOp, DType, ReduceOp, ScatterOp, UnaryOp, Value};
+
+use serde::{Deserialize, Serialize};
 
 use crate::shape::Shape;
 
 /// Which of the three bilinear maps of a convolution is meant. With `y = conv(x, w)`: each one's gradients are the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ConvKind {
     /// `(x, w) → y`.
     Forward,
@@ -23,7 +27,7 @@ pub enum ConvKind {
 /// The geometry of a convolution over any number of spatial axes; channels last.
 ///
 /// `x: [n, input.., in_channels]`, `w: [kernel.., in_channels / groups, out_channels]`, `y: [n, output.., out_channels]`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ConvGeometry {
     /// Spatial extents of `x`.
     pub input: Vec<usize>,
@@ -53,7 +57,7 @@ impl ConvGeometry {
 }
 
 /// A primitive.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Op {
     /// The n-th leaf: data, state or placeholder, bound at run time.
     Input(usize),
@@ -83,7 +87,7 @@ pub enum Op {
         /// One past the largest valid index.
         bound: usize,
         /// The operation that the error names.
-        op: &'static str,
+        op: Cow<'static, str>,
     },
     /// Folds some axes away.
     Reduce {

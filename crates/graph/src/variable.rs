@@ -74,6 +74,13 @@ impl Slab {
         }))
     }
 
+    /// A slab with these elements, in host bytes.
+    pub(crate) fn holding(device: &Device, dtype: DType, bytes: &[u8]) -> Result<Arc<Slab>> {
+        let slab = Slab::new(device, dtype, bytes.len() / dtype.host_size())?;
+        device.upload(&slab.stored.buffer, dtype, 0, bytes)?;
+        Ok(slab)
+    }
+
     /// Whether a variable that lived here has moved on: programs bound to it are out of date.
     pub(crate) fn is_left(&self) -> bool {
         self.left.load(Ordering::Acquire)

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 pub enum Error {
     /// An error of a tensor, function or device.
     #[error(transparent)]
-    Graph(#[from] kiln_graph::Error),
+    Graph(kiln_graph::Error),
     /// A layer, loss, metric, optimizer or call was configured or used wrongly.
     #[error("[{what}] {message}")]
     Invalid {
@@ -34,6 +34,15 @@ impl Error {
     /// An [`Error::Invalid`].
     pub fn invalid(what: impl Into<String>, message: impl Into<String>) -> Error {
         Error::Invalid { what: what.into(), message: message.into() }
+    }
+}
+
+impl From<kiln_graph::Error> for Error {
+    fn from(error: kiln_graph::Error) -> Error {
+        match error {
+            kiln_graph::Error::File { path, message } => Error::File { path, message },
+            other => Error::Graph(other),
+        }
     }
 }
 

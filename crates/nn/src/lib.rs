@@ -6,7 +6,6 @@ pub mod callbacks;
 pub mod constraints;
 pub mod datasets;
 pub mod error;
-pub mod files;
 pub mod history;
 pub mod initializers;
 pub mod layer;
@@ -24,6 +23,7 @@ pub mod training;
 pub mod weights;
 
 pub use error::{Error, Result};
+pub use kiln_graph::files;
 pub use layer::{Context, Dims, Layer, Seeds};
 pub use sequential::Sequential;
 pub use training::{Compile, Fit, Model};

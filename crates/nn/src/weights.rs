@@ -7,7 +7,7 @@ use kiln_graph::{DType, Element, Tensor, Variable};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::error::{Error, Result};
-use crate::files::{Checksum, ReadBudget, atomic_write, file_error};
+use crate::files::{Checksum, ReadBudget, atomic_write};
 use crate::layer::Layer;
 
 /// Writes all variables of a layer or model to a safetensors file, under their names (`dense/kernel`), with a checksum.
@@ -46,7 +46,7 @@ pub fn save_weights(layer: &dyn Layer, path: impl AsRef<Path>) -> Result<()> {
         (CHECKSUM.into(), checksum),
     ]);
     let file = safetensors::serialize(views, Some(metadata)).map_err(|e| file_error(path, e))?;
-    atomic_write(path, |out| out.write_all(&file))
+    Ok(atomic_write(path, |out| out.write_all(&file))?)
 }
 
 /// Reads all variables of a layer or model from a safetensors file. Nothing changes unless everything fits.
@@ -118,6 +118,10 @@ pub(crate) fn set_weights(owner: &str, variables: &[Variable], values: &[Tensor]
         }
     }
     assign_all(variables, values)
+}
+
+fn file_error(path: &Path, message: impl std::fmt::Display) -> Error {
+    crate::files::file_error(path, message).into()
 }
 
 const CHECKSUM: &str = "kiln_checksum";
@@ -200,7 +204,7 @@ fn matching(path: &Path, name: &str, variable: &Variable, view: &TensorView<'_>)
 }
 
 fn checksum<'a>(tensors: impl Iterator<Item = (&'a str, TensorView<'a>)>) -> String {
-    let mut sum = Checksum::new();
+    let mut sum = Checksum::default();
     for (name, view) in tensors {
         sum.add(format!("{name} {:?} {:?} ", view.dtype(), view.shape()).as_bytes());
         sum.add(view.data());

@@ -25,7 +25,13 @@ impl Tensor {
             return Tensor::failed(op, none.into(), at);
         }
         let index = self.cast_at(DType::I32, at);
-        Tensor::op(Op::CheckIndex { bound, op }, vec![index], self.shape().to_vec(), DType::I32, at)
+        Tensor::op(
+            Op::CheckIndex { bound, op: op.into() },
+            vec![index],
+            self.shape().to_vec(),
+            DType::I32,
+            at,
+        )
     }
 
     /// Integer labels as `int32`, reported by the run (as of operation `op`) where one is outside `0..classes`.

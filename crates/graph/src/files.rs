@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// An error about a file.
-pub(crate) fn file_error(path: &Path, message: impl std::fmt::Display) -> Error {
+/// An error about a file: what happened, and the way out.
+pub fn file_error(path: &Path, message: impl std::fmt::Display) -> Error {
     Error::File { path: path.to_path_buf(), message: message.to_string() }
 }
 
@@ -15,7 +15,7 @@ pub(crate) fn file_error(path: &Path, message: impl std::fmt::Display) -> Error 
 /// same folder is written, synced and renamed. Where writing fails, the old file stays and nothing else is left.
 ///
 /// ```
-/// use kiln_nn::files::atomic_write;
+/// use kiln_graph::files::atomic_write;
 /// let folder = tempfile::tempdir()?;
 /// let path = folder.path().join("notes.txt");
 /// atomic_write(&path, |file| file.write_all(b"hello"))?;
@@ -113,18 +113,22 @@ impl ReadBudget {
 }
 
 /// A checksum of pieces of data, FNV-1a with 64 bits: every change of one byte changes it.
-pub(crate) struct Checksum(u64);
+pub struct Checksum(u64);
 
-impl Checksum {
-    pub(crate) fn new() -> Checksum {
+impl Default for Checksum {
+    fn default() -> Checksum {
         Checksum(0xcbf2_9ce4_8422_2325)
     }
+}
 
-    pub(crate) fn add(&mut self, bytes: &[u8]) {
+impl Checksum {
+    /// Takes in the next piece.
+    pub fn add(&mut self, bytes: &[u8]) {
         self.0 = bytes.iter().fold(self.0, |sum, byte| (sum ^ *byte as u64).wrapping_mul(0x0100_0000_01b3));
     }
 
-    pub(crate) fn text(&self) -> String {
+    /// Its 16 hexadecimal digits.
+    pub fn text(&self) -> String {
         format!("{:016x}", self.0)
     }
 }
