@@ -1,6 +1,6 @@
 """Distribution functions of `kiln_graph::random`'s distributions at their quantiles, from SciPy, as a table in Rust.
 
-    python make_random.py > ../../crates/graph/tests/random/table.rs
+    python make_random.py | rustfmt --config-path ../.. > ../../crates/graph/tests/random/table.rs
 """
 import numpy as np
 from scipy import stats

@@ -100,7 +100,8 @@ fn masked(logits: &Tensor, mask: Option<&Tensor>, is_causal: bool) -> Tensor {
     }
     if is_causal && logits.error().is_none() {
         let rank = logits.rank();
-        let earlier = Tensor::iota(logits.shape(), rank - 2).greater_equal(Tensor::iota(logits.shape(), rank - 1));
+        let earlier =
+            Tensor::iota(logits.shape(), rank - 2).greater_equal(Tensor::iota(logits.shape(), rank - 1));
         logits = Tensor::select(&earlier, &logits, LOWEST);
     }
     logits

@@ -119,8 +119,8 @@ fn forward(target: &Tensor, output: &Tensor, lengths: &[Tensor; 2], blank: i32) 
     for frame in 0..frames as i64 {
         let before = shifted(&alpha, 1, f64::from(NEVER));
         let skipped = Tensor::select(&skips, shifted(&alpha, 2, f64::from(NEVER)), NEVER);
-        let next = log_sum(&[alpha.clone(), before, skipped])
-            + emitted.slice_axis(1, frame, frame + 1).squeeze(1);
+        let next =
+            log_sum(&[alpha.clone(), before, skipped]) + emitted.slice_axis(1, frame, frame + 1).squeeze(1);
         let counts = output_length.greater(frame as i32).broadcast_to(&[batch, width]);
         alpha = Tensor::select(&counts, next, &alpha).barrier();
     }
@@ -175,7 +175,9 @@ pub fn ctc_decode(
     }
     let (inputs, lengths) = (inputs.cast(DType::F32), sequence_lengths.cast(DType::I32));
     match strategy {
-        CtcStrategy::Greedy { merge_repeated } => greedy(&inputs, &lengths, merge_repeated, mask_index as i32),
+        CtcStrategy::Greedy { merge_repeated } => {
+            greedy(&inputs, &lengths, merge_repeated, mask_index as i32)
+        }
         CtcStrategy::BeamSearch { beam_width, top_paths } if top_paths == 0 || top_paths > beam_width => {
             let message = format!("expected 1 ≤ top_paths ≤ beam_width, received {strategy:?}");
             both(Tensor::failed("ctc_decode", message, at))
@@ -281,7 +283,9 @@ fn beam_search(
             log_probabilities[start..start + classes].iter().map(|x| f64::from(*x)).collect()
         };
         let rows: Vec<Vec<f64>> = (0..length).map(row).collect();
-        for (path, (prefix, score)) in decoded(&rows, beam_width, blank).into_iter().take(top_paths).enumerate() {
+        for (path, (prefix, score)) in
+            decoded(&rows, beam_width, blank).into_iter().take(top_paths).enumerate()
+        {
             let start = (path * batch + sample) * frames;
             labels[start..start + prefix.len()].copy_from_slice(&prefix);
             scores[sample * top_paths + path] = score as f32;

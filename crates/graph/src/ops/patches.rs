@@ -80,7 +80,11 @@ fn unfolded(x: &Tensor, b: &Blocks, at: At) -> Tensor {
         .window(4, b.kernel[1], b.stride[1], b.dilation[1])
         .transpose(&[0, 1, 3, 5, 2, 4]);
     let cells = c * b.kernel[0] * b.kernel[1];
-    windows.reshape_at(vec![n, cells, counts[0] * counts[1]], at).part_of("unfold", at, std::slice::from_ref(x))
+    windows.reshape_at(vec![n, cells, counts[0] * counts[1]], at).part_of(
+        "unfold",
+        at,
+        std::slice::from_ref(x),
+    )
 }
 
 /// Columns of sliding blocks added up where they stood (col2im), the transpose of [`unfold`]: `[n, c · kernel cells,
@@ -113,7 +117,9 @@ pub fn fold(
 fn folded(x: &Tensor, b: &Blocks, size: &[usize], at: At) -> Tensor {
     let cells = b.kernel[0].saturating_mul(b.kernel[1]);
     let fits = |(_, counts): &(Vec<usize>, Vec<usize>)| {
-        x.rank() == 3 && x.shape()[1].is_multiple_of(cells) && counts[0].checked_mul(counts[1]) == Some(x.shape()[2])
+        x.rank() == 3
+            && x.shape()[1].is_multiple_of(cells)
+            && counts[0].checked_mul(counts[1]) == Some(x.shape()[2])
     };
     let Some((padded, counts)) = b.counts(size).filter(fits) else {
         let message = format!(
@@ -128,8 +134,7 @@ fn folded(x: &Tensor, b: &Blocks, size: &[usize], at: At) -> Tensor {
     let laid = |t: &Tensor, axis: usize, i: usize| {
         let mut shape = t.shape().to_vec();
         shape[axis] = padded[i];
-        let op =
-            Op::Unwindow { axis, length: padded[i], stride: b.stride[i], dilation: b.dilation[i] };
+        let op = Op::Unwindow { axis, length: padded[i], stride: b.stride[i], dilation: b.dilation[i] };
         Tensor::op(op, vec![t.clone()], shape, t.dtype(), at).sum([axis as i64 + 1])
     };
     let image = laid(&laid(&windows, 4, 1), 2, 0);

@@ -118,7 +118,10 @@ fn adaptive(
 ) -> Result<Tensor, String> {
     let axes = inputs.rank().saturating_sub(2);
     if axes == 0 || inputs.shape().contains(&0) {
-        return Err(format!("expected input [n, spatial.., channels] of ≥ 1 cell, received {:?}", inputs.shape()));
+        return Err(format!(
+            "expected input [n, spatial.., channels] of ≥ 1 cell, received {:?}",
+            inputs.shape()
+        ));
     }
     let sizes = match output_size {
         PerAxis::Default => return Err("expected an output size, received none".into()),

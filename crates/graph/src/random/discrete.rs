@@ -37,7 +37,8 @@ pub fn randint(shape: &[usize], minval: i64, maxval: i64, dtype: DType, seed: im
         DType::U8 => Some((0, 255)),
         _ => None,
     };
-    let Some((least, most)) = holds.filter(|(low, high)| *low <= minval && minval < maxval && maxval - 1 <= *high)
+    let Some((least, most)) =
+        holds.filter(|(low, high)| *low <= minval && minval < maxval && maxval - 1 <= *high)
     else {
         let message = format!(
             "expected an integer dtype that holds minval < maxval, received {minval}, {maxval} and {dtype}"
@@ -166,7 +167,8 @@ pub fn binomial(
     let unit = units.slice_axis(0, 2 * ROUNDS, 2 * ROUNDS + 1).squeeze(0);
     let odds = &q_few / (1.0 - &q_few);
     let first = (&n_few * (-&q_few).log1p()).exp();
-    let by_sum = inverted(&unit, &first, |k| (&n_few - k).maximum(0.0) * &odds * (1.0 / (k + 1.0))).minimum(&n_few);
+    let by_sum =
+        inverted(&unit, &first, |k| (&n_few - k).maximum(0.0) * &odds * (1.0 / (k + 1.0))).minimum(&n_few);
     let k = Tensor::select(&few, by_sum, many_trials(&n_many, &q_many, &units));
     let k = Tensor::select(&flipped, &n - &k, k);
     let valid = n.greater_equal(0.0).logical_and(p.greater_equal(0.0)).logical_and(p.less_equal(1.0));
@@ -251,7 +253,8 @@ mod tests {
     fn the_product_of_two_words_has_two() {
         let words = [0u32, 1, 65535, 65536, 0x1234_5678, 0xffff_ffff, 0x8000_0001];
         let pairs: Vec<(u32, u32)> = words.iter().flat_map(|a| words.map(|b| (*a, b))).collect();
-        let column = |f: fn(&(u32, u32)) -> u32| Tensor::from_slice(&pairs.iter().map(f).collect::<Vec<u32>>());
+        let column =
+            |f: fn(&(u32, u32)) -> u32| Tensor::from_slice(&pairs.iter().map(f).collect::<Vec<u32>>());
         let (high, low) = wide_product(&column(|p| p.0), &column(|p| p.1));
         let (high, low) = (high.to_vec::<u32>().unwrap(), low.to_vec::<u32>().unwrap());
         for (i, (a, b)) in pairs.iter().enumerate() {

@@ -67,7 +67,8 @@ pub fn beta(
     if let Err(failed) = want_float("beta", dtype, at) {
         return failed;
     }
-    let (alpha, beta) = (parameter(alpha, shape, at).stop_gradient(), parameter(beta, shape, at).stop_gradient());
+    let (alpha, beta) =
+        (parameter(alpha, shape, at).stop_gradient(), parameter(beta, shape, at).stop_gradient());
     let [first, second] = split(seed.into().key());
     // x / (x + y), of logarithms: both may be 0.
     let (x, y) = (gamma_and_log(&alpha, &first).1, gamma_and_log(&beta, &second).1);

@@ -57,8 +57,9 @@ pub fn dropout(
             noise.iter().zip(extents).map(|(noise, extent)| noise.unwrap_or(*extent)).collect()
         }
         Some(noise) => {
-            let message =
-                format!("expected a noise shape that broadcasts to the input {extents:?}, received {noise:?}");
+            let message = format!(
+                "expected a noise shape that broadcasts to the input {extents:?}, received {noise:?}"
+            );
             return Tensor::failed("dropout", message, at);
         }
     };

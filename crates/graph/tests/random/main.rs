@@ -46,7 +46,7 @@ fn sampled(name: &str, shape: &[usize], seed: impl Into<Seed>) -> Tensor {
         "poisson_million" => random::poisson(shape, 1_000_000, f32, seed),
         "randint" => random::randint(shape, -3, 8, DType::I32, seed).cast(f32),
         "categorical" => {
-            let logits = Tensor::from_vec(&[0.1f32, 0.2, 0.3, 0.4], &[1, 4]).log();
+            let logits = Tensor::from_vec([0.1f32, 0.2, 0.3, 0.4], &[1, 4]).log();
             let count = shape.iter().product();
             random::categorical(&logits, count, DType::I32, seed).squeeze(0).cast(f32)
         }
@@ -103,7 +103,8 @@ fn distributions_are_those_of_scipy() {
     let cpu = Device::cpu();
     let mut found = vec![];
     for (number, known) in TABLE.iter().enumerate() {
-        let samples = with_device(&cpu, || sampled(known.name, &[SAMPLES], 1000 + number as u64).to_vec::<f32>());
+        let samples =
+            with_device(&cpu, || sampled(known.name, &[SAMPLES], 1000 + number as u64).to_vec::<f32>());
         found.extend(failures(known, &samples.unwrap()));
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
@@ -150,16 +151,18 @@ fn a_seed_gives_the_same_bits_on_every_device() {
     }
 }
 
-const PINNED: [u32; 4] = [0, 0, 0, 0];
+/// As JAX' threefry2x32 has them for the key that the counter 0 has under the key [42, 0].
+const PINNED: [u32; 4] = [2_619_066_336, 1_250_760_476, 3_770_584_571, 4_201_825_533];
 
 #[test]
 fn streams_are_independent() {
     let uniform = |seed: Seed| random::uniform(&[SAMPLES], 0.0, 1.0, DType::F32, seed.key());
     let seeds = SeedGenerator::new(5).unwrap();
-    let draws: Vec<Vec<f32>> = [Seed::from(5), Seed::from(6), Seed::from(&seeds), Seed::from(&seeds), Seed::from(&seeds)]
-        .into_iter()
-        .map(|seed| uniform(seed).to_vec::<f32>().unwrap())
-        .collect();
+    let draws: Vec<Vec<f32>> =
+        [Seed::from(5), Seed::from(6), Seed::from(&seeds), Seed::from(&seeds), Seed::from(&seeds)]
+            .into_iter()
+            .map(|seed| uniform(seed).to_vec::<f32>().unwrap())
+            .collect();
     assert_eq!(draws[0], draws[2], "the first draw of a generator is that of its seed");
     let shifted: Vec<f32> = draws[0].iter().skip(1).chain(&draws[0][..1]).copied().collect();
     let cells = 16usize;
@@ -244,10 +247,10 @@ fn gradients_flow_to_the_parameters() {
 
 #[test]
 fn parameters_broadcast_and_edges_hold() {
-    let rates = Tensor::from_vec(&[0.0f32, 1.0], &[2, 1]);
+    let rates = Tensor::from_vec([0.0f32, 1.0], &[2, 1]);
     let coins = random::bernoulli(&[2, 50], &rates, DType::I32, 1).to_vec::<i32>().unwrap();
     assert!(coins[..50].iter().all(|c| *c == 0) && coins[50..].iter().all(|c| *c == 1));
-    let trials = Tensor::from_vec(&[0.0f32, 7.0, 1e6], &[3, 1]);
+    let trials = Tensor::from_vec([0.0f32, 7.0, 1e6], &[3, 1]);
     let none = random::binomial(&[3, 9], &trials, 0.0, DType::F32, 1).to_vec::<f32>().unwrap();
     assert!(none.iter().all(|k| *k == 0.0));
     let all = random::binomial(&[3, 9], &trials, 1.0, DType::F32, 1).to_vec::<f32>().unwrap();

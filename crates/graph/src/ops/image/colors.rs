@@ -61,8 +61,8 @@ pub fn rgb_to_hsv(images: &Tensor, data_format: DataFormat) -> Tensor {
             kiln_device::DType::BF16 => 7.812_5e-3,
             _ => f32::EPSILON,
         };
-        let [r, g, b] = channels("rgb_to_hsv", &batch, at)?
-            .map(|c| Tensor::select(&c.abs().less(epsilon), 0.0, &c));
+        let [r, g, b] =
+            channels("rgb_to_hsv", &batch, at)?.map(|c| Tensor::select(&c.abs().less(epsilon), 0.0, &c));
         let value = r.maximum(&g).maximum(&b);
         let range = &value - r.minimum(&g).minimum(&b);
         let coloured = range.greater(0.0);
@@ -88,11 +88,7 @@ pub fn hsv_to_rgb(images: &Tensor, data_format: DataFormat) -> Tensor {
     let made = Batched::new("hsv_to_rgb", images, 2, data_format, at).and_then(|batch| {
         let [hue, saturation, value] = channels("hsv_to_rgb", &batch, at)?;
         let sector = hue.modulo(1.0) * 6.0;
-        let share = [
-            (&sector - 3.0).abs() - 1.0,
-            2.0 - (&sector - 2.0).abs(),
-            2.0 - (sector - 4.0).abs(),
-        ];
+        let share = [(&sector - 3.0).abs() - 1.0, 2.0 - (&sector - 2.0).abs(), 2.0 - (sector - 4.0).abs()];
         let grey = 1.0 - &saturation;
         let colours = share.map(|d| &value * (&grey + &saturation * d.clip(0.0, 1.0)));
         Ok(stacked(&batch, &colours))

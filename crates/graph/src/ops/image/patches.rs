@@ -57,7 +57,9 @@ fn extracted(
     let [size, strides, dilation] = numbers;
     let resolved = || -> Result<[Vec<usize>; 3], String> {
         if matches!(size, PerAxis::Default) || padding == Padding::Causal {
-            return Err(format!("expected a size and padding `valid` or `same`, received {size:?} and {padding:?}"));
+            return Err(format!(
+                "expected a size and padding `valid` or `same`, received {size:?} and {padding:?}"
+            ));
         }
         let size = size.positive("size", axes, &[])?;
         let strides = strides.positive("strides", axes, &size)?;

@@ -69,11 +69,8 @@ fn resampled(x: &Tensor, axis: usize, weights: &Tensor) -> Tensor {
     let mut target: Vec<i64> = shape.iter().map(|d| *d as i64).collect();
     target[axis] = weights.shape()[0] as i64;
     let flat = x.reshape(&[lead, shape[axis] as i64, trail]);
-    let result = if trail == 1 {
-        flat.squeeze(-1).matmul(&weights.transpose(&[1, 0]))
-    } else {
-        weights.matmul(&flat)
-    };
+    let result =
+        if trail == 1 { flat.squeeze(-1).matmul(&weights.transpose(&[1, 0])) } else { weights.matmul(&flat) };
     result.reshape(&target)
 }
 

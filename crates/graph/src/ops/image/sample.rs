@@ -42,9 +42,7 @@ fn inside(position: &Tensor, extent: usize, fill: FillMode) -> Neighbour {
         }
     };
     let inside = match fill {
-        FillMode::Constant(_) => {
-            Some(position.greater_equal(0).logical_and(position.less_equal(last)))
-        }
+        FillMode::Constant(_) => Some(position.greater_equal(0).logical_and(position.less_equal(last))),
         _ => None,
     };
     Neighbour { index, inside, weight: None }
@@ -165,8 +163,7 @@ pub fn map_coordinates(inputs: &Tensor, coordinates: &Tensor, order: u32, fill_m
         return Tensor::failed("map_coordinates", error.to_string(), at);
     }
     let points = coordinates.to_float();
-    let each: Vec<Tensor> =
-        (0..rank as i64).map(|i| points.slice_axis(0, i, i + 1).squeeze(0)).collect();
+    let each: Vec<Tensor> = (0..rank as i64).map(|i| points.slice_axis(0, i, i + 1).squeeze(0)).collect();
     let rows = inputs.reshape_at(vec![inputs.len(), 1], at);
     let values = interpolate(&rows, inputs.shape(), None, &each, order == 1, fill_mode);
     values.squeeze(-1).part_of("map_coordinates", at, &[inputs.clone(), coordinates.clone()])

@@ -88,8 +88,7 @@ pub fn affine_transform(
     let numbers = transform.to_float().cast(DType::F32);
     let numbers = if numbers.rank() == 1 { numbers.expand_dims(0) } else { numbers };
     if numbers.rank() != 2 || numbers.shape()[1] != 8 || ![1, count].contains(&numbers.shape()[0]) {
-        let message =
-            format!("expected a transform [8] or [{count}, 8], received {:?}", transform.shape());
+        let message = format!("expected a transform [8] or [{count}, 8], received {:?}", transform.shape());
         return Tensor::failed(OP, message, at);
     }
     let number = |i: i64| numbers.slice_axis(1, i, i + 1).expand_dims(-1);
@@ -104,9 +103,8 @@ pub fn affine_transform(
 /// The matrix (nine numbers `[batch, 1, 1]`) that maps the unit square onto four corners (Heckbert 1989): `(0, 0)`, `(1, 0)`,
 /// `(0, 1)` and `(1, 1)` go to the points 0, 1, 2 and 3 of `points [batch, 4, 2]`.
 fn from_square(points: &Tensor) -> [Tensor; 9] {
-    let number = |corner: i64, axis: i64| {
-        points.slice_axis(1, corner, corner + 1).slice_axis(2, axis, axis + 1)
-    };
+    let number =
+        |corner: i64, axis: i64| points.slice_axis(1, corner, corner + 1).slice_axis(2, axis, axis + 1);
     let [x0, x1, x3, x2] = [0, 1, 2, 3].map(|corner| number(corner, 0));
     let [y0, y1, y3, y2] = [0, 1, 2, 3].map(|corner| number(corner, 1));
     let (dx1, dx2, sx) = (&x1 - &x2, &x3 - &x2, &x0 - &x1 + &x2 - &x3);
@@ -151,7 +149,8 @@ fn homography(from: &Tensor, to: &Tensor) -> [Tensor; 8] {
         let (row, column) = (i / 3, i % 3);
         (0..3).map(|k| &onto[3 * row + k] * &back[3 * k + column]).fold(None, sum_of)
     };
-    let [a, b, c, d, e, f, g, h, scale] = [0, 1, 2, 3, 4, 5, 6, 7, 8].map(|i| entry(i).unwrap_or_else(|| from.clone()));
+    let [a, b, c, d, e, f, g, h, scale] =
+        [0, 1, 2, 3, 4, 5, 6, 7, 8].map(|i| entry(i).unwrap_or_else(|| from.clone()));
     [a, b, c, d, e, f, g, h].map(|n| n / &scale)
 }
 
@@ -188,9 +187,7 @@ pub fn perspective_transform(
         Err(failed) => return failed,
     };
     let count = batch.images.shape()[0];
-    let fits = |p: &Tensor| {
-        p.shape() == [4, 2] || p.shape() == [1, 4, 2] || p.shape() == [count, 4, 2]
-    };
+    let fits = |p: &Tensor| p.shape() == [4, 2] || p.shape() == [1, 4, 2] || p.shape() == [count, 4, 2];
     if !fits(start_points) || start_points.shape() != end_points.shape() {
         let message = format!(
             "expected points [4, 2] or [{count}, 4, 2], received start points {:?} and end points {:?}",
