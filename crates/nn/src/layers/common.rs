@@ -172,10 +172,15 @@ pub(crate) fn read_activation(f: &mut Fields<'_>) -> Result<Activation> {
     }
 }
 
-/// `padding` of a configuration.
-pub(crate) fn read_padding(f: &mut Fields<'_>) -> Result<Padding> {
+/// `padding` of a configuration; `causal` only where the class has it.
+pub(crate) fn read_padding(f: &mut Fields<'_>, has_causal: bool) -> Result<Padding> {
     let name: String = f.or("padding", "valid".into())?;
-    name.parse().map_err(|e: String| f.error("padding", e))
+    match name.parse() {
+        Ok(Padding::Causal) if !has_causal => {
+            Err(f.error("padding", "expected padding `valid` or `same`, received `causal`".to_owned()))
+        }
+        other => other.map_err(|e: String| f.error("padding", e)),
+    }
 }
 
 /// Keras' name of a padding.
