@@ -11,6 +11,9 @@ use crate::tensor::{Tensor, here};
 /// The logarithm of no probability: finite, so that differences of two of them are no NaN.
 const NEVER: f32 = -1e30;
 
+/// Frames are unrolled; more make a program that takes too long to compile.
+const MOST_FRAMES: usize = 1 << 14;
+
 /// Checks extents: logits `[batch, frames, classes]`, lengths `[batch]`, `mask_index` a class.
 fn check(output: &Tensor, lengths: &[&Tensor], mask_index: usize) -> Result<(), String> {
     let [batch, _, classes] = output.shape() else {
@@ -60,6 +63,10 @@ pub fn ctc_loss(
         return failed;
     }
     if let Err(message) = check(output, &[target_length, output_length], mask_index) {
+        return Tensor::failed("ctc_loss", message, at);
+    }
+    if output.shape()[1] > MOST_FRAMES {
+        let message = format!("expected at most {MOST_FRAMES} frames, received {:?}", output.shape());
         return Tensor::failed("ctc_loss", message, at);
     }
     if target.rank() != 2 || target.shape()[0] != output.shape()[0] || !target.dtype().is_integer() {

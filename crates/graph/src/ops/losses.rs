@@ -14,6 +14,7 @@ fn clipped(probabilities: &Tensor) -> Tensor {
     probabilities.clip(EPSILON, 1.0 - EPSILON)
 }
 
+#[track_caller]
 fn of_one_shape(op: &'static str, target: &Tensor, output: &Tensor) -> Option<Tensor> {
     if let Some(failed) = failed_of(&[target, output]) {
         return Some(failed);

@@ -79,8 +79,8 @@ fn unfolded(x: &Tensor, b: &Blocks, at: At) -> Tensor {
         .window(2, b.kernel[0], b.stride[0], b.dilation[0])
         .window(4, b.kernel[1], b.stride[1], b.dilation[1])
         .transpose(&[0, 1, 3, 5, 2, 4]);
-    let cells = c * b.kernel[0] * b.kernel[1];
-    windows.reshape_at(vec![n, cells, counts[0] * counts[1]], at).part_of(
+    let cells = c.saturating_mul(b.kernel[0]).saturating_mul(b.kernel[1]);
+    windows.reshape_at(vec![n, cells, counts[0].saturating_mul(counts[1])], at).part_of(
         "unfold",
         at,
         std::slice::from_ref(x),

@@ -1,6 +1,6 @@
 //! Pooling under Keras' names, over one, two or three spatial axes, in either data format.
 
-use super::spatial::failed_of;
+use super::spatial::{check_table, failed_of};
 use super::{DataFormat, Padding, PerAxis};
 use crate::tensor::{Tensor, here};
 
@@ -130,6 +130,8 @@ fn adaptive(
     let mut x = format.channels_last(inputs, axes);
     for (i, count) in sizes.iter().enumerate() {
         let shape = x.shape().to_vec();
+        let most = (shape[i + 1] / count).saturating_add(2);
+        check_table(&[*count, most])?;
         let parts = Parts::new(shape[i + 1], *count);
         // [lead.., count · most, trail] → [lead.., count, most, trail]
         let lead: usize = shape[..=i].iter().product();

@@ -169,6 +169,16 @@ impl Batched {
     }
 }
 
+/// An error where an operation would work out a table of more than 2²⁸ numbers on the host.
+pub(crate) fn check_table(extents: &[usize]) -> Result<(), String> {
+    match kiln_device::size::element_count(extents) {
+        Ok(count) if count <= 1 << 28 => Ok(()),
+        _ => {
+            Err(format!("expected weights or positions of at most 2²⁸ numbers, these sizes need {extents:?}"))
+        }
+    }
+}
+
 /// The first of several tensors that carries an error.
 pub(crate) fn failed_of(tensors: &[&Tensor]) -> Option<Tensor> {
     tensors.iter().find(|t| t.error().is_some()).map(|t| (*t).clone())

@@ -1,7 +1,7 @@
 //! Filters over neighbouring pixels, and the likeness of images that is made of them.
 
 use crate::error::At;
-use crate::ops::spatial::{Batched, failed_of};
+use crate::ops::spatial::{Batched, check_table, failed_of};
 use crate::ops::{DataFormat, Padding};
 use crate::tensor::{Tensor, here};
 
@@ -16,6 +16,9 @@ fn gaussian(size: usize, sigma: f32) -> Vec<f64> {
 
 /// Every channel of `[batch, height, width, channels]` convolved with taps along `axis` (1 or 2).
 fn filtered(x: &Tensor, axis: usize, taps: &[f64], padding: Padding) -> Tensor {
+    if x.error().is_some() {
+        return x.clone();
+    }
     let channels = x.shape()[3];
     let taps: Vec<f32> = taps.iter().map(|t| *t as f32).collect();
     let window = if axis == 1 { [taps.len(), 1, 1, 1] } else { [1, taps.len(), 1, 1] };
@@ -52,7 +55,8 @@ pub fn gaussian_blur(
         Ok(batch) => batch,
         Err(failed) => return failed,
     };
-    if kernel_size.contains(&0) || !sigma.iter().all(|s| *s > 0.0) {
+    let fits = check_table(&kernel_size).is_ok() && !kernel_size.contains(&0);
+    if !fits || !sigma.iter().all(|s| *s > 0.0) {
         let message = format!("expected sizes ≥ 1 and sigmas > 0, received {kernel_size:?} and {sigma:?}");
         return Tensor::failed("gaussian_blur", message, at);
     }
@@ -119,9 +123,10 @@ pub fn ssim(
     if let Some(failed) = failed_of(&[image1, image2]) {
         return failed;
     }
-    if image1.shape() != image2.shape() || options.filter_size == 0 {
+    let fits = options.filter_size > 0 && check_table(&[options.filter_size; 2]).is_ok();
+    if image1.shape() != image2.shape() || !fits {
         let message = format!(
-            "expected images of one shape and a filter size ≥ 1, received {:?}, {:?} and {}",
+            "expected images of one shape and a filter size ≥ 1 that fits them, received {:?}, {:?} and {}",
             image1.shape(),
             image2.shape(),
             options.filter_size

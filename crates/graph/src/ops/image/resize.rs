@@ -4,7 +4,7 @@ use kiln_device::DType;
 
 use super::Interpolation;
 use crate::ops::DataFormat;
-use crate::ops::spatial::{Batched, failed_of};
+use crate::ops::spatial::{Batched, check_table, failed_of};
 use crate::shape::resolve_axis;
 use crate::tensor::{Tensor, here};
 
@@ -156,8 +156,8 @@ pub fn resize(
         if extent == target {
             continue;
         }
-        if let Err(error) = kiln_device::size::element_count(&[target, extent]) {
-            return Tensor::failed("resize", error.to_string(), at);
+        if let Err(message) = check_table(&[target, extent]) {
+            return Tensor::failed("resize", message, at);
         }
         x = if interpolation == Interpolation::Nearest {
             // floor((i + ½) · extent / target), in whole numbers.

@@ -148,11 +148,12 @@ pub fn map_coordinates(inputs: &Tensor, coordinates: &Tensor, order: u32, fill_m
         return failed;
     }
     let rank = inputs.rank();
-    let fits = rank > 0 && coordinates.rank() >= 2 && coordinates.shape()[0] == rank;
+    // Linear interpolation has 2^rank neighbours.
+    let fits = (1..=8).contains(&rank) && coordinates.rank() >= 2 && coordinates.shape()[0] == rank;
     let small = inputs.len() <= i32::MAX as usize && inputs.shape().iter().all(|e| *e < FAR as usize);
     if !fits || inputs.is_empty() || order > 1 || !small {
         let message = format!(
-            "expected inputs of at least one axis and element, coordinates [axes, points..] and order 0 or 1, received \
+            "expected inputs of 1 to 8 axes and at least one element, coordinates [axes, points..] and order 0 or 1, received \
              inputs {:?}, coordinates {:?}, order {order}",
             inputs.shape(),
             coordinates.shape()
