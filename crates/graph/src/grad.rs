@@ -7,10 +7,11 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
-use kiln_device::{BinaryOp, DType, ReduceOp, ScatterOp, UnaryOp, Value};
+use kiln_device::{BinaryOp, DType, ReduceOp, ScatterOp, UnaryOp};
 
 use crate::error::{At, Error, Result};
 use crate::op::{ConvKind, Op};
+use crate::ops::Block;
 use crate::tensor::{Kind, Tensor, here};
 
 type Rule = dyn Fn(&Tensor, &Tensor, &[Tensor]) -> Vec<Option<Tensor>> + Send + Sync;
@@ -156,7 +157,7 @@ fn rule(y: &Tensor, g: &Tensor) -> Vec<Option<Tensor>> {
         Kind::Op(op) => op,
         Kind::Custom(custom) => {
             let mut gradients = vec![None];
-            gradients.extend((custom.rule)(g, y, &x[1..]));
+            gradients.extend(of_custom((custom.rule)(g, y, &x[1..]), &x[1..], at));
             return gradients;
         }
         Kind::Host(_) | Kind::Stored | Kind::Placeholder(_) | Kind::Variable(_) | Kind::Failed(_) => {
@@ -205,7 +206,13 @@ fn rule(y: &Tensor, g: &Tensor) -> Vec<Option<Tensor>> {
             let repeated: Vec<i64> = (0..y.rank()).filter(|i| !axes.contains(i)).map(|i| i as i64).collect();
             one(g.sum(repeated))
         }
-        Op::Slice { start, step } => one(slice(start, step, &x[0], g, at)),
+        Op::Slice { start, step } => {
+            one(Block { start: start.clone(), step: step.clone(), values: g.clone() }.placed(
+                x[0].shape(),
+                0.0,
+                at,
+            ))
+        }
         Op::Pad { low, interior, .. } => {
             let step = interior.iter().map(|i| *i as i64 + 1).collect();
             let op = Op::Slice { start: low.clone(), step };
@@ -251,6 +258,20 @@ fn rule(y: &Tensor, g: &Tensor) -> Vec<Option<Tensor>> {
         Op::StopGradient => vec![None],
         Op::Barrier => one(g.clone()),
     }
+}
+
+/// What a user's rule gives, where it fits the inputs.
+fn of_custom(gradients: Vec<Option<Tensor>>, inputs: &[Tensor], at: At) -> Vec<Option<Tensor>> {
+    let fits = |(gradient, input): (&Option<Tensor>, &Tensor)| {
+        gradient.as_ref().is_none_or(|g| g.error().is_some() || g.shape() == input.shape())
+    };
+    if gradients.len() == inputs.len() && gradients.iter().zip(inputs).all(fits) {
+        return gradients;
+    }
+    let shapes: Vec<&[usize]> = inputs.iter().map(Tensor::shape).collect();
+    let received: Vec<Option<&[usize]>> = gradients.iter().map(|g| g.as_ref().map(Tensor::shape)).collect();
+    let message = format!("expected a gradient for each input, of shapes {shapes:?}, received {received:?}");
+    vec![Some(Tensor::failed("custom_gradient", message, at)); inputs.len()]
 }
 
 fn unary(op: UnaryOp, x: &Tensor, y: &Tensor, g: &Tensor) -> Option<Tensor> {
@@ -366,25 +387,6 @@ fn product(a: &Tensor, b: &Tensor, at: At) -> Tensor {
     let rank = a.rank();
     let shape = [&a.shape()[..rank - 1], &[b.shape()[rank - 1]]].concat();
     Tensor::op(Op::MatMul, vec![a.clone(), b.clone()], shape, a.dtype(), at)
-}
-
-/// The gradient of a slice: its elements at their places, zeros elsewhere.
-fn slice(start: &[usize], step: &[i64], x: &Tensor, g: &Tensor, at: At) -> Tensor {
-    let reversed: Vec<i64> = (0..step.len()).filter(|i| step[*i] < 0).map(|i| i as i64).collect();
-    let forward = if reversed.is_empty() { g.clone() } else { g.flip(reversed) };
-    if g.is_empty() {
-        return x.zeros_like();
-    }
-    let mut low = start.to_vec();
-    let mut high = vec![0; start.len()];
-    for i in 0..start.len() {
-        let reach = (g.shape()[i] - 1) * step[i].unsigned_abs() as usize;
-        low[i] = if step[i] < 0 { start[i] - reach } else { start[i] };
-        high[i] = x.shape()[i] - low[i] - reach - 1;
-    }
-    let interior = step.iter().map(|s| s.unsigned_abs() as usize - 1).collect();
-    let op = Op::Pad { low, high, interior, value: Value::zero(g.dtype().scalar()) };
-    Tensor::op(op, vec![forward], x.shape().to_vec(), g.dtype(), at)
 }
 
 /// Windows that lie side by side are the axis itself; what no window covers gets 0.

@@ -25,6 +25,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod autodiff;
 mod build;
 mod error;
 mod evaluate;
@@ -47,6 +48,7 @@ mod trace;
 pub mod tree;
 mod variable;
 
+pub use autodiff::{Pullback, checkpoint, custom_gradient, hessian, hvp, jacobian, jvp, vjp};
 pub use error::{At, Error, Result};
 pub use function::{Function, FunctionCache, SavedFunction, TensorSpec, TreeFunction};
 pub use grad::{gradients, gradients_with};

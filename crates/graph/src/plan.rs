@@ -1,10 +1,8 @@
 //! From a graph to a program: where every value lives, in which order the kernels run, and how much memory that takes.
 
-use std::collections::BinaryHeap;
-
 use kiln_device::{Access, Binding, Body, Device, Instr, Kernel, Map, Program, Tape, Value};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fuse::{Fused, GroupId, Kind, Linear, Place, Spot, fuse, prepare, reaches};
 use crate::graph::{Graph, NodeId};
 use crate::lower::{Context, Key, Lowered, Storage, lower};
@@ -13,6 +11,7 @@ use crate::report::{KernelReport, Report};
 use crate::shape::strides;
 
 mod memory;
+mod order;
 
 /// Who an external buffer of a plan is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +39,7 @@ pub(crate) fn plan(graph: &Graph, device: &Device) -> Result<Plan> {
     let deferred = order_writes(&fused, &mut edges);
     let riders = ride_along(&fused, &mut edges);
     let storage = storages(&fused, &deferred);
-    let order = schedule(&fused, &edges, &riders)?;
+    let order = order::schedule(&fused, &storage, &edges, &riders, device)?;
     let mut context = Context { fused: &fused, storage: &storage, checks: vec![] };
     let mut lowered = vec![];
     for group in order {
@@ -211,35 +210,6 @@ fn storages(fused: &Fused, deferred: &[usize]) -> Vec<Option<Storage>> {
         });
     }
     storage
-}
-
-/// Groups in an order that respects who reads what; among those that are ready, the one that the program made first.
-fn schedule(fused: &Fused, edges: &Edges, riders: &[Option<GroupId>]) -> Result<Vec<GroupId>> {
-    let runs = |g: GroupId| fused.groups[g].alive && riders[g].is_none();
-    let mut waiting = vec![0usize; fused.groups.len()];
-    for list in edges {
-        for reader in list {
-            waiting[*reader] += 1;
-        }
-    }
-    let first = |g: GroupId| fused.groups[g].stores.iter().max().map_or(0, |n| n.0);
-    let mut ready: BinaryHeap<std::cmp::Reverse<(u32, GroupId)>> = BinaryHeap::new();
-    let all = (0..fused.groups.len()).filter(|g| runs(*g));
-    ready.extend(all.clone().filter(|g| waiting[*g] == 0).map(|g| std::cmp::Reverse((first(g), g))));
-    let mut order = vec![];
-    while let Some(std::cmp::Reverse((_, group))) = ready.pop() {
-        order.push(group);
-        for reader in &edges[group] {
-            waiting[*reader] -= 1;
-            if waiting[*reader] == 0 {
-                ready.push(std::cmp::Reverse((first(*reader), *reader)));
-            }
-        }
-    }
-    if order.len() != all.count() {
-        return Err(Error::Internal("the groups wait for one another".into()));
-    }
-    Ok(order)
 }
 
 /// Kernels that copy values to the states they could not be written to directly.

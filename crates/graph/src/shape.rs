@@ -52,6 +52,13 @@ pub enum Axes {
 impl Axes {
     /// The axes in ascending order, or what is wrong with them.
     pub fn resolve(&self, rank: usize) -> Result<Vec<usize>, String> {
+        let mut axes = self.resolve_in_order(rank)?;
+        axes.sort_unstable();
+        Ok(axes)
+    }
+
+    /// The axes in the order they are named in, or what is wrong with them.
+    pub(crate) fn resolve_in_order(&self, rank: usize) -> Result<Vec<usize>, String> {
         let Axes::Of(named) = self else {
             return Ok((0..rank).collect());
         };
@@ -64,7 +71,6 @@ impl Axes {
             }
             axes.push(resolved);
         }
-        axes.sort_unstable();
         Ok(axes)
     }
 }

@@ -172,7 +172,7 @@ fn errors_of_reading_and_of_devices() {
             (x.to_vec::<i32>().map(drop), "[to_vec] expected a int32 tensor, received float32"),
             (x.item::<f32>().map(drop), "[item] expected one element, received shape [2]"),
             (gathered(2).map(drop), "[take] index 2 at position 0 is out of range, expected 0 ≤ index < 2"),
-            (gathered(-1).map(drop), "[take] index -1 at position 0"),
+            (gathered(-3).map(drop), "[take] index -3 at position 0"),
             (ones(&[0]).take(&labels(&[1]), 0).to_vec::<f32>().map(drop), "[take]"),
             (here.assign(&ones(&[3])), "[assign] expected shape [2] float32"),
             (here.assign(&labels(&[2])), "[assign] expected shape [2] float32"),
@@ -206,6 +206,7 @@ fn errors_of_reading_and_of_devices() {
             assert!(text.starts_with(start), "{text}\nexpected {start}");
         }
         assert_eq!(gathered(1).expect("in range"), [1.0]);
+        assert_eq!(gathered(-1).expect("from the end"), [1.0]);
     });
 }
 

@@ -34,14 +34,27 @@ impl Tensor {
         )
     }
 
+    /// As [`Tensor::checked_index`], where negative indices count from the end.
+    pub(crate) fn wrapped_index(&self, bound: usize, op: &'static str, at: At) -> Tensor {
+        let extent = i32::try_from(bound).ok().filter(|n| *n > 0);
+        match extent {
+            Some(extent) if self.error().is_none() && self.dtype() == DType::I32 => {
+                // Others stay as they are, for the error that the run reports.
+                let counted = self.less(0).logical_and(self.greater_equal(-extent));
+                Tensor::select(&counted, self + extent, self).checked_index(bound, op, at)
+            }
+            _ => self.checked_index(bound, op, at),
+        }
+    }
+
     /// Integer labels as `int32`, reported by the run (as of operation `op`) where one is outside `0..classes`.
     #[track_caller]
     pub fn check_labels(&self, classes: usize, op: &'static str) -> Tensor {
         self.checked_index(classes, op, here())
     }
 
-    /// Slices along an axis: `[.., v, ..]` at indices `[n..]` gives `[.., n.., ..]`. Out-of-range indices are an error of
-    /// the run.
+    /// Slices along an axis: `[.., v, ..]` at indices `[n..]` gives `[.., n.., ..]`. Negative indices count from the end;
+    /// out-of-range ones are an error of the run.
     ///
     /// ```
     /// use kiln_graph::Tensor;
@@ -64,7 +77,7 @@ impl Tensor {
                 at,
             );
         };
-        let indices = indices.checked_index(self.shape()[axis], "take", at);
+        let indices = indices.wrapped_index(self.shape()[axis], "take", at);
         let first: Vec<i64> =
             std::iter::once(axis).chain((0..self.rank()).filter(|i| *i != axis)).map(|i| i as i64).collect();
         let taken = self.transpose(&first).gather_rows(&indices, at);
@@ -76,7 +89,7 @@ impl Tensor {
     }
 
     /// `[v, d..]` at checked indices `[n..]`: `[n.., d..]`.
-    fn gather_rows(&self, indices: &Tensor, at: At) -> Tensor {
+    pub(crate) fn gather_rows(&self, indices: &Tensor, at: At) -> Tensor {
         if let Some(failed) = [self, indices].into_iter().find(|t| t.error().is_some()) {
             return failed.clone();
         }
@@ -85,7 +98,7 @@ impl Tensor {
     }
 
     /// One element along the axis for every index: `output[.., i, ..] = self[.., indices[.., i, ..], ..]`.
-    /// The indices have the tensor's shape except along the axis.
+    /// The indices have the tensor's shape except along the axis; negative ones count from the end.
     #[track_caller]
     pub fn take_along_axis(&self, indices: &Tensor, axis: i64) -> Tensor {
         let at = here();
@@ -103,7 +116,7 @@ impl Tensor {
             );
             return Tensor::failed("take_along_axis", message, at);
         };
-        let index = indices.checked_index(extents[axis], "take_along_axis", at);
+        let index = indices.wrapped_index(extents[axis], "take_along_axis", at);
         let strides = crate::shape::strides(extents);
         let mut flat = index * strides[axis] as i32;
         for i in (0..rank).filter(|i| *i != axis) {
@@ -112,7 +125,8 @@ impl Tensor {
         self.reshape_at(vec![self.len()], at).gather_rows(&flat, at)
     }
 
-    /// The tensor `[v, d..]` with updates `[n.., d..]` folded into the rows that indices `[n..]` name, in order.
+    /// The tensor `[v, d..]` with updates `[n.., d..]` folded into the rows that indices `[n..]` name, in order. Negative
+    /// indices count from the end.
     #[track_caller]
     pub fn scatter(&self, indices: &Tensor, updates: &Tensor, op: ScatterOp) -> Tensor {
         let at = here();
@@ -129,7 +143,7 @@ impl Tensor {
             );
             return Tensor::failed("scatter", message, at);
         }
-        let indices = indices.checked_index(self.shape()[0], "scatter", at);
+        let indices = indices.wrapped_index(self.shape()[0], "scatter", at);
         self.scatter_rows(&indices, updates, op, at)
     }
 

@@ -4,33 +4,76 @@
 //! are named as in `keras.ops` and take its parameters in its order; the methods of [`crate::Tensor`] have its defaults.
 
 mod activations;
+mod arrange;
+mod at;
 mod attention;
+mod choose;
 mod contract;
 mod convolution;
 mod creation;
 mod ctc;
+mod diagonal;
+mod einsum;
 mod elementwise;
+mod gather;
 pub mod image;
 mod index;
+mod indexing;
 mod losses;
 mod nn;
 mod normalization;
+mod padding;
 mod patches;
 mod pooling;
+mod products;
 mod random;
+mod rearrange;
 mod reduce;
+mod search;
+mod slicing;
 pub(crate) mod spatial;
+mod split;
+mod unique;
 mod view;
+mod views;
 
 pub use activations::*;
+pub use arrange::vstack;
+pub use arrange::{
+    GridIndexing, Repeats, append, broadcast_to, concatenate, diff, dstack, expand_dims, flip, fliplr, flipud,
+};
+pub use arrange::{
+    hstack, meshgrid, moveaxis, ravel, repeat, reshape, roll, rot90, squeeze, stack, swapaxes, tile,
+    transpose,
+};
+pub use at::Indexed;
 pub use attention::dot_product_attention;
+pub(crate) use choose::Block;
+pub use choose::get_item;
 pub use contract::Padding;
 pub use convolution::{conv, conv_transpose, depthwise_conv, separable_conv};
 pub use ctc::{CtcStrategy, ctc_decode, ctc_loss};
+pub use diagonal::{diag, diagflat, diagonal, trace, tril, triu};
+pub use einsum::einsum;
 pub use elementwise::{Operand, promote};
+pub use gather::{
+    gather, gather_nd, scatter, scatter_nd, scatter_update, tensor_scatter_nd_add, tensor_scatter_nd_max,
+};
+pub use gather::{tensor_scatter_nd_min, tensor_scatter_nd_sub, tensor_scatter_nd_update};
+pub use indexing::{Ellipsis, Index, IndexItem, NewAxis, Span};
 pub use losses::*;
 pub use normalization::*;
+pub use padding::{PadMode, PadWidth, pad};
 pub use patches::{depth_to_space, fold, space_to_depth, unfold};
 pub use pooling::{adaptive_average_pool, adaptive_max_pool, average_pool, max_pool};
+pub use products::{Contraction, CrossAxes, cross, dot, inner, kron, matmul, outer, tensordot, vdot};
 pub use random::random_key;
+pub use rearrange::rearrange;
+pub use search::{
+    Side, argpartition, argsort, digitize, isin, nonzero, searchsorted, select, sort, unravel_index,
+};
+pub use slicing::{Start, slice, slice_update, take, take_along_axis};
 pub use spatial::{DataFormat, PerAxis};
+pub use split::{Sections, array_split, dsplit, hsplit, split, unstack, vsplit};
+pub use unique::{Unique, unique};
+pub use views::view;

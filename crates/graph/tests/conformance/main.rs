@@ -47,9 +47,12 @@ macro_rules! groups {
 }
 
 groups! {
+    arrange,
     core,
     image,
+    indexing,
     nn,
+    products,
 }
 
 impl Group {

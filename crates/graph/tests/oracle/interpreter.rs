@@ -294,7 +294,7 @@ fn indices() {
 
 #[test]
 fn the_first_index_out_of_range_is_reported_and_the_nearest_taken() {
-    let bad = counted(&[3]).take(&Tensor::from_slice(&[0, 7, -1]), 0);
+    let bad = counted(&[3]).take(&Tensor::from_slice(&[0, 7, -4]), 0);
     let error = interpret_tensors(std::slice::from_ref(&bad)).expect_err("out of range");
     let Error::Device(DeviceError::IndexOutOfRange { op, value, position, bound, at }) = error else {
         panic!("{error}");
