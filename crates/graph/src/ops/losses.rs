@@ -16,6 +16,7 @@ fn clipped(probabilities: &Tensor) -> Tensor {
 
 #[track_caller]
 fn of_one_shape(op: &'static str, target: &Tensor, output: &Tensor) -> Option<Tensor> {
+    let at = here();
     if let Some(failed) = failed_of(&[target, output]) {
         return Some(failed);
     }
@@ -26,7 +27,7 @@ fn of_one_shape(op: &'static str, target: &Tensor, output: &Tensor) -> Option<Te
             output.shape()
         )
     };
-    (target.shape() != output.shape()).then(|| Tensor::failed(op, message(), here()))
+    (target.shape() != output.shape()).then(|| Tensor::failed(op, message(), at))
 }
 
 /// `−t · log p − (1 − t) · log(1 − p)`, elementwise. The output holds probabilities, kept within [1e-7, 1 − 1e-7], or

@@ -245,6 +245,42 @@ fn gradients_flow_to_the_parameters() {
     }
 }
 
+/// The mean of the gradients of many numbers is the derivative of their mean.
+#[test]
+fn gradients_of_gamma_and_beta_are_those_of_the_mean() {
+    let near = |numbers: Vec<f32>, expected: f64, what: &str| {
+        let average = mean(numbers.iter().map(|g| f64::from(*g)));
+        let variance = mean(numbers.iter().map(|g| (f64::from(*g) - average).powi(2)));
+        let off = (average - expected) / (variance / numbers.len() as f64).sqrt();
+        assert!(off.abs() < NORMAL_LIMIT, "{what}: {average}, not {expected} ({off} standard errors)");
+    };
+    for alpha in [0.1f32, 0.8, 2.0, 20.0, 40.0] {
+        let a = Tensor::full(&[SAMPLES], f64::from(alpha), DType::F32);
+        let y = random::gamma(&[SAMPLES], &a, DType::F32, 11);
+        let g = gradients(&y.sum(()), std::slice::from_ref(&a)).unwrap()[0].to_vec::<f32>().unwrap();
+        near(g, 1.0, &format!("gamma {alpha}"));
+        let g = gradients(&y.square().sum(()), &[a]).unwrap()[0].to_vec::<f32>().unwrap();
+        near(g, 2.0 * f64::from(alpha) + 1.0, &format!("gamma {alpha} squared"));
+    }
+    for (alpha, beta) in [(0.5f32, 0.5f32), (2.0, 5.0), (0.05, 3.0)] {
+        let full = |x: f32| Tensor::full(&[SAMPLES], f64::from(x), DType::F32);
+        let (a, b) = (full(alpha), full(beta));
+        let y = random::beta(&[SAMPLES], &a, &b, DType::F32, 12);
+        let g = gradients(&y.sum(()), &[a, b]).unwrap();
+        let square = f64::from(alpha + beta).powi(2);
+        near(
+            g[0].to_vec::<f32>().unwrap(),
+            f64::from(beta) / square,
+            &format!("beta {alpha} {beta} by alpha"),
+        );
+        near(
+            g[1].to_vec::<f32>().unwrap(),
+            -f64::from(alpha) / square,
+            &format!("beta {alpha} {beta} by beta"),
+        );
+    }
+}
+
 #[test]
 fn parameters_broadcast_and_edges_hold() {
     let rates = Tensor::from_vec([0.0f32, 1.0], &[2, 1]);
