@@ -453,14 +453,22 @@ fn scatter(op: ScatterOp, x: &[Tensor], y: &Tensor, g: &Tensor, at: At) -> Vec<O
 }
 
 fn scan(op: ReduceOp, axis: usize, reverse: bool, x: &Tensor, y: &Tensor, g: &Tensor, at: At) -> Tensor {
-    let sum = |t: &Tensor, reverse: bool| {
-        let op = Op::Scan { op: ReduceOp::Sum, axis, reverse };
-        Tensor::op(op, vec![t.clone()], x.shape().to_vec(), x.dtype(), at)
+    let fold = |op: ReduceOp, t: &Tensor, reverse: bool| {
+        let op = Op::Scan { op, axis, reverse };
+        Tensor::op(op, vec![t.clone()], x.shape().to_vec(), t.dtype(), at)
     };
+    let sum = |t: &Tensor, reverse: bool| fold(ReduceOp::Sum, t, reverse);
     match op {
         ReduceOp::Sum => sum(g, !reverse),
-        // Σ over later products that hold x, each divided by x; NaN where x is 0 rather than a wrong number.
-        ReduceOp::Prod => sum(&(g * y), !reverse) / x,
+        ReduceOp::Prod => {
+            // Σ over later products that hold x, each divided by x. At the first 0 these are the products without it;
+            // from there on all others are 0.
+            let zero = x.equal(0.0);
+            let first = zero.logical_and(sum(&zero.cast(DType::I32), reverse).equal(1));
+            let without = fold(ReduceOp::Prod, &Tensor::select(&first, 1.0, x), reverse);
+            let divided = sum(&(g * y), !reverse) / Tensor::select(&zero, 1.0, x);
+            Tensor::select(&first, sum(&(g * without), !reverse), divided)
+        }
         ReduceOp::Max | ReduceOp::Min => running_extreme(axis, reverse, x, y, g, at),
     }
 }

@@ -10,6 +10,7 @@
 //! interpret               the naive meaning of every primitive: the oracle
 //! fuse, lower, plan       graph → groups → kernels → a program with planned memory
 //! evaluate, function      programs compiled once, replayed
+//! sparse, ragged, text    structures on the host whose values are tensors; sets and queues of them
 //! ```
 //!
 //! The crate never calls wgpu, never names a layer, and has no pass that changes a finished graph. Every buffer is
@@ -40,12 +41,19 @@ pub mod op;
 pub mod ops;
 mod plan;
 mod print;
+pub mod queue;
+pub mod ragged;
 pub mod random;
 mod report;
+pub mod sets;
 mod shape;
+mod site;
+pub mod sparse;
 mod tensor;
+pub mod text;
 mod trace;
 pub mod tree;
+mod values;
 mod variable;
 
 pub use autodiff::{Pullback, checkpoint, custom_gradient, hessian, hvp, jacobian, jvp, vjp};
@@ -54,9 +62,14 @@ pub use function::{Function, FunctionCache, SavedFunction, TensorSpec, TreeFunct
 pub use grad::{gradients, gradients_with};
 pub use kiln_device::{DType, Device, DeviceInfo, DeviceKind, Error as DeviceError, ReduceOp, ScatterOp};
 pub use ops::{Operand, Padding, promote, random_key};
+pub use queue::{Component, Queue, QueueError};
+pub use ragged::{NestedList, RaggedOrDense, RaggedStrings, RaggedTensor};
 pub use report::{KernelReport, Refusal, Report};
 pub use shape::{Axes, Shape, broadcast};
+pub use sparse::{SparseStrings, SparseTensor};
 pub use tensor::{Element, Tensor};
+pub use text::StringTensor;
+pub use values::Values;
 pub use variable::Variable;
 
 use std::cell::RefCell;

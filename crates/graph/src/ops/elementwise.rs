@@ -60,7 +60,7 @@ impl Operand for i32 {
 }
 
 impl Tensor {
-    fn unary(&self, op: UnaryOp, at: At) -> Tensor {
+    pub(super) fn unary(&self, op: UnaryOp, at: At) -> Tensor {
         let dtype = match op.result(self.dtype().scalar()) {
             Some(scalar) if scalar == self.dtype().scalar() => self.dtype(),
             Some(_) => DType::Bool,
@@ -80,7 +80,7 @@ impl Tensor {
     }
 
     /// Both tensors in one shape and dtype, or a failed one.
-    fn meet(&self, other: &Tensor, op: &'static str, at: At) -> Result<(Tensor, Tensor), Tensor> {
+    pub(super) fn meet(&self, other: &Tensor, op: &'static str, at: At) -> Result<(Tensor, Tensor), Tensor> {
         if let Some(failed) = [self, other].into_iter().find(|t| t.error().is_some()) {
             return Err(failed.clone());
         }
@@ -118,7 +118,7 @@ impl Tensor {
         Tensor::op(Op::Binary(op), vec![a, b], shape, dtype, at)
     }
 
-    fn compare(&self, op: CompareOp, other: &Tensor, at: At) -> Tensor {
+    pub(super) fn compare(&self, op: CompareOp, other: &Tensor, at: At) -> Tensor {
         match self.meet(other, op.name(), at) {
             Ok((a, b)) => {
                 let shape = a.shape().to_vec();
@@ -196,7 +196,7 @@ impl Tensor {
         1.0f32.tensor(self.dtype(), at).true_divide(self, at)
     }
 
-    fn true_divide(&self, other: &Tensor, at: At) -> Tensor {
+    pub(super) fn true_divide(&self, other: &Tensor, at: At) -> Tensor {
         if self.dtype().is_float() || other.dtype().is_float() {
             return self.binary(BinaryOp::Div, other, at);
         }
@@ -206,9 +206,7 @@ impl Tensor {
     /// The quotient rounded down.
     #[track_caller]
     pub fn floor_divide(&self, other: impl Operand) -> Tensor {
-        let at = here();
-        let quotient = self.binary(BinaryOp::Div, &other.tensor(self.dtype(), at), at);
-        if quotient.dtype().is_float() { quotient.unary(UnaryOp::Floor, at) } else { quotient }
+        super::arithmetic::floor_divide_at(self, &other.tensor(self.dtype(), here()), here())
     }
 
     /// The values limited to `low..=high`.

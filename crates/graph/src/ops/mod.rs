@@ -4,40 +4,56 @@
 //! are named as in `keras.ops` and take its parameters in its order; the methods of [`crate::Tensor`] have its defaults.
 
 mod activations;
+mod arithmetic;
 mod arrange;
 mod at;
 mod attention;
+mod bits;
 mod choose;
 mod contract;
+mod convert;
 mod convolution;
+mod count;
+mod create;
 mod creation;
 mod ctc;
 mod diagonal;
 mod einsum;
 mod elementwise;
 mod gather;
+mod hyperbolic;
 pub mod image;
 mod index;
 mod indexing;
+mod logarithm;
+mod logic;
 mod losses;
+mod nan;
 mod nn;
 mod normalization;
 mod padding;
 mod patches;
+mod pointwise;
 mod pooling;
 mod products;
+mod quantile;
 mod random;
 mod rearrange;
 mod reduce;
 mod search;
 mod slicing;
+mod spaces;
 pub(crate) mod spatial;
+mod special;
 mod split;
+mod statistics;
 mod unique;
 mod view;
 mod views;
+mod windows;
 
 pub use activations::*;
+pub use arithmetic::*;
 pub use arrange::vstack;
 pub use arrange::{
     GridIndexing, Repeats, append, broadcast_to, concatenate, diff, dstack, expand_dims, flip, fliplr, flipud,
@@ -48,10 +64,14 @@ pub use arrange::{
 };
 pub use at::Indexed;
 pub use attention::dot_product_attention;
+pub use bits::*;
 pub(crate) use choose::Block;
 pub use choose::get_item;
 pub use contract::Padding;
+pub use convert::*;
 pub use convolution::{conv, conv_transpose, depthwise_conv, separable_conv};
+pub use count::*;
+pub use create::*;
 pub use ctc::{CtcStrategy, ctc_decode, ctc_loss};
 pub use diagonal::{diag, diagflat, diagonal, trace, tril, triu};
 pub use einsum::einsum;
@@ -60,20 +80,30 @@ pub use gather::{
     gather, gather_nd, scatter, scatter_nd, scatter_update, tensor_scatter_nd_add, tensor_scatter_nd_max,
 };
 pub use gather::{tensor_scatter_nd_min, tensor_scatter_nd_sub, tensor_scatter_nd_update};
+pub use hyperbolic::*;
 pub use indexing::{Ellipsis, Index, IndexItem, NewAxis, Span};
+pub use logarithm::*;
+pub use logic::*;
 pub use losses::*;
+pub use nan::*;
 pub use normalization::*;
 pub use padding::{PadMode, PadWidth, pad};
 pub use patches::{depth_to_space, fold, space_to_depth, unfold};
+pub use pointwise::*;
 pub use pooling::{adaptive_average_pool, adaptive_max_pool, average_pool, max_pool};
 pub use products::{Contraction, CrossAxes, cross, dot, inner, kron, matmul, outer, tensordot, vdot};
+pub use quantile::*;
 pub use random::random_key;
 pub use rearrange::rearrange;
 pub use search::{
     Side, argpartition, argsort, digitize, isin, nonzero, searchsorted, select, sort, unravel_index,
 };
 pub use slicing::{Start, slice, slice_update, take, take_along_axis};
+pub use spaces::*;
 pub use spatial::{DataFormat, PerAxis};
+pub use special::*;
 pub use split::{Sections, array_split, dsplit, hsplit, split, unstack, vsplit};
+pub use statistics::*;
 pub use unique::{Unique, unique};
 pub use views::view;
+pub use windows::*;

@@ -40,20 +40,27 @@ impl Tensor {
         }
     }
 
-    /// Sum over some axes, `()` for all. Booleans count as `int32`.
+    /// In the type of sums and products: booleans count as `int32`, bytes as `uint32`, as in Keras.
+    fn counted(&self, at: At) -> Tensor {
+        match self.dtype() {
+            DType::Bool => self.cast_at(DType::I32, at),
+            DType::U8 => self.cast_at(DType::U32, at),
+            _ => self.clone(),
+        }
+    }
+
+    /// Sum over some axes, `()` for all. Booleans count as `int32`, `uint8` as `uint32`.
     #[track_caller]
     pub fn sum(&self, axes: impl Into<Axes>) -> Tensor {
         let at = here();
-        let numbers = if self.dtype() == DType::Bool { self.cast_at(DType::I32, at) } else { self.clone() };
-        numbers.reduce(ReduceOp::Sum, &axes.into(), "sum", at)
+        self.counted(at).reduce(ReduceOp::Sum, &axes.into(), "sum", at)
     }
 
-    /// Product over some axes.
+    /// Product over some axes. Booleans count as `int32`, `uint8` as `uint32`.
     #[track_caller]
     pub fn prod(&self, axes: impl Into<Axes>) -> Tensor {
         let at = here();
-        let numbers = if self.dtype() == DType::Bool { self.cast_at(DType::I32, at) } else { self.clone() };
-        numbers.reduce(ReduceOp::Prod, &axes.into(), "prod", at)
+        self.counted(at).reduce(ReduceOp::Prod, &axes.into(), "prod", at)
     }
 
     /// Largest element over some axes; NaN if any is.

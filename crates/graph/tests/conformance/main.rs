@@ -49,6 +49,7 @@ macro_rules! groups {
 groups! {
     arrange,
     core,
+    elementwise,
     image,
     indexing,
     nn,

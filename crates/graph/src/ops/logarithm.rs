@@ -1,0 +1,96 @@
+//! Powers and logarithms of other bases, roots, and sums of exponentials.
+
+use std::f32::consts::{LN_2, LN_10, LOG2_E, LOG10_E};
+
+use kiln_device::DType;
+
+use super::arithmetic::{binary, met_in_single};
+use super::bits::{bits_of, copy_sign, power_of_two};
+use super::pointwise::{in_single, unary, with_slope};
+use crate::tensor::Tensor;
+
+/// log10 2 in two parts; the first has 8 bits, so that its product with an exponent is exact.
+const LOG10_2_HIGH: f32 = 0.300_781_25;
+const LOG10_2_LOW: f32 = 2.487_456_7e-4;
+
+unary! {
+    /// `2^x`, exact for whole `x`.
+    exp2(x) = in_single(x, |x| with_slope(x, &exp2_single(x), |_, y| y * LN_2));
+    /// Logarithm to base 2, exact for powers of 2; NaN below 0, −∞ at 0.
+    ///
+    /// ```
+    /// use kiln_graph::{Tensor, ops};
+    /// assert_eq!(ops::log2(&Tensor::from_slice(&[8.0f32, 0.125])).to_vec::<f32>()?, [3.0, -3.0]);
+    /// # Ok::<(), kiln_graph::Error>(())
+    /// ```
+    log2(x) = in_single(x, |x| {
+        let value = by_parts(x, |log, exponent| log * LOG2_E + exponent);
+        with_slope(x, &value, |x, _| (x * LN_2).reciprocal())
+    });
+    /// Logarithm to base 10; NaN below 0, −∞ at 0.
+    log10(x) = in_single(x, |x| {
+        let value = by_parts(x, |log, exponent| log * LOG10_E + exponent * LOG10_2_LOW + exponent * LOG10_2_HIGH);
+        with_slope(x, &value, |x, _| (x * LN_10).reciprocal())
+    });
+    /// Cube root, of negative numbers too. Its slope at 0 is ∞.
+    cbrt(x) = in_single(x, |x| with_slope(x, &cbrt_single(x), |_, y| (y.square() * 3.0).reciprocal()));
+}
+
+binary! {
+    /// `log(e^x1 + e^x2)` without overflow, as a float.
+    logaddexp(met_in_single, a, b) = {
+        let value = a.maximum(b) + (-distance(a, b).abs()).exp().log1p();
+        shared(a, b, &value, 1.0)
+    };
+    /// `log2(2^x1 + 2^x2)` without overflow, as a float.
+    logaddexp2(met_in_single, a, b) = {
+        let value = a.maximum(b) + (distance(a, b).abs() * -LN_2).exp().log1p() * LOG2_E;
+        shared(a, b, &value, LN_2)
+    };
+}
+
+/// `a − b`; 0 for equal infinities.
+fn distance(a: &Tensor, b: &Tensor) -> Tensor {
+    Tensor::select(&a.equal(b), 0.0, a - b)
+}
+
+/// The value of a sum of two powers: the gradient goes to each by its share of the sum.
+fn shared(a: &Tensor, b: &Tensor, value: &Tensor, rate: f32) -> Tensor {
+    Tensor::custom_gradient(value, &[a.clone(), b.clone()], move |g, _, x| {
+        let distance = distance(&x[0], &x[1]) * rate;
+        vec![Some(g * distance.sigmoid()), Some(g * (-distance).sigmoid())]
+    })
+}
+
+/// `2^whole · e^(rest · ln 2)`, in two factors, so that subnormal and overflowing results come out right.
+fn exp2_single(x: &Tensor) -> Tensor {
+    let inside = x.clip(-151.0, 129.0);
+    let whole = inside.round();
+    let n = whole.cast(DType::I32);
+    let half = n.right_shift(1);
+    ((inside - whole) * LN_2).exp() * power_of_two(&half) * power_of_two(&(n - half))
+}
+
+/// `combine(log m, k)` with `x = m · 2^k`, m near 1; of other than positive finite numbers the natural logarithm, which
+/// is that of any base there.
+fn by_parts(x: &Tensor, combine: impl FnOnce(&Tensor, &Tensor) -> Tensor) -> Tensor {
+    let small = x.less(f32::MIN_POSITIVE);
+    let scaled = Tensor::select(&small, x * 8_388_608.0, x);
+    // The next lower power of 2 of x · √2: m lies in √½..√2.
+    let k = (bits_of(&scaled) - 0x3f35_04f3).right_shift(23);
+    let half = k.right_shift(1);
+    let m = scaled * power_of_two(&-&half) * power_of_two(&(half - &k));
+    let exponent = k.cast(DType::F32) - Tensor::select(&small, 23.0, 0.0);
+    let inside = x.greater(0.0).logical_and(x.less(f32::INFINITY));
+    Tensor::select(&inside, combine(&m.log(), &exponent), x.log())
+}
+
+/// A first guess through the logarithm and two steps of Newton's, of which the second finds exact roots.
+fn cbrt_single(x: &Tensor) -> Tensor {
+    let size = x.abs();
+    let regular = size.greater(0.0).logical_and(size.less(f32::INFINITY));
+    let safe = Tensor::select(&regular, &size, 1.0);
+    let step = |y: Tensor| &y - (&y - &safe / y.square()) * (1.0 / 3.0);
+    let root = step(step((safe.log() * (1.0 / 3.0)).exp()));
+    copy_sign(&Tensor::select(&regular, root, &size), x)
+}
