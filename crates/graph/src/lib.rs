@@ -49,6 +49,7 @@ mod plan;
 mod print;
 pub mod queue;
 pub mod ragged;
+pub mod random;
 mod report;
 pub mod sets;
 mod shape;

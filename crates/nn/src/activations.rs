@@ -16,7 +16,11 @@ use std::any::TypeId;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use kiln_graph::Tensor;
+pub use kiln_graph::ops::{
+    hard_sigmoid, hard_silu, hard_tanh, log_sigmoid, relu6, selu, sigmoid, silu, softplus, softsign,
+    sparse_plus, sparse_sigmoid, tanh_shrink, threshold,
+};
+use kiln_graph::{Tensor, ops};
 
 use crate::error::{Error, Result};
 use crate::serialize::suggestion;
@@ -170,8 +174,9 @@ pub fn linear(x: &Tensor) -> Tensor {
 /// assert_eq!(relu(&Tensor::from_slice(&[-1.0f32, 2.0])).to_vec::<f32>()?, [0.0, 2.0]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[track_caller]
 pub fn relu(x: &Tensor) -> Tensor {
-    x.relu()
+    ops::relu(x)
 }
 
 /// Keras' relu with its parameters: `max_value` from there on, `x` above the threshold, below it
@@ -189,152 +194,70 @@ pub fn relu_with(x: &Tensor, negative_slope: f32, max_value: Option<f32>, thresh
     }
 }
 
-/// `min(max(x, 0), 6)`; its gradient at 0 and at 6 is 0.
-pub fn relu6(x: &Tensor) -> Tensor {
-    Tensor::select(&x.greater_equal(6.0), 6.0, x.relu())
-}
-
 /// `x` above 0, `0.2 · x` below.
+#[track_caller]
 pub fn leaky_relu(x: &Tensor) -> Tensor {
-    leaky_relu_with(x, 0.2)
-}
-
-/// `x` above 0, `negative_slope · x` below and at 0.
-pub fn leaky_relu_with(x: &Tensor, negative_slope: f32) -> Tensor {
-    Tensor::select(&x.greater(0.0), x, x * negative_slope)
+    ops::leaky_relu(x, 0.2)
 }
 
 /// `x` above 0, `e^x − 1` below.
+#[track_caller]
 pub fn elu(x: &Tensor) -> Tensor {
-    elu_with(x, 1.0)
-}
-
-/// `x` above 0, `alpha · (e^x − 1)` below.
-pub fn elu_with(x: &Tensor, alpha: f32) -> Tensor {
-    let above = x.greater(0.0);
-    let below = Tensor::select(&above, 0.0, x).expm1();
-    Tensor::select(&above, x, below * alpha)
-}
-
-/// Scaled exponential linear unit (Klambauer et al. 2017): `1.0507 · x` above 0, `1.7581 · (e^x − 1)` below.
-pub fn selu(x: &Tensor) -> Tensor {
-    const ALPHA: f32 = 1.673_263_2;
-    const SCALE: f32 = 1.050_701;
-    let negative = x.less(0.0);
-    let below = Tensor::select(&negative, x, 0.0).expm1();
-    Tensor::select(&negative, below * (SCALE * ALPHA), x * SCALE)
+    ops::elu(x, 1.0)
 }
 
 /// `x` above 0, `e^x − 1` below.
+#[track_caller]
 pub fn celu(x: &Tensor) -> Tensor {
-    celu_with(x, 1.0)
-}
-
-/// `x` above 0, `alpha · (e^(x / alpha) − 1)` below.
-pub fn celu_with(x: &Tensor, alpha: f32) -> Tensor {
-    let above = x.greater(0.0);
-    let below = (Tensor::select(&above, 0.0, x) * (1.0 / alpha)).expm1();
-    Tensor::select(&above, x, below * alpha)
-}
-
-/// `1 / (1 + e^−x)`.
-pub fn sigmoid(x: &Tensor) -> Tensor {
-    x.sigmoid()
-}
-
-/// `log(sigmoid(x))`, finite for every finite `x`.
-pub fn log_sigmoid(x: &Tensor) -> Tensor {
-    -softplus(&-x)
+    ops::celu(x, 1.0)
 }
 
 /// Hyperbolic tangent.
+#[track_caller]
 pub fn tanh(x: &Tensor) -> Tensor {
     x.tanh()
 }
 
 /// `exp(x) / Σ exp(x)` along the last axis.
+#[track_caller]
 pub fn softmax(x: &Tensor) -> Tensor {
-    x.softmax(-1)
+    ops::softmax(x, -1)
 }
 
 /// `log(softmax(x))` along the last axis.
+#[track_caller]
 pub fn log_softmax(x: &Tensor) -> Tensor {
-    x.log_softmax(-1)
+    ops::log_softmax(x, -1)
 }
 
 /// `x · Φ(x)` with the exact normal distribution function.
+#[track_caller]
 pub fn gelu(x: &Tensor) -> Tensor {
-    let half = x * 0.5;
-    half * ((x * std::f32::consts::FRAC_1_SQRT_2).erf() + 1.0)
+    ops::gelu(x, false)
 }
 
 /// Keras' `gelu(x, approximate=True)`: the normal distribution function by a tanh.
+#[track_caller]
 pub fn gelu_approximate(x: &Tensor) -> Tensor {
-    const SQRT_2_OVER_PI: f32 = 0.797_884_6;
-    let inner = (x + x * x * x * 0.044_715) * SQRT_2_OVER_PI;
-    x * 0.5 * (inner.tanh() + 1.0)
-}
-
-/// `x · sigmoid(x)`, also called swish.
-pub fn silu(x: &Tensor) -> Tensor {
-    x * x.sigmoid()
-}
-
-/// `log(1 + e^x)`, without overflow.
-pub fn softplus(x: &Tensor) -> Tensor {
-    let value = x.maximum(0.0) + (-x.abs()).exp().log1p();
-    Tensor::custom_gradient(&value, std::slice::from_ref(x), |g, _, x| vec![Some(g * x[0].sigmoid())])
-}
-
-/// `x / (1 + |x|)`.
-pub fn softsign(x: &Tensor) -> Tensor {
-    x / (x.abs() + 1.0)
+    ops::gelu(x, true)
 }
 
 /// `e^x`.
+#[track_caller]
 pub fn exponential(x: &Tensor) -> Tensor {
     x.exp()
 }
 
-/// `relu6(x + 3) / 6`.
-pub fn hard_sigmoid(x: &Tensor) -> Tensor {
-    relu6(&(x + 3.0)) / 6.0
-}
-
-/// `x · hard_sigmoid(x)`, also called hard swish.
-pub fn hard_silu(x: &Tensor) -> Tensor {
-    x * hard_sigmoid(x)
-}
-
-/// `x` limited to −1 … 1; its gradient at the limits is 1.
-pub fn hard_tanh(x: &Tensor) -> Tensor {
-    Tensor::select(&x.greater(1.0), 1.0, Tensor::select(&x.less(-1.0), -1.0, x))
-}
-
 /// `x` where `|x| > 0.5`, else 0.
+#[track_caller]
 pub fn hard_shrink(x: &Tensor) -> Tensor {
-    hard_shrink_with(x, 0.5)
-}
-
-/// `x` where `|x| > threshold`, else 0.
-pub fn hard_shrink_with(x: &Tensor, threshold: f32) -> Tensor {
-    Tensor::select(&x.abs().greater(threshold), x, 0.0)
+    ops::hard_shrink(x, 0.5)
 }
 
 /// `x` drawn 0.5 towards 0, and 0 where it would cross.
+#[track_caller]
 pub fn soft_shrink(x: &Tensor) -> Tensor {
-    soft_shrink_with(x, 0.5)
-}
-
-/// `x` drawn by the threshold towards 0, and 0 where it would cross.
-pub fn soft_shrink_with(x: &Tensor, threshold: f32) -> Tensor {
-    let below = Tensor::select(&x.less(-threshold), x + threshold, 0.0);
-    Tensor::select(&x.greater(threshold), x - threshold, below)
-}
-
-/// `x − tanh(x)`.
-pub fn tanh_shrink(x: &Tensor) -> Tensor {
-    x - x.tanh()
+    ops::soft_shrink(x, 0.5)
 }
 
 /// `x · tanh(softplus(x))` (Misra 2019).
@@ -343,36 +266,15 @@ pub fn mish(x: &Tensor) -> Tensor {
 }
 
 /// `(x + sqrt(x² + 4)) / 2`.
+#[track_caller]
 pub fn squareplus(x: &Tensor) -> Tensor {
-    (x + (x.square() + 4.0).sqrt()) * 0.5
-}
-
-/// 0 up to −1, `(x + 1)² / 4` up to 1, then `x`.
-pub fn sparse_plus(x: &Tensor) -> Tensor {
-    let middle = Tensor::select(&x.less(1.0), (x + 1.0).square() * 0.25, x);
-    Tensor::select(&x.less_equal(-1.0), 0.0, middle)
-}
-
-/// 0 up to −1, `(x + 1) / 2` up to 1, then 1.
-pub fn sparse_sigmoid(x: &Tensor) -> Tensor {
-    let middle = Tensor::select(&x.greater_equal(1.0), 1.0, (x + 1.0) * 0.5);
-    Tensor::select(&x.less_equal(-1.0), 0.0, middle)
+    ops::squareplus(x, 4.0)
 }
 
 /// Gated linear unit: the first half of the last axis times the sigmoid of the second.
+#[track_caller]
 pub fn glu(x: &Tensor) -> Tensor {
-    let extent = x.shape().last().copied().unwrap_or(1);
-    if x.error().is_none() && !extent.is_multiple_of(2) {
-        let message = format!("expected a last axis that divides by 2, received shape {:?}", x.shape());
-        return Tensor::invalid("glu", message);
-    }
-    let half = extent as i64 / 2;
-    x.slice_axis(-1, 0, half) * x.slice_axis(-1, half, extent as i64).sigmoid()
-}
-
-/// `x` above the threshold, else the default value.
-pub fn threshold(x: &Tensor, threshold: f32, default_value: f32) -> Tensor {
-    Tensor::select(&x.greater(threshold), x, default_value)
+    ops::glu(x, -1)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@
 //! let _ = Dense::new(8).kernel_initializer(|shape: &[usize], _key| Tensor::ones(shape));
 //! ```
 
-use kiln_graph::{DType, Tensor};
+use kiln_graph::{DType, Tensor, random};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
@@ -309,26 +309,9 @@ fn normal(shape: &[usize], key: [u32; 2]) -> Tensor {
     Tensor::random_normal(&Tensor::from_slice(&key), shape)
 }
 
-/// Standard normal, cut at ±2, by the inverse distribution function.
+/// Standard normal, cut at ±2.
 fn truncated_normal(shape: &[usize], key: [u32; 2]) -> Tensor {
-    // erf(2 / √2): uniform values up to it map to normal ones up to 2.
-    const LIMIT: f32 = 0.954_499_7;
-    // Giles 2010, "Approximating the erfinv function", central branch: w < 5, here w ≤ 2.42.
-    const COEFFICIENTS: [f32; 9] = [
-        2.810_226_4e-8,
-        3.432_739_4e-7,
-        -3.523_387_7e-6,
-        -4.391_506_5e-6,
-        2.185_808_7e-4,
-        -1.253_725_e-3,
-        -4.177_681_6e-3,
-        2.466_407_3e-1,
-        1.501_409_4,
-    ];
-    let x = uniform(shape, key, -LIMIT, LIMIT);
-    let w = -(1.0 - x.square()).log() - 2.5;
-    let polynomial = COEFFICIENTS.iter().skip(1).fold(w.zeros_like() + COEFFICIENTS[0], |p, c| p * &w + *c);
-    polynomial * x * std::f32::consts::SQRT_2
+    random::truncated_normal(shape, 0.0, 1.0, DType::F32, key)
 }
 
 fn identity(shape: &[usize], gain: f32) -> Result<Tensor> {

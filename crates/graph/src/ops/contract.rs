@@ -16,6 +16,8 @@ pub enum Padding {
     Valid,
     /// `ceil(extent / stride)` windows; the extra cell goes after.
     Same,
+    /// `ceil(extent / stride)` windows that end where they stand: all padding goes before. One spatial axis only.
+    Causal,
 }
 
 impl Padding {
@@ -23,6 +25,7 @@ impl Padding {
     pub fn amounts(self, extent: usize, size: usize, stride: usize, dilation: usize) -> (usize, usize) {
         match self {
             Padding::Valid => (0, 0),
+            Padding::Causal => (size.saturating_sub(1).saturating_mul(dilation), 0),
             Padding::Same => {
                 let windows = extent.div_ceil(stride.max(1));
                 let window = size.saturating_sub(1).saturating_mul(dilation).saturating_add(1);
@@ -41,7 +44,8 @@ impl std::str::FromStr for Padding {
         match name {
             "valid" => Ok(Padding::Valid),
             "same" => Ok(Padding::Same),
-            other => Err(format!("expected padding `valid` or `same`, received `{other}`")),
+            "causal" => Ok(Padding::Causal),
+            other => Err(format!("expected padding `valid`, `same` or `causal`, received `{other}`")),
         }
     }
 }
@@ -151,6 +155,10 @@ impl Tensor {
                  each of its {spatial} spatial axes, received input {x:?}, kernel {w:?}, strides {strides:?}, dilations \
                  {dilations:?}"
             );
+            return Tensor::failed("conv", message, at);
+        }
+        if padding == Padding::Causal && spatial != 1 {
+            let message = format!("padding `causal` is for one spatial axis, received input {x:?}");
             return Tensor::failed("conv", message, at);
         }
         if groups == 0 || strides.contains(&0) || dilations.contains(&0) {

@@ -18,22 +18,22 @@ impl Tensor {
         })
     }
 
-    /// `exp(x) / Σ exp(x)` along an axis.
+    /// `exp(x) / Σ exp(x)` along some axes.
     #[track_caller]
-    pub fn softmax(&self, axis: i64) -> Tensor {
-        let at = here();
-        let shifted = self.shifted(axis);
+    pub fn softmax(&self, axes: impl Into<Axes>) -> Tensor {
+        let (at, axes) = (here(), axes.into());
+        let shifted = self.shifted(&axes);
         let e = shifted.exp();
-        let sum = e.sum(axis).keep_dims(self, axis);
+        let sum = e.sum(axes.clone()).keep_dims(self, axes);
         (e / sum).part_of("softmax", at, std::slice::from_ref(self))
     }
 
-    /// `log(softmax(x))` along an axis.
+    /// `log(softmax(x))` along some axes.
     #[track_caller]
-    pub fn log_softmax(&self, axis: i64) -> Tensor {
-        let at = here();
-        let shifted = self.shifted(axis);
-        let sum = shifted.exp().sum(axis).keep_dims(self, axis);
+    pub fn log_softmax(&self, axes: impl Into<Axes>) -> Tensor {
+        let (at, axes) = (here(), axes.into());
+        let shifted = self.shifted(&axes);
+        let sum = shifted.exp().sum(axes.clone()).keep_dims(self, axes);
         (shifted - sum.log()).part_of("log_softmax", at, std::slice::from_ref(self))
     }
 
@@ -47,10 +47,10 @@ impl Tensor {
         (shifted.exp().sum(axes).log() + max).part_of("logsumexp", at, std::slice::from_ref(self))
     }
 
-    /// The tensor less its maximum along an axis, which no gradient flows through.
-    fn shifted(&self, axis: i64) -> Tensor {
+    /// The tensor less its maximum along some axes, which no gradient flows through.
+    fn shifted(&self, axes: &Axes) -> Tensor {
         let x = self.to_float();
-        let max = x.max(axis).keep_dims(self, axis).stop_gradient();
+        let max = x.max(axes.clone()).keep_dims(self, axes.clone()).stop_gradient();
         x - max
     }
 

@@ -1,5 +1,7 @@
 //! Names of `keras.ops` and `keras.random` without golden cases, each with the reason.
 
+const RANDOM: &str = "`tests/random` compares distributions with SciPy's";
+
 /// Names that have no meaning in Rust, or that another test file covers.
 pub(crate) const EXCLUDED: &[(&str, &str)] = &[
     ("convert_to_numpy", "there is no NumPy here; `Tensor::to_vec` reads a value"),
@@ -12,5 +14,16 @@ pub(crate) const EXCLUDED: &[(&str, &str)] = &[
     ("switch", "takes functions; tests/control_flow compares it with the unrolled computation"),
     ("vectorized_map", "takes functions; tests/control_flow compares it with the unrolled computation"),
     ("while_loop", "takes functions; tests/control_flow compares it with the unrolled computation"),
+    ("SeedGenerator", RANDOM),
+    ("beta", RANDOM),
+    ("binomial", RANDOM),
+    ("categorical", RANDOM),
+    ("dropout", RANDOM),
+    ("gamma", RANDOM),
+    ("normal", RANDOM),
+    ("randint", RANDOM),
+    ("shuffle", RANDOM),
+    ("truncated_normal", RANDOM),
+    ("uniform", RANDOM),
     ("vectorize", "a Rust closure over tensors works on whole tensors already"),
 ];

@@ -50,7 +50,9 @@ groups! {
     arrange,
     core,
     elementwise,
+    image,
     indexing,
+    nn,
     products,
 }
 

@@ -1,10 +1,10 @@
 //! Activation functions as layers.
 
-use kiln_graph::Tensor;
+use kiln_graph::{Tensor, ops};
 use serde_json::{Value, json};
 
 use super::common::{Common, common_builders, layer_methods, read_activation};
-use crate::activations::{self, elu_with, leaky_relu_with, relu_with};
+use crate::activations::{self, relu_with};
 use crate::error::Result;
 use crate::layer::{Context, Layer, Seeds};
 use crate::serialize::Fields;
@@ -177,9 +177,9 @@ macro_rules! with_number {
 
 with_number! {
     /// `x` above 0, `negative_slope · x` below; the slope is 0.3 by default, as in Keras' layer.
-    LeakyReLU, negative_slope, 0.3, leaky_relu_with;
+    LeakyReLU, negative_slope, 0.3, ops::leaky_relu;
     /// `x` above 0, `alpha · (e^x − 1)` below; alpha is 1 by default.
-    ELU, alpha, 1.0, elu_with;
+    ELU, alpha, 1.0, ops::elu;
 }
 
 /// `exp(x) / Σ exp(x)` along an axis, the last by default.

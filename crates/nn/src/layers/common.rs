@@ -172,10 +172,15 @@ pub(crate) fn read_activation(f: &mut Fields<'_>) -> Result<Activation> {
     }
 }
 
-/// `padding` of a configuration.
-pub(crate) fn read_padding(f: &mut Fields<'_>) -> Result<Padding> {
+/// `padding` of a configuration; `causal` only where the class has it.
+pub(crate) fn read_padding(f: &mut Fields<'_>, has_causal: bool) -> Result<Padding> {
     let name: String = f.or("padding", "valid".into())?;
-    name.parse().map_err(|e: String| f.error("padding", e))
+    match name.parse() {
+        Ok(Padding::Causal) if !has_causal => {
+            Err(f.error("padding", "expected padding `valid` or `same`, received `causal`".to_owned()))
+        }
+        other => other.map_err(|e: String| f.error("padding", e)),
+    }
 }
 
 /// Keras' name of a padding.
@@ -183,6 +188,7 @@ pub(crate) fn padding_name(padding: Padding) -> &'static str {
     match padding {
         Padding::Valid => "valid",
         Padding::Same => "same",
+        Padding::Causal => "causal",
     }
 }
 
@@ -261,12 +267,16 @@ impl Window<'_> {
     /// The shape of the output, with `channels` last.
     pub(crate) fn output(&self, input: &[Option<usize>], channels: Option<usize>) -> Result<Dims> {
         expect_rank(self.class, input, self.size.len() + 2)?;
+        if self.padding == Padding::Causal && self.size.len() > 1 {
+            let message = "padding `causal` is for one spatial axis; use `valid` or `same`";
+            return Err(Error::invalid(self.class, message));
+        }
         let mut output = input.to_vec();
         for (i, dim) in output[1..=self.size.len()].iter_mut().enumerate() {
             let Some(extent) = *dim else { continue };
             let reach = self.size[i].saturating_sub(1) * self.dilations[i] + 1;
             let windows = match self.padding {
-                Padding::Same => extent.div_ceil(self.strides[i]),
+                Padding::Same | Padding::Causal => extent.div_ceil(self.strides[i]),
                 Padding::Valid if extent < reach => 0,
                 Padding::Valid => (extent - reach) / self.strides[i] + 1,
             };

@@ -123,7 +123,7 @@ impl<const N: usize> Conv<N> {
         let mut conv = Conv::new(filters, size);
         conv.common = Common::read(f)?;
         conv.strides = Extents::read(f, "strides")?.unwrap_or(conv.strides);
-        conv.padding = read_padding(f)?;
+        conv.padding = read_padding(f, N == 1)?;
         conv.dilation_rate = Extents::read(f, "dilation_rate")?.unwrap_or(conv.dilation_rate);
         conv.groups = f.or("groups", 1)?;
         conv.use_bias = f.or("use_bias", true)?;

@@ -1,6 +1,6 @@
 //! Elements set to zero at random while training.
 
-use kiln_graph::{Tensor, Variable, random_key};
+use kiln_graph::{Tensor, Variable, random, random_key};
 use serde_json::{Value, json};
 
 use super::common::{Common, common_builders};
@@ -82,30 +82,10 @@ impl Dropout {
         Ok(key)
     }
 
-    /// The shape of the mask for an input.
-    fn mask_shape(&self, input: &[usize]) -> Result<Vec<usize>> {
-        let Some(noise_shape) = &self.noise_shape else {
-            return Ok(input.to_vec());
-        };
-        let fits = |(noise, extent): (&Option<usize>, &usize)| noise.is_none_or(|n| n == 1 || n == *extent);
-        if noise_shape.len() != input.len() || !noise_shape.iter().zip(input).all(fits) {
-            let message = format!(
-                "expected a noise shape that broadcasts to the input {input:?}, received {noise_shape:?}"
-            );
-            return Err(Error::invalid("Dropout", message));
-        }
-        Ok(noise_shape.iter().zip(input).map(|(noise, extent)| noise.unwrap_or(*extent)).collect())
-    }
-
     fn drop(&self, input: &Tensor, context: &Context) -> Result<Tensor> {
         self.check()?;
-        let shape = self.mask_shape(input.shape())?;
         let key = self.next_key(context)?;
-        if self.rate == 1.0 {
-            return Ok(input.zeros_like());
-        }
-        let kept = Tensor::random_uniform(&key, &shape).greater_equal(self.rate);
-        Ok(Tensor::select(&kept, input * (1.0 / (1.0 - self.rate)), 0.0))
+        Ok(random::dropout(input, self.rate, self.noise_shape.as_deref(), &key))
     }
 }
 

@@ -128,7 +128,7 @@ impl<P: Pool, const N: usize> Pooling<P, N> {
         let mut pooling = Pooling::new(size);
         pooling.common = Common::read(f)?;
         pooling.strides = Extents::read(f, "strides")?;
-        pooling.padding = read_padding(f)?;
+        pooling.padding = read_padding(f, false)?;
         f.only("data_format", json!("channels_last"))?;
         Ok(pooling)
     }

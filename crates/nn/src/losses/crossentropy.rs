@@ -1,16 +1,10 @@
 //! Crossentropies: of logits, or of probabilities as Keras clips them.
 
-use kiln_graph::{DType, Tensor};
+use kiln_graph::{DType, Tensor, ops};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::regression::EPSILON;
 use super::{Loss, Reduction, aligned};
-
-/// Probabilities within [1e-7, 1 − 1e-7]; no gradient flows outside.
-fn clipped(probabilities: &Tensor) -> Tensor {
-    probabilities.clip(EPSILON, 1.0 - EPSILON)
-}
 
 /// `−log p(label)` of integer labels: labels `[n, ..]` or `[n, .., 1]` in `0..classes`, predictions
 /// `[n, .., classes]`, values `[n, ..]`.
@@ -98,8 +92,7 @@ impl Loss for SparseCategoricalCrossentropy {
         };
         let ignored = self.ignore_class.map(|class| labels.equal(class));
         let labels = ignored.as_ref().map_or_else(|| labels.clone(), |i| Tensor::select(i, 0, &labels));
-        let logits = if self.from_logits { predictions } else { clipped(&predictions).log() };
-        let values = logits.sparse_softmax_cross_entropy(&labels);
+        let values = ops::sparse_categorical_crossentropy(&labels, &predictions, self.from_logits, -1);
         ignored.map_or_else(|| values.clone(), |i| Tensor::select(&i, 0.0, &values))
     }
 
@@ -162,13 +155,7 @@ impl Loss for CategoricalCrossentropy {
             let classes = labels.shape().last().copied().unwrap_or(1) as f64;
             labels = labels * (1.0 - self.label_smoothing) as f32 + (self.label_smoothing / classes) as f32;
         }
-        let logarithm = if self.from_logits {
-            predictions.log_softmax(-1)
-        } else {
-            let sum = predictions.sum(-1).expand_dims(-1);
-            clipped(&(predictions / sum)).log()
-        };
-        -(labels * logarithm).sum(-1)
+        ops::categorical_crossentropy(&labels, &predictions, self.from_logits, -1)
     }
 
     fn reduction(&self) -> Reduction {
@@ -229,15 +216,7 @@ impl Loss for BinaryCrossentropy {
         if self.label_smoothing != 0.0 {
             labels = labels * (1.0 - self.label_smoothing) as f32 + (0.5 * self.label_smoothing) as f32;
         }
-        if self.from_logits {
-            // max(x, 0) − x·y + log(1 + e^−|x|), in a form whose gradient at 0 is right.
-            let positive = predictions.greater_equal(0.0);
-            let minus_abs = Tensor::select(&positive, -&predictions, &predictions);
-            let linear = Tensor::select(&positive, &predictions, 0.0) - &predictions * labels;
-            return (linear + minus_abs.exp().log1p()).mean(-1);
-        }
-        let p = clipped(&predictions);
-        -(&labels * p.log() + (1.0 - &labels) * (1.0 - p).log()).mean(-1)
+        ops::binary_crossentropy(&labels, &predictions, self.from_logits).mean(-1)
     }
 
     fn reduction(&self) -> Reduction {
