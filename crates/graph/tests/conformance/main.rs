@@ -48,7 +48,9 @@ macro_rules! groups {
 
 groups! {
     core,
+    creation,
     elementwise,
+    statistics,
 }
 
 impl Group {
