@@ -30,6 +30,7 @@ pub fn saturate_cast(x: &Tensor, dtype: DType) -> Tensor {
                 let limit = largest(source).min(largest(dtype));
                 x.clip(-limit, limit).cast(dtype)
             }
+            (DType::F16, DType::I32 | DType::U32) => x.clip(-65504.0, 65504.0).cast(dtype),
             (DType::I32 | DType::U32, DType::F16) => x.cast(DType::F32).clip(-65504.0, 65504.0).cast(dtype),
             (DType::I32, DType::U8) => x.clip(0, 255).cast(dtype),
             (DType::U32, DType::U8) => x.minimum(255).cast(dtype),

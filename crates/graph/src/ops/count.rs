@@ -197,7 +197,7 @@ pub fn correlate(x1: &Tensor, x2: &Tensor, mode: CorrelateMode) -> Tensor {
 }
 
 /// Pearson's correlation coefficients of the rows of a matrix, in −1..1, as a float: `[n, n]` of `[n, observations]`, a
-/// scalar of a vector. A row without variance gives NaN.
+/// scalar of a vector or a single row. A row without variance gives NaN.
 #[track_caller]
 pub fn corrcoef(x: &Tensor) -> Tensor {
     composed("corrcoef", here(), &[x], || {
@@ -215,7 +215,7 @@ pub fn corrcoef(x: &Tensor) -> Tensor {
             let unit = centred / size;
             let unit = &unit * unit.square().sum(-1).keep_dims(&rows, -1).rsqrt();
             let products = unit.matmul(&unit.transpose(&[1, 0])).clip(-1.0, 1.0);
-            if x.rank() == 1 { products.reshape(&[]) } else { products }
+            if rows.shape()[0] == 1 { products.reshape(&[]) } else { products }
         })
     })
 }

@@ -1,6 +1,6 @@
 //! Tensors made of shapes and numbers.
 
-use kiln_device::{DType, size};
+use kiln_device::DType;
 
 use super::elementwise::Operand;
 use super::pointwise::composed;
@@ -105,7 +105,8 @@ fn offset(k: i64) -> i32 {
     k.clamp(-(1 << 30), 1 << 30) as i32
 }
 
-/// `start, start + step, …` below (above, for a negative step) `stop`. Floats are rounded once from the exact value.
+/// `start, start + step, …` below (above, for a negative step) `stop`. Floats are rounded once from the sum in `f64`;
+/// integers step by whole distances, as in NumPy.
 ///
 /// ```
 /// use kiln_graph::{DType, ops};
@@ -118,35 +119,40 @@ pub fn arange(start: f64, stop: f64, step: f64, dtype: DType) -> Tensor {
         let count = ((stop - start) / step).ceil();
         if step == 0.0 || !count.is_finite() || dtype == DType::Bool {
             let message = format!(
-                "expected finite bounds, a step other than 0 and a number type, received {start}..{stop} by {step}, {dtype}"
+                "expected finite bounds, a step other than 0 and a number type, received {start}..{stop} by {step}, \
+                 {dtype}"
             );
             return Tensor::invalid("", message);
         }
         let count = count.max(0.0);
-        if count > f64::from(i32::MAX) || size::element_count(&[count as usize]).is_err() {
-            return Tensor::invalid(
-                "",
-                format!("{start}..{stop} by {step} has {count} elements; 2^31 − 1 is the limit"),
-            );
+        if count > f64::from(i32::MAX) {
+            let message = format!("{start}..{stop} by {step} has {count} elements; 2^31 − 1 is the limit");
+            return Tensor::invalid("", message);
         }
-        let count = count as usize;
-        let whole = start.trunc() == start && step.trunc() == step;
-        let fits = |x: f64| x.abs() <= f64::from(i32::MAX);
-        if whole && fits(start) && fits(step) && fits(start + step * count as f64) {
-            let (start, step) = (start as i32, step as i32);
-            return (Tensor::range(count) * step + start).cast(dtype);
-        }
-        let mut values: Vec<f32> = vec![];
-        if values.try_reserve_exact(count).is_err() {
-            return Tensor::invalid("", format!("{count} elements do not fit host memory"));
-        }
-        // Whole numbers step by whole distances, as in NumPy.
-        let (start, step) = if dtype.is_float() {
-            (start, step)
-        } else {
-            (start.trunc(), (start + step).trunc() - start.trunc())
-        };
-        values.extend((0..count).map(|i| (start + i as f64 * step) as f32));
-        Tensor::from_slice(&values).cast(dtype)
+        steps(start, step, count as usize, dtype)
     })
+}
+
+fn steps(start: f64, step: f64, count: usize, dtype: DType) -> Tensor {
+    // NumPy's distance: that of the first two elements.
+    let (start, step) = match dtype.is_float() {
+        true => (start, start + step - start),
+        false => (start.trunc(), (start + step).trunc() - start.trunc()),
+    };
+    let last = start + step * count.saturating_sub(1) as f64;
+    let small = |x: f64| x.abs() <= f64::from(i32::MAX);
+    if !dtype.is_float() && small(start) && small(step) && small(last) {
+        return (Tensor::range(count) * step as i32 + start as i32).cast(dtype);
+    }
+    let sums = (0..count).map(|i| start + i as f64 * step);
+    let (mut floats, mut wholes): (Vec<f32>, Vec<u32>) = (vec![], vec![]);
+    if floats.try_reserve_exact(count).is_err() {
+        return Tensor::invalid("", format!("{count} elements do not fit host memory"));
+    }
+    if dtype == DType::U32 && wholes.try_reserve_exact(count).is_ok() {
+        wholes.extend(sums.map(|x| x as u32));
+        return Tensor::from_slice(&wholes);
+    }
+    floats.extend(sums.map(|x| x as f32));
+    Tensor::from_slice(&floats).cast(dtype)
 }

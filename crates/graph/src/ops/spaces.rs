@@ -31,9 +31,13 @@ impl Places {
         self.position.equal(0.0)
     }
 
+    /// The samples with one division, so that those which are whole come out whole; where a sum of such size leaves the
+    /// range of floats, with the ends divided first.
     fn straight(&self) -> Tensor {
+        let (start, stop, intervals) = (&self.start, &self.stop, self.intervals);
+        let once = (start * (intervals - &self.position) + stop * &self.position) / intervals;
         let (behind, before) = self.shares();
-        &self.start * before + &self.stop * behind
+        Tensor::select(&once.is_finite(), &once, start * before + stop * behind)
     }
 
     fn finish(&self, samples: Tensor) -> Tensor {
@@ -97,14 +101,7 @@ pub fn linspace(
     axis: i64,
 ) -> Tensor {
     let (at, samples) = (here(), Samples { num, endpoint, dtype, axis });
-    space("linspace", at, operands(&start, &stop, at), samples, |places| {
-        if places.dtype.is_float() {
-            return places.straight();
-        }
-        // One division, so that samples that are whole come out whole.
-        let sum = &places.start * (places.intervals - &places.position) + &places.stop * &places.position;
-        sum / places.intervals
-    })
+    space("linspace", at, operands(&start, &stop, at), samples, Places::straight)
 }
 
 /// `base^x` for `num` evenly spaced x from `start` to `stop`.
@@ -124,7 +121,8 @@ pub fn logspace(
     })
 }
 
-/// `num` numbers from `start` to `stop`, each a fixed multiple of the one before. Ends of different signs, or 0, give NaN.
+/// `num` numbers from `start` to `stop`, each a fixed multiple of the one before: within 16 ulp, and one
+/// more for every factor of e between the ends. Ends of different signs, or 0, give NaN.
 #[track_caller]
 pub fn geomspace(
     start: impl Operand,

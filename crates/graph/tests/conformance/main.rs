@@ -49,11 +49,13 @@ macro_rules! groups {
 groups! {
     arrange,
     core,
+    creation,
     elementwise,
     image,
     indexing,
     nn,
     products,
+    statistics,
 }
 
 impl Group {
