@@ -7,11 +7,25 @@ mod contract;
 mod creation;
 mod elementwise;
 mod index;
+mod linalg;
 mod nn;
 mod random;
 mod reduce;
+mod segment;
+mod signal;
+mod special;
 mod view;
 
 pub use contract::Padding;
 pub use elementwise::{Operand, promote};
+pub use linalg::{
+    NormOrder, QrMode, cholesky, cholesky_inverse, det, eig, eigh, expm, inv, logdet, lstsq, lu_factor,
+    matrix_rank, norm, pinv, qr, slogdet, solve, solve_triangular, svd, svdvals,
+};
 pub use random::random_key;
+pub use segment::{segment_max, segment_min, segment_prod, segment_sum};
+pub use signal::{
+    Window, extract_sequences, fft, fft2, ifft, ifft2, irfft, istft, rfft, stft, view_as_complex,
+    view_as_real,
+};
+pub use special::{cdist, erf, erfc, erfinv, in_top_k, logsumexp, rsqrt, top_k};
