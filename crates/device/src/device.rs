@@ -68,7 +68,7 @@ pub(crate) trait Executor: Send + Sync + fmt::Debug {
 pub(crate) trait Prepared: Send + Sync {
     /// Submits one run; `external` are the buffers of [`crate::Role::External`], by number.
     fn run(&self, external: &[Buffer]) -> Result<()>;
-    /// One run with the time of every step, waiting for it.
+    /// One run with the time that every launch, copy and host call took in all its turns, depth first; waits for it.
     fn profile(&self, external: &[Buffer]) -> Result<Vec<Duration>>;
     /// The text of every launch's kernel as this executor has it (WGSL on a GPU), in launch order.
     fn sources(&self) -> Vec<String>;
@@ -305,7 +305,7 @@ impl Executable {
         self.prepared.run(external)
     }
 
-    /// One run with the time that each step took on the device.
+    /// One run with the time that each launch, copy and host call took in all its turns, depth first.
     ///
     /// # Errors
     /// As [`Executable::run`].

@@ -75,6 +75,16 @@ pub enum Error {
         /// The user's file and line, with its separator, or nothing.
         at: String,
     },
+    /// A function of the host that a program calls failed.
+    #[error("[{op}] {message}{at}")]
+    Host {
+        /// The operation that called it.
+        op: String,
+        /// Its words.
+        message: String,
+        /// The user's file and line, with its separator, or nothing.
+        at: String,
+    },
     /// The device is gone; everything on it is lost.
     #[error("[device] `{device}` was lost: {reason}; open it again and restore from a checkpoint")]
     Lost {

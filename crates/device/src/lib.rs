@@ -31,4 +31,6 @@ pub use kernel::{
 };
 pub use memory::Buffer;
 pub use op::{BinaryOp, CompareOp, ReduceOp, UnaryOp};
-pub use program::{BufferId, BufferSpec, CheckSite, Launch, Program, Role, Step};
+pub use program::{
+    BufferId, BufferSpec, CheckSite, HostBinding, HostFunction, HostStep, Launch, Program, Role, Step,
+};

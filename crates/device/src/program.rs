@@ -1,4 +1,10 @@
 //! A program: kernels in order over named buffers. The graph crate makes it once; an executor prepares and replays it.
+//!
+//! Steps may nest: a branch runs one of several blocks, a loop runs a block again and again, all over one table of
+//! buffers. Steps that do something (launches, copies, calls of the host) are numbered depth first.
+
+use std::fmt;
+use std::sync::Arc;
 
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -50,6 +56,114 @@ pub enum Step {
         /// Number of elements.
         count: usize,
     },
+    /// Calls a function of the host.
+    Host(Box<HostStep>),
+    /// Runs one of several blocks.
+    Branch {
+        /// One `i32`: the number of the block, clamped to those there are.
+        index: BufferId,
+        /// The blocks, at least one.
+        arms: Vec<Vec<Step>>,
+    },
+    /// Runs a block up to `most` times.
+    Loop {
+        /// How often; at most so often where there is a condition.
+        most: usize,
+        /// One `bool`, read before every time: where it is false the loop ends.
+        condition: Option<BufferId>,
+        /// The block.
+        body: Vec<Step>,
+    },
+}
+
+/// Elements that a host function takes or gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostBinding {
+    /// The buffer.
+    pub buffer: BufferId,
+    /// The first element.
+    pub first: usize,
+    /// Number of elements.
+    pub count: usize,
+    /// Their type.
+    pub dtype: DType,
+}
+
+/// A function of the host between kernels, and what it is bound to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostStep {
+    /// What is called.
+    pub function: HostFunction,
+    /// What it is passed, in the host's layout.
+    pub inputs: Vec<HostBinding>,
+    /// Where its results go.
+    pub outputs: Vec<HostBinding>,
+}
+
+type Body = dyn Fn(&[Vec<u8>]) -> std::result::Result<Vec<Vec<u8>>, String> + Send + Sync;
+
+/// A function from the bytes of its inputs to those of its outputs. It must not use the device that calls it.
+#[derive(Clone)]
+pub struct HostFunction {
+    op: String,
+    at: String,
+    body: Arc<Body>,
+}
+
+impl HostFunction {
+    /// A function; `op` and `at` (the user's file and line) are for the error text.
+    pub fn new(
+        op: impl Into<String>,
+        at: impl Into<String>,
+        body: impl Fn(&[Vec<u8>]) -> std::result::Result<Vec<Vec<u8>>, String> + Send + Sync + 'static,
+    ) -> HostFunction {
+        HostFunction { op: op.into(), at: at.into(), body: Arc::new(body) }
+    }
+
+    /// The operation, for people.
+    pub fn op(&self) -> &str {
+        &self.op
+    }
+
+    /// Calls it on bytes.
+    ///
+    /// # Errors
+    /// [`Error::Host`] where it fails.
+    pub fn call_bytes(&self, inputs: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
+        (self.body)(inputs).map_err(|message| self.error(message))
+    }
+
+    /// Calls it.
+    ///
+    /// # Errors
+    /// [`Error::Host`] where it fails or gives other sizes than its outputs have.
+    pub(crate) fn call(&self, inputs: &[Vec<u8>], outputs: &[HostBinding]) -> Result<Vec<Vec<u8>>> {
+        let results = self.call_bytes(inputs)?;
+        let fits = |(bytes, output): (&Vec<u8>, &HostBinding)| {
+            output.count.checked_mul(output.dtype.host_size()) == Some(bytes.len())
+        };
+        if results.len() != outputs.len() || !results.iter().zip(outputs).all(fits) {
+            return Err(self.error("gave other sizes than it declared".into()));
+        }
+        Ok(results)
+    }
+
+    fn error(&self, message: String) -> Error {
+        let at = if self.at.is_empty() { String::new() } else { format!(" ({})", self.at) };
+        Error::Host { op: self.op.clone(), message, at }
+    }
+}
+
+impl fmt::Debug for HostFunction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HostFunction({})", self.op)
+    }
+}
+
+impl PartialEq for HostFunction {
+    fn eq(&self, other: &HostFunction) -> bool {
+        Arc::ptr_eq(&self.body, &other.body)
+    }
 }
 
 /// A place where a kernel checks data, for the error text.
@@ -83,12 +197,11 @@ pub struct Program {
 }
 
 impl Program {
-    /// The kernels, in order of launch.
-    pub fn launches(&self) -> impl Iterator<Item = &Launch> {
-        self.steps.iter().filter_map(|step| match step {
-            Step::Launch(launch) => Some(&**launch),
-            Step::Copy { .. } => None,
-        })
+    /// The kernels, depth first.
+    pub fn launches(&self) -> Vec<&Launch> {
+        let mut found = vec![];
+        launches_of(&self.steps, &mut found);
+        found
     }
 
     /// Bytes of all temporaries.
@@ -110,26 +223,68 @@ impl Program {
 
     /// Checks every kernel and every binding against the contract.
     pub fn verify(&self) -> Result<()> {
-        for launch in self.launches() {
-            let kernel = &launch.kernel;
-            kernel.verify()?;
-            if launch.buffers.len() != kernel.buffers.len()
-                || launch.buffers.iter().any(|b| *b >= self.buffers.len())
-            {
-                return Err(Error::Kernel(format!("{}: bindings do not match its buffers", kernel.name)));
-            }
-            for (i, a) in launch.buffers.iter().enumerate() {
-                for (j, b) in launch.buffers.iter().enumerate().skip(i + 1) {
-                    let reads = |n: usize| kernel.buffers[n].access == crate::kernel::Access::Read;
-                    if a == b && !(reads(i) && reads(j)) {
-                        return Err(Error::Kernel(format!(
-                            "{}: buffer {a} is bound twice and written",
-                            kernel.name
-                        )));
+        self.verify_steps(&self.steps)
+    }
+
+    fn verify_steps(&self, steps: &[Step]) -> Result<()> {
+        let holds = |buffer: &BufferId, bytes: usize| match self.buffers.get(*buffer) {
+            Some(spec) if spec.bytes >= bytes => Ok(()),
+            _ => Err(Error::Kernel(format!("a step names buffer {buffer}, which is not there or too small"))),
+        };
+        let is_there = |buffer: &BufferId| holds(buffer, 0);
+        for step in steps {
+            match step {
+                Step::Launch(launch) => self.verify_launch(launch)?,
+                Step::Copy { from, to, .. } => [from, to].into_iter().try_for_each(is_there)?,
+                Step::Host(host) => {
+                    host.inputs.iter().chain(&host.outputs).try_for_each(|b| is_there(&b.buffer))?;
+                }
+                Step::Branch { index, arms } => {
+                    holds(index, 4)?;
+                    if arms.is_empty() {
+                        return Err(Error::Kernel("a branch has no block".into()));
                     }
+                    arms.iter().try_for_each(|arm| self.verify_steps(arm))?;
+                }
+                Step::Loop { condition, body, .. } => {
+                    condition.iter().try_for_each(|c| holds(c, 1))?;
+                    self.verify_steps(body)?;
                 }
             }
         }
         Ok(())
+    }
+
+    fn verify_launch(&self, launch: &Launch) -> Result<()> {
+        let kernel = &launch.kernel;
+        kernel.verify()?;
+        if launch.buffers.len() != kernel.buffers.len()
+            || launch.buffers.iter().any(|b| *b >= self.buffers.len())
+        {
+            return Err(Error::Kernel(format!("{}: bindings do not match its buffers", kernel.name)));
+        }
+        for (i, a) in launch.buffers.iter().enumerate() {
+            for (j, b) in launch.buffers.iter().enumerate().skip(i + 1) {
+                let reads = |n: usize| kernel.buffers[n].access == crate::kernel::Access::Read;
+                if a == b && !(reads(i) && reads(j)) {
+                    return Err(Error::Kernel(format!(
+                        "{}: buffer {a} is bound twice and written",
+                        kernel.name
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn launches_of<'a>(steps: &'a [Step], found: &mut Vec<&'a Launch>) {
+    for step in steps {
+        match step {
+            Step::Launch(launch) => found.push(launch),
+            Step::Copy { .. } | Step::Host(_) => {}
+            Step::Branch { arms, .. } => arms.iter().for_each(|arm| launches_of(arm, found)),
+            Step::Loop { body, .. } => launches_of(body, found),
+        }
     }
 }

@@ -125,7 +125,7 @@ impl Builder {
             }
             let computed = tensor.node.value.get().is_some();
             let missing: Vec<Tensor> = match &tensor.node.kind {
-                Kind::Op(_) | Kind::Custom(_) if !computed => tensor
+                Kind::Op(_) | Kind::Bundle(_) if !computed => tensor
                     .node
                     .inputs
                     .iter()
@@ -152,10 +152,23 @@ impl Builder {
             _ if computed => Ok(self.leaf(leaf(), Bound::Value(tensor.clone()), node.at)),
             Kind::Host(_) | Kind::Stored => Ok(self.leaf(leaf(), Bound::Value(tensor.clone()), node.at)),
             Kind::Op(op) => {
-                let inputs = node.inputs.iter().map(|t| self.done[&t.node.id]).collect();
+                let inputs = self.inputs(tensor);
+                if let (Op::Result { index }, Some(values)) = (op, node.inputs.first().and_then(values)) {
+                    return Ok(self.done[&values[*index].node.id]);
+                }
                 Ok(self.graph.add(op.clone(), inputs, node.shape.clone(), node.dtype, node.at))
             }
-            Kind::Custom(_) => Ok(self.done[&node.inputs[0].node.id]),
+            Kind::Bundle(bundle) => {
+                let inputs = self.inputs(tensor);
+                match bundle.call() {
+                    // Its results are the values themselves.
+                    None => Ok(NodeId(0)),
+                    Some(call) => {
+                        let op = Op::Call(call.clone());
+                        Ok(self.graph.add(op, inputs, node.shape.clone(), node.dtype, node.at))
+                    }
+                }
+            }
             Kind::Variable(reading) => Ok(self.variable(tensor, reading)),
             Kind::Placeholder(trace) if Some(*trace) == self.trace => {
                 Err(Error::Internal("a placeholder is not among the arguments".into()))
@@ -168,6 +181,10 @@ impl Builder {
             }),
             Kind::Failed(error) => Err(error.clone()),
         }
+    }
+
+    fn inputs(&self, tensor: &Tensor) -> Vec<NodeId> {
+        tensor.node.inputs.iter().map(|t| self.done[&t.node.id]).collect()
     }
 
     fn variable(&mut self, tensor: &Tensor, reading: &Reading) -> NodeId {
@@ -190,5 +207,13 @@ impl Builder {
         let slice = Op::Slice { start: vec![reading.offset], step: vec![1] };
         let part = self.graph.add(slice, vec![whole], vec![tensor.len()], slab.dtype, at);
         self.graph.add(Op::Reshape, vec![part], tensor.shape().to_vec(), slab.dtype, at)
+    }
+}
+
+/// The tensors that a bundle passes on as they are.
+fn values(bundle: &Tensor) -> Option<&[Tensor]> {
+    match &bundle.node.kind {
+        Kind::Bundle(all) if all.call().is_none() => Some(&bundle.node.inputs[..all.forms.len()]),
+        _ => None,
     }
 }

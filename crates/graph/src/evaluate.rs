@@ -1,6 +1,6 @@
 //! Running lazy expressions: graph → plan → device, with the plan kept for the next expression of the same form.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,6 +9,7 @@ use kiln_device::{Buffer, DType, Device, Executable};
 use crate::build::{Bound, Built, build};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
+use crate::op::Op;
 use crate::plan::{self, External};
 use crate::report::Report;
 use crate::tensor::{Kind, Stored, Tensor};
@@ -133,7 +134,7 @@ pub(crate) fn device_of(bound: &[Bound], arguments: &[Tensor], wanted: Option<&D
 
 /// Computes tensors in one program and keeps their values with them.
 pub(crate) fn evaluate(tensors: &[Tensor], device: Option<&Device>) -> Result<Vec<Stored>> {
-    let pending: Vec<Tensor> = tensors.iter().filter(|t| t.node.value.get().is_none()).cloned().collect();
+    let pending = pending(tensors);
     if !pending.is_empty() {
         let Built { graph, bound } = build(None, &[], &pending, &Recorded::default())?;
         let device = device_of(&bound, &[], device)?;
@@ -148,6 +149,23 @@ pub(crate) fn evaluate(tensors: &[Tensor], device: Option<&Device>) -> Result<Ve
     }
     let value = |t: &Tensor| t.node.value.get().cloned();
     tensors.iter().map(|t| value(t).ok_or_else(|| Error::Internal("a value was not kept".into()))).collect()
+}
+
+/// The tensors that have no value yet, and those that the same calls give beside them.
+fn pending(tensors: &[Tensor]) -> Vec<Tensor> {
+    let mut pending: Vec<Tensor> = vec![];
+    let mut known: HashSet<u64> = HashSet::new();
+    for tensor in tensors.iter().filter(|t| t.node.value.get().is_none()) {
+        let mut all = vec![tensor.clone()];
+        if let (Kind::Op(Op::Result { .. }), [bundle]) = (&tensor.node.kind, &tensor.node.inputs[..])
+            && let Kind::Bundle(bundle) = &bundle.node.kind
+            && bundle.call().is_some()
+        {
+            all.extend(bundle.pending());
+        }
+        pending.extend(all.into_iter().filter(|t| known.insert(t.node.id)));
+    }
+    pending
 }
 
 /// The value of a tensor on a device: moved or computed there if need be.

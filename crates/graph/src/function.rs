@@ -372,7 +372,7 @@ impl FunctionCache {
     }
 
     fn trace(&self, arguments: &[Tensor], body: &Body<'_>) -> Result<Concrete> {
-        let ((placeholders, id, outputs), recorded) = trace::record(|id| {
+        let ((placeholders, id, outputs), recorded) = trace::record(trace::What::Function, |id| {
             let placeholder = |t: &Tensor| {
                 let kind = Kind::Placeholder(id);
                 Tensor::new(kind, vec![], t.shape().to_vec(), t.dtype(), t.node.at)

@@ -9,13 +9,14 @@ use std::collections::{HashMap, HashSet};
 
 use kiln_device::{BinaryOp, DType, ReduceOp, ScatterOp, UnaryOp, Value};
 
+use crate::bundle::{Bundle, Source, bundle};
 use crate::error::{At, Error, Result};
-use crate::op::{ConvKind, Op};
+use crate::op::{ConvKind, Op, Work};
 use crate::tensor::{Kind, Tensor, here};
 
-type Rule = dyn Fn(&Tensor, &Tensor, &[Tensor]) -> Vec<Option<Tensor>> + Send + Sync;
+type Rule = dyn Fn(&[Tensor], &[Tensor], &[Tensor]) -> Vec<Option<Tensor>> + Send + Sync;
 
-/// A gradient of the user's: from (gradient of y, y, inputs) to the gradient of each input.
+/// A gradient of the user's: from (gradients of the values, values, inputs) to the gradient of each input.
 pub(crate) struct CustomRule {
     rule: Box<Rule>,
 }
@@ -39,12 +40,24 @@ impl Tensor {
         inputs: &[Tensor],
         rule: impl Fn(&Tensor, &Tensor, &[Tensor]) -> Vec<Option<Tensor>> + Send + Sync + 'static,
     ) -> Tensor {
-        if let Some(failed) = std::iter::once(value).chain(inputs).find(|t| t.error().is_some()) {
-            return failed.clone();
+        let of_one = move |g: &[Tensor], y: &[Tensor], x: &[Tensor]| rule(&g[0], &y[0], x);
+        Tensor::custom_gradients(std::slice::from_ref(value), inputs, of_one).remove(0)
+    }
+
+    /// [`Tensor::custom_gradient`] of several values: `rule(gradients, values, inputs)`. A value that the loss does not
+    /// depend on has a gradient of zeros.
+    #[track_caller]
+    pub fn custom_gradients(
+        values: &[Tensor],
+        inputs: &[Tensor],
+        rule: impl Fn(&[Tensor], &[Tensor], &[Tensor]) -> Vec<Option<Tensor>> + Send + Sync + 'static,
+    ) -> Vec<Tensor> {
+        if let Some(failed) = values.iter().chain(inputs).find(|t| t.error().is_some()) {
+            return vec![failed.clone(); values.len()];
         }
-        let all = std::iter::once(value).chain(inputs).cloned().collect();
-        let kind = Kind::Custom(std::sync::Arc::new(CustomRule { rule: Box::new(rule) }));
-        Tensor::new(kind, all, value.shape().to_vec(), value.dtype(), here())
+        let forms = values.iter().map(|t| (t.shape().to_vec(), t.dtype())).collect();
+        let source = Source::Custom(CustomRule { rule: Box::new(rule) });
+        bundle(source, [values, inputs].concat(), forms, here())
     }
 }
 
@@ -97,26 +110,40 @@ pub fn gradients_with(y: &Tensor, cotangent: &Tensor, with_respect_to: &[Tensor]
     }
     let order = between(y, with_respect_to);
     let mut known: HashMap<u64, Tensor> = HashMap::from([(y.node.id, cotangent.clone())]);
+    // Of bundles, by result.
+    let mut of_results: HashMap<u64, Vec<Option<Tensor>>> = HashMap::new();
     let targets: HashSet<u64> = with_respect_to.iter().map(|t| t.node.id).collect();
     let on_path: HashSet<u64> = order.iter().map(|t| t.node.id).collect();
+    let add = |known: Option<Tensor>, gradient: Tensor, at: At| match known {
+        Some(other) => other.add_at(&gradient, at),
+        None => gradient,
+    };
     for tensor in order.iter().rev() {
-        let kept = targets.contains(&tensor.node.id);
-        let Some(g) =
-            (if kept { known.get(&tensor.node.id).cloned() } else { known.remove(&tensor.node.id) })
-        else {
-            continue;
+        let (id, at) = (tensor.node.id, tensor.node.at);
+        let kept = targets.contains(&id);
+        let gradients = if let Kind::Bundle(all) = &tensor.node.kind {
+            match of_results.remove(&id) {
+                Some(gs) => of_bundle(tensor, all, &gs),
+                None => continue,
+            }
+        } else {
+            let g = if kept { known.get(&id).cloned() } else { known.remove(&id) };
+            let Some(g) = g else { continue };
+            if let (Kind::Op(Op::Result { index }), [from]) = (&tensor.node.kind, &tensor.node.inputs[..]) {
+                let Kind::Bundle(all) = &from.node.kind else { continue };
+                let gs = of_results.entry(from.node.id).or_insert_with(|| vec![None; all.forms.len()]);
+                gs[*index] = Some(add(gs[*index].take(), g, at));
+                continue;
+            }
+            rule(tensor, &g)
         };
-        for (input, gradient) in tensor.node.inputs.iter().zip(rule(tensor, &g)) {
+        for (input, gradient) in tensor.node.inputs.iter().zip(gradients) {
             let Some(gradient) = gradient.filter(|_| on_path.contains(&input.node.id)) else {
                 continue;
             };
             gradient.check()?;
-            let id = input.node.id;
-            let sum = match known.remove(&id) {
-                Some(other) => other.add_at(&gradient, tensor.node.at),
-                None => gradient,
-            };
-            known.insert(id, sum);
+            let sum = add(known.remove(&input.node.id), gradient, at);
+            known.insert(input.node.id, sum);
         }
     }
     Ok(with_respect_to
@@ -149,19 +176,39 @@ fn between(y: &Tensor, targets: &[Tensor]) -> Vec<Tensor> {
     order
 }
 
+/// The gradients with respect to a bundle's inputs.
+fn of_bundle(bundle: &Tensor, all: &Bundle, gs: &[Option<Tensor>]) -> Vec<Option<Tensor>> {
+    let (x, at) = (&bundle.node.inputs[..], bundle.node.at);
+    match &all.source {
+        Source::Custom(custom) => {
+            let (values, inputs) = x.split_at(all.forms.len());
+            let zeros = |(g, y): (&Option<Tensor>, &Tensor)| g.clone().unwrap_or_else(|| y.zeros_like());
+            let gs: Vec<Tensor> = gs.iter().zip(values).map(zeros).collect();
+            let mut gradients = vec![None; values.len()];
+            gradients.extend((custom.rule)(&gs, values, inputs));
+            gradients
+        }
+        Source::Host(call) => {
+            let message = "a function of the host has no gradient: give one with host_call_with_gradient, or pass its \
+                           inputs through stop_gradient";
+            let Work::Host(host) = &call.work;
+            let error = Tensor::failed("gradients", format!("{}: {message}", host.function.op()), at);
+            vec![Some(error); x.len()]
+        }
+    }
+}
+
 /// The gradients with respect to a node's inputs.
 fn rule(y: &Tensor, g: &Tensor) -> Vec<Option<Tensor>> {
     let (x, at) = (&y.node.inputs[..], y.node.at);
     let op = match &y.node.kind {
         Kind::Op(op) => op,
-        Kind::Custom(custom) => {
-            let mut gradients = vec![None];
-            gradients.extend((custom.rule)(g, y, &x[1..]));
-            return gradients;
-        }
-        Kind::Host(_) | Kind::Stored | Kind::Placeholder(_) | Kind::Variable(_) | Kind::Failed(_) => {
-            return vec![];
-        }
+        Kind::Host(_)
+        | Kind::Stored
+        | Kind::Placeholder(_)
+        | Kind::Variable(_)
+        | Kind::Bundle(_)
+        | Kind::Failed(_) => return vec![],
     };
     let one = |gradient: Tensor| vec![Some(gradient)];
     match op {
@@ -248,7 +295,7 @@ fn rule(y: &Tensor, g: &Tensor) -> Vec<Option<Tensor>> {
         }
         Op::Scatter { op } => scatter(*op, x, y, g, at),
         Op::Scan { op, axis, reverse } => one(scan(*op, *axis, *reverse, &x[0], y, g, at)),
-        Op::StopGradient => vec![None],
+        Op::StopGradient | Op::Call(_) | Op::Result { .. } => vec![None; x.len()],
         Op::Barrier => one(g.clone()),
     }
 }

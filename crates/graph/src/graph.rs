@@ -286,6 +286,15 @@ impl Graph {
             let inputs: Vec<_> =
                 node.inputs.iter().map(|n| (self.node(*n).shape.as_slice(), self.node(*n).dtype)).collect();
             node.op.check(&inputs, &node.shape, node.dtype).map_err(broken)?;
+            if let Op::Result { index } = node.op {
+                let form = match &self.node(node.inputs[0]).op {
+                    Op::Call(call) => call.results.get(index),
+                    _ => None,
+                };
+                if form.is_none_or(|(shape, dtype)| *shape != node.shape || *dtype != node.dtype) {
+                    return Err(broken("is no result of its call".into()));
+                }
+            }
         }
         for assign in &self.assigns {
             let ok = self.leaves.get(assign.leaf).is_some_and(|leaf| {
@@ -345,6 +354,8 @@ impl fmt::Display for Graph {
             match &node.op {
                 Op::Constant(value) => writeln!(f, " {value}")?,
                 Op::Input(n) => writeln!(f, " #{n}")?,
+                Op::Result { index } => writeln!(f, ".{index}")?,
+                Op::Call(call) => writeln!(f, "   {call}")?,
                 op @ (Op::Iota { .. }
                 | Op::CheckIndex { .. }
                 | Op::Reduce { .. }

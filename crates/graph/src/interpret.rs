@@ -5,15 +5,18 @@
 //! are exact and wrap as their types demand; floats are not rounded to `f32`, so that what an executor loses shows.
 //! Only a cast to `f16` or `bf16` rounds, and a bitcast goes through the 32 bits of its types.
 
+mod call;
 mod fold;
 mod layout;
 mod scalar;
+
+use std::collections::HashMap;
 
 use kiln_device::{Buffer, CheckSite, DType, Device};
 
 use crate::build::{Bound, build};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Node};
+use crate::graph::{Graph, Node, NodeId};
 use crate::op::Op;
 use crate::tensor::{Element, Kind, Tensor};
 use crate::trace::Recorded;
@@ -56,6 +59,7 @@ pub fn interpret(graph: &Graph, leaves: &[Vec<f64>]) -> Result<Interpreted> {
         return Err(Error::Internal("the interpreter's leaves do not fit the graph".into()));
     }
     let mut values: Vec<Vec<f64>> = vec![vec![]; graph.nodes.len()];
+    let mut results: HashMap<NodeId, Vec<Vec<f64>>> = HashMap::new();
     let mut failure = None;
     for (i, _) in graph.live().iter().enumerate().filter(|(_, live)| **live) {
         let node = &graph.nodes[i];
@@ -64,7 +68,11 @@ pub fn interpret(graph: &Graph, leaves: &[Vec<f64>]) -> Result<Interpreted> {
             Array { shape: &input.shape, dtype: input.dtype, values: &values[id.index()] }
         };
         let inputs: Vec<Array<'_>> = node.inputs.iter().map(array).collect();
-        values[i] = evaluate(node, &inputs, leaves, &mut failure)?;
+        match &node.op {
+            Op::Call(call) => drop(results.insert(NodeId(i as u32), call::call(call, &inputs)?)),
+            Op::Result { index } => values[i] = results[&node.inputs[0]][*index].clone(),
+            _ => values[i] = evaluate(node, &inputs, leaves, &mut failure)?,
+        }
     }
     let value = |id: &crate::graph::NodeId| values[id.index()].clone();
     Ok(Interpreted {
@@ -123,6 +131,7 @@ fn evaluate(
         Op::Scatter { op } => fold::scatter(*op, inputs[0], inputs[1], inputs[2]),
         Op::ArgSort { descending } => fold::argsort(*descending, inputs[0]),
         Op::Scan { op, axis, reverse } => fold::scan(*op, *axis, *reverse, inputs[0]),
+        Op::Call(_) | Op::Result { .. } => return Err(Error::Internal("a call is not one value".into())),
     })
 }
 
@@ -184,6 +193,7 @@ fn stored_values(device: &Device, buffer: &Buffer, dtype: DType, count: usize) -
     Ok(from_host(&device.download(buffer, dtype, 0, count)?, dtype))
 }
 
+/// Host elements as numbers.
 fn from_host(bytes: &[u8], dtype: DType) -> Vec<f64> {
     fn numbers<T: Element>(bytes: &[u8], number: impl Fn(T) -> f64) -> Vec<f64> {
         T::from_bytes(bytes).into_iter().map(number).collect()

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! tensor, ops, variable   what users hold and call
+//! bundle, host            operations with several results; functions of the host
 //! trace, build            expressions and effects → graph
 //! op, graph, grad         the primitives, the arena, the gradients
 //! interpret               the naive meaning of every primitive: the oracle
@@ -26,6 +27,7 @@
 #![forbid(unsafe_code)]
 
 mod build;
+mod bundle;
 mod error;
 mod evaluate;
 pub mod files;
@@ -33,6 +35,7 @@ mod function;
 mod fuse;
 mod grad;
 pub mod graph;
+mod host;
 pub mod interpret;
 mod lower;
 pub mod op;
@@ -49,6 +52,7 @@ mod variable;
 pub use error::{At, Error, Result};
 pub use function::{Function, FunctionCache, SavedFunction, TensorSpec, TreeFunction};
 pub use grad::{gradients, gradients_with};
+pub use host::{HostArray, host_call, host_call_with_gradient};
 pub use kiln_device::{DType, Device, DeviceInfo, DeviceKind, Error as DeviceError, ReduceOp, ScatterOp};
 pub use ops::{Operand, Padding, promote, random_key};
 pub use report::{KernelReport, Refusal, Report};

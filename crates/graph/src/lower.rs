@@ -1,9 +1,10 @@
 //! From groups to kernels: every stored node of a group is written out as instructions, back to what is in memory.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use kiln_device::{
-    Access, Affine, Binding, Body, CheckSite, DType, Guard, Instr, Kernel, Map, Operand, Reg, Tape, Value,
+    Access, Affine, Binding, Body, CheckSite, DType, Guard, HostStep, Instr, Kernel, Map, Operand, Reg, Tape,
+    Value,
 };
 
 use crate::error::{Error, Result};
@@ -14,6 +15,7 @@ use crate::graph::{Node, NodeId};
 use crate::op::Op;
 use crate::shape::strides;
 
+mod call;
 mod phases;
 mod value;
 
@@ -26,8 +28,8 @@ pub(crate) enum Key {
     Output(usize),
     /// The value of a node that lives inside the program.
     Node(NodeId),
-    /// Memory that a node's kernel needs beside its result.
-    Scratch(NodeId),
+    /// The n-th piece of memory that a node's kernel or call needs beside its results.
+    Scratch(NodeId, usize),
 }
 
 /// Where a node's value is in memory.
@@ -49,11 +51,18 @@ impl Storage {
     }
 }
 
-/// A group as a kernel, with the memory that each binding stands for.
+/// A group as a step, with the memory that each binding stands for.
 #[derive(Clone, Debug)]
 pub(crate) struct Lowered {
-    pub(crate) kernel: Kernel,
+    pub(crate) work: Work,
     pub(crate) keys: Vec<Key>,
+}
+
+/// What a step does; buffers are numbers of its bindings.
+#[derive(Clone, Debug)]
+pub(crate) enum Work {
+    Kernel(Kernel),
+    Host(HostStep),
 }
 
 /// What lowering needs to know of the whole program.
@@ -62,6 +71,8 @@ pub(crate) struct Context<'a> {
     /// By node; none where the value is in no memory.
     pub(crate) storage: &'a [Option<Storage>],
     pub(crate) checks: Vec<CheckSite>,
+    /// Form and number of elements of every [`Key::Scratch`].
+    pub(crate) scratch: BTreeMap<Key, (DType, usize)>,
 }
 
 struct Lowering<'a, 'b> {
@@ -95,6 +106,9 @@ pub(crate) fn lower(context: &mut Context<'_>, id: GroupId, once: &[GroupId]) ->
         known: HashMap::new(),
         bindings: vec![],
     };
+    if let Some(step) = lowering.call(&group)? {
+        return Ok(step);
+    }
     let body = lowering.body(&group)?;
     let mut once_tape = Tape::default();
     for rider in once {
@@ -116,7 +130,7 @@ pub(crate) fn lower(context: &mut Context<'_>, id: GroupId, once: &[GroupId]) ->
     let access = accesses(&kernel, lowering.bindings.len());
     kernel.buffers =
         lowering.bindings.iter().zip(access).map(|(b, access)| Binding { dtype: b.1, access }).collect();
-    Ok(Lowered { keys: lowering.bindings.iter().map(|b| b.0).collect(), kernel })
+    Ok(Lowered { keys: lowering.bindings.iter().map(|b| b.0).collect(), work: Work::Kernel(kernel) })
 }
 
 /// The operations inside, for people.
@@ -268,7 +282,9 @@ impl Lowering<'_, '_> {
                 let length = shape.last().copied().unwrap_or(1);
                 let lines = node.len() / length.max(1);
                 // The sorted keys are not used.
-                self.bind_anew(Key::Scratch(id), self.node(node.inputs[0]).dtype);
+                let (sorted, dtype) = (Key::Scratch(id, 0), self.node(node.inputs[0]).dtype);
+                self.context.scratch.insert(sorted, (dtype, node.len()));
+                self.bind_anew(sorted, dtype);
                 self.bind_anew(key, DType::I32);
                 Ok(Body::Sort { lines, length, descending })
             }

@@ -13,6 +13,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::shape::Shape;
 
+mod call;
+
+pub(crate) use call::Identity;
+pub use call::{Call, Form, Host, Work};
+
 /// Which of the three bilinear maps of a convolution is meant. With `y = conv(x, w)`: each one's gradients are the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ConvKind {
@@ -187,6 +192,13 @@ pub enum Op {
     StopGradient,
     /// The input, stored: no fusion across it.
     Barrier,
+    /// Something with several results, each taken by a [`Op::Result`]. The node itself holds no elements: it is `bool [0]`.
+    Call(std::sync::Arc<Call>),
+    /// One result of the input, a call.
+    Result {
+        /// Which one.
+        index: usize,
+    },
 }
 
 /// `names!` gives every structural primitive a name and makes the list of them.
@@ -195,6 +207,7 @@ macro_rules! names {
         impl Op {
             /// The names of every primitive but the elementwise ones, whose tables are [`UnaryOp::ALL`],
             /// [`BinaryOp::ALL`] and [`CompareOp::ALL`].
+            /// Calls are named by [`Work::NAMES`].
             pub const NAMES: &'static [&'static str] = &[$($name,)*];
 
             /// The name in listings and errors.
@@ -203,6 +216,7 @@ macro_rules! names {
                     Op::Unary(op) => op.name(),
                     Op::Binary(op) => op.name(),
                     Op::Compare(op) => op.name(),
+                    Op::Call(call) => call.work.name(),
                     $($pattern => $name,)*
                 }
             }
@@ -241,6 +255,7 @@ names! {
     Op::Scan { .. } => "scan",
     Op::StopGradient => "stop_gradient",
     Op::Barrier => "barrier",
+    Op::Result { .. } => "result",
 }
 
 impl Op {
@@ -255,7 +270,7 @@ impl Op {
             Op::Input(_) | Op::Constant(_) | Op::Iota { .. } => Some(0),
             Op::Binary(_) | Op::Compare(_) | Op::MatMul | Op::Conv { .. } | Op::Gather => Some(2),
             Op::Select | Op::Scatter { .. } => Some(3),
-            Op::Concat { .. } => None,
+            Op::Concat { .. } | Op::Call(_) => None,
             Op::Unary(_)
             | Op::Cast
             | Op::Bitcast
@@ -266,7 +281,7 @@ impl Op {
                 Some(1)
             }
             Op::Window { .. } | Op::Unwindow { .. } | Op::ArgSort { .. } | Op::Scan { .. } => Some(1),
-            Op::StopGradient | Op::Barrier => Some(1),
+            Op::StopGradient | Op::Barrier | Op::Result { .. } => Some(1),
         };
         want(
             expected.is_none_or(|n| n == arity),
@@ -426,6 +441,12 @@ impl Op {
                 want(same(0) && *axis < shape.len() && inputs[0].1 == dtype, "axis of scan")
             }
             Op::StopGradient | Op::Barrier => want(same(0) && inputs[0].1 == dtype, "shape of a mark"),
+            Op::Call(call) => {
+                want(shape == [0] && dtype == DType::Bool, "a call holds no elements")?;
+                call.check(inputs)
+            }
+            // Its form is the call's to say: see `Graph::verify`.
+            Op::Result { .. } => Ok(()),
         }
     }
 }

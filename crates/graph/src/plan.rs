@@ -1,13 +1,13 @@
 //! From a graph to a program: where every value lives, in which order the kernels run, and how much memory that takes.
 
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use kiln_device::{Access, Binding, Body, Device, Instr, Kernel, Map, Program, Tape, Value};
 
 use crate::error::{Error, Result};
 use crate::fuse::{Fused, GroupId, Kind, Linear, Place, Spot, fuse, prepare, reaches};
 use crate::graph::{Graph, NodeId};
-use crate::lower::{Context, Key, Lowered, Storage, lower};
+use crate::lower::{Context, Key, Lowered, Storage, Work, lower};
 use crate::op::Op;
 use crate::report::{KernelReport, Report};
 use crate::shape::strides;
@@ -41,17 +41,20 @@ pub(crate) fn plan(graph: &Graph, device: &Device) -> Result<Plan> {
     let riders = ride_along(&fused, &mut edges);
     let storage = storages(&fused, &deferred);
     let order = schedule(&fused, &edges, &riders)?;
-    let mut context = Context { fused: &fused, storage: &storage, checks: vec![] };
+    let mut context = Context { fused: &fused, storage: &storage, checks: vec![], scratch: BTreeMap::new() };
     let mut lowered = vec![];
     for group in order {
         let once: Vec<GroupId> = (0..riders.len()).filter(|s| riders[*s] == Some(group)).collect();
         lowered.push(lower(&mut context, group, &once)?);
     }
-    let checks = context.checks;
+    let Context { checks, scratch, .. } = context;
     lowered.extend(deferred_copies(&fused, &deferred));
     // Nothing to compute: no launch. What rides along is computed all the same.
-    lowered.retain(|l| !l.kernel.rows.contains(&0) || !l.kernel.once.instrs.is_empty());
-    memory::assemble(&fused, lowered, checks, device)
+    lowered.retain(|l| match &l.work {
+        Work::Kernel(kernel) => !kernel.rows.contains(&0) || !kernel.once.instrs.is_empty(),
+        Work::Host(_) => true,
+    });
+    memory::assemble(&fused, lowered, checks, &scratch, device)
 }
 
 /// Puts the readers of a state before its writer. Where that cannot be, the value is written to memory of its own and
@@ -263,7 +266,7 @@ fn deferred_copies(fused: &Fused, deferred: &[usize]) -> Vec<Lowered> {
             body: Body::Map(Tape { instrs: vec![load, store] }),
             once: Tape::default(),
         };
-        Lowered { kernel, keys: vec![Key::Node(assign.value), Key::Leaf(assign.leaf)] }
+        Lowered { work: Work::Kernel(kernel), keys: vec![Key::Node(assign.value), Key::Leaf(assign.leaf)] }
     };
     deferred.iter().map(copy).collect()
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 pub use crate::fuse::Refusal;
 
-/// One kernel of a compiled program.
-#[derive(Clone, Debug, PartialEq)]
+/// One kernel of a compiled program, or one call of the host.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct KernelReport {
     /// The operations inside, in order.
     pub name: String,
-    /// `map`, `row`, `contract` or the name of a whole-array operation.
+    /// `map`, `row`, `contract`, the name of a whole-array operation, or `host`.
     pub kind: &'static str,
     /// Extents of the loops over results.
     pub rows: Vec<usize>,
@@ -22,7 +22,7 @@ pub struct KernelReport {
     pub flops: u64,
     /// Scalar operations of state that ride along.
     pub once: usize,
-    /// Time of one launch, where it was profiled.
+    /// Time of all its launches in one run, where it was profiled.
     pub time: Option<Duration>,
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use kiln_device::{Buffer, DType, Device, Value, size};
 
+use crate::bundle::Bundle;
 use crate::error::{At, Error, Result};
 use crate::evaluate;
 use crate::op::Op;
@@ -44,8 +45,8 @@ pub(crate) enum Kind {
     Placeholder(TraceId),
     /// A variable's value at one moment, or a state of the function being traced.
     Variable(Reading),
-    /// The first input, with a gradient of the user's own for the others.
-    Custom(Arc<crate::grad::CustomRule>),
+    /// Several tensors as one, each taken by a [`Op::Result`].
+    Bundle(Arc<Bundle>),
     /// An expression that could not be built.
     Failed(Error),
 }

@@ -177,11 +177,7 @@ impl Variable {
     pub fn new(initial: &Tensor) -> Result<Variable> {
         let at = here();
         initial.check()?;
-        if trace::current().is_some() {
-            let message = "a variable cannot be created while a function is traced: every call would make a new one. \
-                           Create it before, and capture it";
-            return Err(Error::Trace { message: message.into(), at });
-        }
+        trace::forbid_variables(at)?;
         let device = default_device()?;
         let slab = Slab::new(&device, initial.dtype(), initial.len())?;
         let value = evaluate::stored_on(initial, &device)?;
@@ -317,7 +313,7 @@ impl Variable {
             );
             return Err(Error::Operation { op: "assign", message, at });
         }
-        if trace::assign(self, value) {
+        if trace::assign(self, value, at)? {
             return Ok(());
         }
         let device = self.device();

@@ -15,7 +15,7 @@ use crate::device::{Executor, Prepared};
 use crate::error::{Error, Result};
 use crate::kernel::{Body, Instr, Kernel, Tape};
 use crate::memory::Buffer;
-use crate::program::{BufferId, CheckSite, Program, Role, Step};
+use crate::program::{BufferId, CheckSite, HostBinding, HostStep, Launch, Program, Role, Step};
 
 #[derive(Debug)]
 enum Work {
@@ -28,16 +28,37 @@ enum Work {
 
 #[derive(Debug)]
 struct PreparedStep {
+    /// Its number, depth first.
+    number: usize,
     work: Work,
     once: Option<MapKernel>,
     buffers: Vec<BufferId>,
     text: Option<String>,
 }
 
+/// What runs in order.
+#[derive(Debug)]
+enum Block {
+    Step(PreparedStep),
+    /// A function of the host, with its number.
+    Host(usize, Box<HostStep>),
+    Branch {
+        index: BufferId,
+        arms: Vec<Vec<Block>>,
+    },
+    Loop {
+        most: usize,
+        condition: Option<BufferId>,
+        body: Vec<Block>,
+    },
+}
+
 /// A program ready to run.
 pub(crate) struct PreparedProgram {
     executor: CpuExecutor,
-    steps: Vec<PreparedStep>,
+    blocks: Vec<Block>,
+    /// Number of steps, those inside branches and loops included.
+    steps: usize,
     specs: Vec<crate::program::BufferSpec>,
     checks: Vec<CheckSite>,
     externals: usize,
@@ -113,19 +134,51 @@ fn translate(kernel: &Kernel, kernels: Kernels) -> Result<Work> {
     })
 }
 
-impl PreparedStep {
-    fn new(step: &Step, kernels: Kernels) -> Result<PreparedStep> {
-        let launch = match step {
-            Step::Launch(launch) => launch,
-            Step::Copy { from, to, dtype, count } => {
-                return Ok(PreparedStep {
-                    work: Work::Copy { bytes: count * dtype.host_size() },
-                    once: None,
-                    buffers: vec![*from, *to],
-                    text: None,
-                });
+/// Prepares steps; `count` numbers them.
+fn prepare(steps: &[Step], kernels: Kernels, count: &mut usize) -> Result<Vec<Block>> {
+    let mut blocks = Vec::with_capacity(steps.len());
+    for step in steps {
+        blocks.push(match step {
+            Step::Launch(launch) => Block::Step(PreparedStep::launch(next(count), launch, kernels)?),
+            Step::Copy { from, to, dtype, count: elements } => Block::Step(PreparedStep {
+                number: next(count),
+                work: Work::Copy { bytes: elements * dtype.host_size() },
+                once: None,
+                buffers: vec![*from, *to],
+                text: None,
+            }),
+            Step::Host(host) => Block::Host(next(count), host.clone()),
+            Step::Branch { index, arms } => {
+                let arms = arms.iter().map(|arm| prepare(arm, kernels, count)).collect::<Result<_>>()?;
+                Block::Branch { index: *index, arms }
             }
-        };
+            Step::Loop { most, condition, body } => {
+                let body = prepare(body, kernels, count)?;
+                Block::Loop { most: *most, condition: *condition, body }
+            }
+        });
+    }
+    Ok(blocks)
+}
+
+fn next(count: &mut usize) -> usize {
+    std::mem::replace(count, *count + 1)
+}
+
+/// Every prepared step, depth first.
+fn each<'a>(blocks: &'a [Block], visit: &mut dyn FnMut(&'a PreparedStep)) {
+    for block in blocks {
+        match block {
+            Block::Step(step) => visit(step),
+            Block::Host(..) => {}
+            Block::Branch { arms, .. } => arms.iter().for_each(|arm| each(arm, visit)),
+            Block::Loop { body, .. } => each(body, visit),
+        }
+    }
+}
+
+impl PreparedStep {
+    fn launch(number: usize, launch: &Launch, kernels: Kernels) -> Result<PreparedStep> {
         let kernel = &launch.kernel;
         check_limits(kernel)?;
         let once = if kernel.once.instrs.is_empty() {
@@ -134,6 +187,7 @@ impl PreparedStep {
             Some(MapKernel::new(kernel, &kernel.once, &Axes::new())?)
         };
         Ok(PreparedStep {
+            number,
             work: translate(kernel, kernels)?,
             once,
             buffers: launch.buffers.clone(),
@@ -175,8 +229,10 @@ impl PreparedStep {
 impl PreparedProgram {
     pub(crate) fn new(executor: CpuExecutor, program: Program) -> Result<PreparedProgram> {
         let kernels = Kernels::new(executor.shared.isa);
-        let steps: Vec<PreparedStep> =
-            program.steps.iter().map(|step| PreparedStep::new(step, kernels)).collect::<Result<_>>()?;
+        let mut steps = 0;
+        let blocks = prepare(&program.steps, kernels, &mut steps)?;
+        let mut threaded = false;
+        each(&blocks, &mut |step| threaded |= step.tasks() > 1);
         let temporary = |spec: &crate::program::BufferSpec| match spec.role {
             Role::External(_) => Ok(None),
             Role::Temporary => executor.allocate(spec.bytes).map(Some),
@@ -184,7 +240,8 @@ impl PreparedProgram {
         let temporaries = program.buffers.iter().map(temporary).collect::<Result<_>>()?;
         Ok(PreparedProgram {
             externals: program.externals(),
-            threaded: steps.iter().any(|s| s.tasks() > 1),
+            threaded,
+            blocks,
             steps,
             specs: program.buffers,
             checks: program.checks,
@@ -221,8 +278,8 @@ impl PreparedProgram {
         Ok(())
     }
 
-    /// Runs all steps; `report` hears the number and time of each.
-    fn execute(&self, external: &[Buffer], report: &mut (dyn FnMut(Duration) + Send)) -> Result<()> {
+    /// Runs all steps; `report` hears the number and time of each, every time it runs.
+    fn execute(&self, external: &[Buffer], report: &mut (dyn FnMut(usize, Duration) + Send)) -> Result<()> {
         let shared = &self.executor.shared;
         let _queue = self.executor.queue();
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
@@ -230,16 +287,16 @@ impl PreparedProgram {
         self.resolve(external, buffers)?;
         let failure: Mutex<Option<Failure>> = Mutex::new(None);
         let mut run = Run { program: self, buffers, bindings, failure: &failure, report };
-        match &shared.threads {
-            Some(pool) if self.threaded => pool.install(|| run.all()),
-            _ => run.all(),
-        }
+        let outcome = match &shared.threads {
+            Some(pool) if self.threaded => pool.install(|| run.all(&self.blocks)),
+            _ => run.all(&self.blocks),
+        };
         let found = *failure.lock().unwrap_or_else(PoisonError::into_inner);
         match found {
             Some((_, site, position, value)) => {
                 Err(self.checks[site as usize].error(i64::from(value), u64::from(position)))
             }
-            None => Ok(()),
+            None => outcome,
         }
     }
 }
@@ -250,41 +307,96 @@ struct Run<'a> {
     buffers: &'a [*mut u8],
     bindings: &'a mut Vec<*mut u8>,
     failure: &'a Mutex<Option<Failure>>,
-    report: &'a mut (dyn FnMut(Duration) + Send),
+    report: &'a mut (dyn FnMut(usize, Duration) + Send),
 }
 
 // SAFETY: the addresses are those of buffers that the caller holds during the run.
 unsafe impl Send for Run<'_> {}
 
 impl Run<'_> {
-    fn all(&mut self) {
-        for (number, step) in self.program.steps.iter().enumerate() {
-            let start = Instant::now();
-            self.bindings.clear();
-            self.bindings.extend(step.buffers.iter().map(|b| self.buffers[*b]));
-            step.run(Launched {
-                isa: self.program.executor.shared.isa,
-                bases: Bases(self.bindings),
-                failure: self.failure,
-                number,
-            });
-            (self.report)(start.elapsed());
+    fn all(&mut self, blocks: &[Block]) -> Result<()> {
+        for block in blocks {
+            match block {
+                Block::Step(step) => self.step(step),
+                Block::Host(number, host) => {
+                    let start = Instant::now();
+                    self.host(host)?;
+                    (self.report)(*number, start.elapsed());
+                }
+                Block::Branch { index, arms } => {
+                    // SAFETY: the buffer holds an `i32`, and nothing runs now.
+                    let index = unsafe { self.buffers[*index].cast::<i32>().read_unaligned() };
+                    self.all(&arms[(index.max(0) as usize).min(arms.len() - 1)])?;
+                }
+                Block::Loop { most, condition, body } => {
+                    // SAFETY: the buffer holds a `bool`, one byte, and nothing runs now.
+                    let goes_on =
+                        |run: &Self| condition.is_none_or(|c| unsafe { run.buffers[c].read() } != 0);
+                    for _ in 0..*most {
+                        if !goes_on(self) {
+                            break;
+                        }
+                        self.all(body)?;
+                    }
+                }
+            }
         }
+        Ok(())
+    }
+
+    fn step(&mut self, step: &PreparedStep) {
+        let start = Instant::now();
+        self.bindings.clear();
+        self.bindings.extend(step.buffers.iter().map(|b| self.buffers[*b]));
+        step.run(Launched {
+            isa: self.program.executor.shared.isa,
+            bases: Bases(self.bindings),
+            failure: self.failure,
+            number: step.number,
+        });
+        (self.report)(step.number, start.elapsed());
+    }
+
+    fn host(&self, host: &HostStep) -> Result<()> {
+        let place = |binding: &HostBinding| {
+            let size = binding.dtype.host_size();
+            let end = binding.first.saturating_add(binding.count).saturating_mul(size);
+            if end > self.program.specs[binding.buffer].bytes {
+                return Err(Error::Buffer("a host function is bound past the end of a buffer".into()));
+            }
+            // SAFETY: every buffer that is bound holds the bytes of its spec, as checked when it was resolved.
+            Ok((unsafe { self.buffers[binding.buffer].add(binding.first * size) }, binding.count * size))
+        };
+        let take = |binding: &HostBinding| {
+            let (pointer, bytes) = place(binding)?;
+            // SAFETY: as above; nothing writes it now.
+            Ok(unsafe { std::slice::from_raw_parts(pointer, bytes) }.to_vec())
+        };
+        let inputs = host.inputs.iter().map(take).collect::<Result<Vec<_>>>()?;
+        let results = host.function.call(&inputs, &host.outputs)?;
+        for (bytes, output) in results.iter().zip(&host.outputs) {
+            let (pointer, count) = place(output)?;
+            // SAFETY: as above; `call` has checked the length, and nothing reads it now.
+            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), pointer, count) };
+        }
+        Ok(())
     }
 }
 
 impl Prepared for PreparedProgram {
     fn run(&self, external: &[Buffer]) -> Result<()> {
-        self.execute(external, &mut |_| {})
+        self.execute(external, &mut |_, _| {})
     }
 
     fn profile(&self, external: &[Buffer]) -> Result<Vec<Duration>> {
-        let mut times = Vec::with_capacity(self.steps.len());
-        self.execute(external, &mut |time| times.push(time))?;
+        let mut times = vec![Duration::ZERO; self.steps];
+        self.execute(external, &mut |number, time| times[number] += time)?;
         Ok(times)
     }
 
     fn sources(&self) -> Vec<String> {
-        self.steps.iter().filter_map(|s| s.text.clone()).collect()
+        let mut texts = vec![];
+        each(&self.blocks, &mut |step| texts.extend(step.text.clone()));
+        texts
     }
 }

@@ -1,8 +1,9 @@
 //! The wgpu executor: kernels printed as WGSL, run on Vulkan, Metal or DX12.
 //!
-//! Order of reading: [`wgsl`] (kernel → text) → `pipeline` → `program` (replay) → `memory`, `transfer`, `reports`
+//! Order of reading: [`wgsl`] (kernel → text) → `pipeline` → `program`, `run` (replay) → `memory`, `transfer`, `reports`
 //! (buffers, read-back, failed checks) → `adapter`, `context`, `fault` (which device, and what goes wrong on it).
-//! A steady run creates no GPU object, waits for nothing and reads nothing back.
+//! A steady run creates no GPU object, waits for nothing and reads nothing back, unless the program branches, loops
+//! on a condition or calls the host.
 
 mod adapter;
 mod context;
@@ -12,6 +13,7 @@ mod pipeline;
 mod profile;
 mod program;
 mod reports;
+mod run;
 #[cfg(test)]
 mod tests;
 mod transfer;

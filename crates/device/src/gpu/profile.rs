@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::context::Context;
 use super::program::{BoundSet, GpuProgram, Work};
+use super::run::{Sink, walk};
 use crate::error::Result;
 use crate::memory::Buffer;
 
@@ -43,21 +44,42 @@ pub(crate) fn profile(program: &GpuProgram, external: &[Buffer]) -> Result<Vec<D
     let set = program.bind(external)?;
     let stamps = Stamps::new(&program.context)?;
     program.context.wait()?;
-    let mut times = vec![Duration::ZERO; program.steps()];
-    for (at, (step, work)) in program.work.iter().enumerate() {
-        times[*step] += match (&stamps, work) {
-            (Some(stamps), Work::Dispatch(_)) => stamped(program, &set, at, stamps)?,
-            _ => clocked(program, &set, at)?,
+    let times = vec![Duration::ZERO; program.steps];
+    let mut profiler = Profiler { program, set: &set, stamps, times };
+    walk(program, &program.blocks, external, &mut profiler)?;
+    Ok(profiler.times)
+}
+
+struct Profiler<'a> {
+    program: &'a GpuProgram,
+    set: &'a BoundSet,
+    stamps: Option<Stamps>,
+    times: Vec<Duration>,
+}
+
+impl Sink for Profiler<'_> {
+    fn piece(&mut self, at: usize) -> Result<()> {
+        let (step, work) = &self.program.work[at];
+        self.times[*step] += match (&self.stamps, work) {
+            (Some(stamps), Work::Dispatch(_)) => stamped(self.program, self.set, at, stamps)?,
+            _ => clocked(self.program, self.set, at)?,
         };
+        self.program.note_checks();
+        Ok(())
     }
-    Ok(times)
+
+    fn flush(&mut self) {}
+
+    fn called(&mut self, step: usize, time: Duration) {
+        self.times[step] += time;
+    }
 }
 
 fn clocked(program: &GpuProgram, set: &BoundSet, at: usize) -> Result<Duration> {
     let context = &program.context;
     let start = Instant::now();
     let mut encoder = context.device.create_command_encoder(&Default::default());
-    program.record(&mut encoder, set, at..at + 1, None);
+    program.record(&mut encoder, set, &[at], None);
     context.queue.submit([encoder.finish()]);
     context.wait()?;
     Ok(start.elapsed())
@@ -71,7 +93,7 @@ fn stamped(program: &GpuProgram, set: &BoundSet, at: usize, stamps: &Stamps) -> 
         beginning_of_pass_write_index: Some(0),
         end_of_pass_write_index: Some(1),
     };
-    program.record(&mut encoder, set, at..at + 1, Some(writes));
+    program.record(&mut encoder, set, &[at], Some(writes));
     encoder.resolve_query_set(&stamps.queries, 0..2, &stamps.resolved, 0);
     context.queue.submit([encoder.finish()]);
     let mut ticks = [0u64; 2];

@@ -8,23 +8,38 @@ use super::context::Context;
 use super::fault::lock;
 use super::pipeline::{Pipeline, Pipelines};
 use super::profile;
+use super::run::{Recorder, walk};
 use super::wgsl::{self, Printed};
 use crate::device::Prepared;
 use crate::dtype::{DType, Value};
 use crate::error::{Error, Result};
 use crate::kernel::{Access, Affine, Binding, Body, Instr, Kernel, Map, Tape};
 use crate::memory::Buffer;
-use crate::program::{BufferId, BufferSpec, Launch, Program, Role, Step};
+use crate::program::{BufferId, BufferSpec, HostStep, Launch, Program, Role, Step};
 
 /// Sets of external buffers whose bind groups are kept.
 const KEPT_SETS: usize = 8;
-/// Pieces of work per submission.
-const PER_SUBMIT: usize = 256;
-
 /// One recorded command.
 pub(crate) enum Work {
     Dispatch(Dispatch),
     Copy { from: BufferId, to: BufferId, bytes: u64 },
+}
+
+/// What runs in order.
+pub(crate) enum Block {
+    /// Pieces of work, recorded one behind the other.
+    Record(Range<usize>),
+    /// A function of the host, with its number among the steps.
+    Host(usize, Box<HostStep>),
+    Branch {
+        index: BufferId,
+        arms: Vec<Vec<Block>>,
+    },
+    Loop {
+        most: usize,
+        condition: Option<BufferId>,
+        body: Vec<Block>,
+    },
 }
 
 /// A kernel with its pipeline and its place among the parameters.
@@ -50,8 +65,11 @@ pub(crate) struct GpuProgram {
     program: Program,
     temporaries: Vec<Option<Buffer>>,
     params: wgpu::Buffer,
-    /// What is recorded, with the step it belongs to.
+    /// What can be recorded, with the step it belongs to.
     pub(crate) work: Vec<(usize, Work)>,
+    pub(crate) blocks: Vec<Block>,
+    /// Number of steps, those inside branches and loops included.
+    pub(crate) steps: usize,
     sources: Vec<String>,
     sets: Mutex<Vec<Arc<BoundSet>>>,
     /// Held while a run is submitted: two runs share the temporaries.
@@ -100,31 +118,70 @@ fn limit(context: &Context, what: &'static str, value: usize, limit: usize) -> E
 struct Plans {
     sources: Vec<String>,
     work: Vec<(usize, Plan)>,
+    /// Number of steps so far, depth first.
+    steps: usize,
     /// Sizes of buffers beyond the program's own.
     partials: Vec<usize>,
 }
 
 impl Plans {
-    fn new(context: &Context, program: &Program) -> Result<Plans> {
-        let mut plans = Plans::default();
-        for (at, step) in program.steps.iter().enumerate() {
+    fn blocks(&mut self, context: &Context, program: &Program, steps: &[Step]) -> Result<Vec<Block>> {
+        let mut blocks = vec![];
+        for step in steps {
+            let first = self.work.len();
             match step {
                 Step::Launch(launch) => {
-                    let source = plans.launch(context, program, at, launch)?;
-                    plans.sources.push(source);
+                    let at = self.next();
+                    let source = self.launch(context, program, at, launch)?;
+                    self.sources.push(source);
                 }
-                Step::Copy { from, to, count, .. } if *count == 0 || from == to => {}
                 Step::Copy { from, to, dtype, count } => {
-                    let bytes = crate::size::byte_length(*count, context.element_size(*dtype))?;
-                    if bytes.is_multiple_of(4) {
-                        plans.work.push((at, Plan::Copy(*from, *to, bytes as u64)));
-                    } else {
-                        plans.kernel(context, at, &copy_kernel(*dtype, *count), vec![*from, *to])?;
-                    }
+                    let at = self.next();
+                    self.copy(context, at, (*from, *to), *dtype, *count)?;
+                }
+                Step::Host(host) => blocks.push(Block::Host(self.next(), host.clone())),
+                Step::Branch { index, arms } => {
+                    let arms = arms.iter().map(|arm| self.blocks(context, program, arm));
+                    blocks.push(Block::Branch { index: *index, arms: arms.collect::<Result<_>>()? });
+                    continue;
+                }
+                Step::Loop { most, condition, body } => {
+                    let body = self.blocks(context, program, body)?;
+                    blocks.push(Block::Loop { most: *most, condition: *condition, body });
+                    continue;
                 }
             }
+            match blocks.last_mut() {
+                _ if self.work.len() == first => {}
+                Some(Block::Record(range)) if range.end == first => range.end = self.work.len(),
+                _ => blocks.push(Block::Record(first..self.work.len())),
+            }
         }
-        Ok(plans)
+        Ok(blocks)
+    }
+
+    fn next(&mut self) -> usize {
+        self.steps += 1;
+        self.steps - 1
+    }
+
+    fn copy(
+        &mut self,
+        context: &Context,
+        at: usize,
+        (from, to): (BufferId, BufferId),
+        dtype: DType,
+        count: usize,
+    ) -> Result<()> {
+        if count == 0 || from == to {
+            return Ok(());
+        }
+        let bytes = crate::size::byte_length(count, context.element_size(dtype))?;
+        if bytes.is_multiple_of(4) {
+            self.work.push((at, Plan::Copy(from, to, bytes as u64)));
+            return Ok(());
+        }
+        self.kernel(context, at, &copy_kernel(dtype, count), vec![from, to]).map(drop)
     }
 
     /// One launch of the program, as one kernel or as partial sums and their total.
@@ -178,7 +235,8 @@ impl GpuProgram {
         mut program: Program,
     ) -> Result<GpuProgram> {
         context.check()?;
-        let plans = Plans::new(context, &program)?;
+        let mut plans = Plans::default();
+        let blocks = plans.blocks(context, &program, &program.steps)?;
         let kernels: Vec<Printed> = plans
             .work
             .iter()
@@ -220,6 +278,8 @@ impl GpuProgram {
             temporaries,
             params: parameter_buffer(context, &words)?,
             work,
+            blocks,
+            steps: plans.steps,
             sources: plans.sources,
             sets: Mutex::default(),
             turn: Mutex::default(),
@@ -256,14 +316,8 @@ impl GpuProgram {
     /// The wgpu buffer and its number, per buffer of the program.
     fn resolve(&self, external: &[Buffer]) -> Result<(Vec<wgpu::Buffer>, Vec<u64>)> {
         let mut resolved = (vec![], vec![]);
-        for (spec, temporary) in self.program.buffers.iter().zip(&self.temporaries) {
-            let buffer = match (spec.role, temporary) {
-                (Role::External(number), _) => external
-                    .get(number)
-                    .ok_or_else(|| Error::Buffer(format!("external buffer {number} is missing")))?,
-                (Role::Temporary, Some(buffer)) => buffer,
-                (Role::Temporary, None) => return Err(Error::Buffer("a temporary is missing".into())),
-            };
+        for (id, spec) in self.program.buffers.iter().enumerate() {
+            let buffer = self.buffer(id, external)?;
             if buffer.bytes() < spec.bytes {
                 return Err(Error::Buffer(format!(
                     "a buffer of {} bytes is bound where {} are needed",
@@ -323,47 +377,53 @@ impl GpuProgram {
         })
     }
 
+    /// A buffer of the program.
+    pub(crate) fn buffer<'b>(&'b self, id: BufferId, external: &'b [Buffer]) -> Result<&'b Buffer> {
+        match (self.program.buffers[id].role, &self.temporaries[id]) {
+            (Role::External(number), _) => external
+                .get(number)
+                .ok_or_else(|| Error::Buffer(format!("external buffer {number} is missing"))),
+            (Role::Temporary, Some(buffer)) => Ok(buffer),
+            (Role::Temporary, None) => Err(Error::Buffer("a temporary is missing".into())),
+        }
+    }
+
     /// Records pieces of work; consecutive dispatches share a pass.
     pub(crate) fn record(
         &self,
         encoder: &mut wgpu::CommandEncoder,
         set: &BoundSet,
-        range: Range<usize>,
+        pieces: &[usize],
         timestamps: Option<wgpu::ComputePassTimestampWrites>,
     ) {
-        let mut at = range.start;
-        while at < range.end {
-            if let Work::Copy { from, to, bytes } = &self.work[at].1 {
+        let mut rest = pieces;
+        while let Some(at) = rest.first() {
+            if let Work::Copy { from, to, bytes } = &self.work[*at].1 {
                 let (from, to) = (&set.buffers[*from], &set.buffers[*to]);
                 if from != to {
                     encoder.copy_buffer_to_buffer(from, 0, to, 0, *bytes);
                 }
-                at += 1;
+                rest = &rest[1..];
                 continue;
             }
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
                 label: None,
                 timestamp_writes: timestamps.clone(),
             });
-            while let Some((_, Work::Dispatch(dispatch))) = self.work[..range.end].get(at) {
+            while let Some((at, Work::Dispatch(dispatch))) = rest.first().map(|at| (*at, &self.work[*at].1)) {
                 pass.set_pipeline(&dispatch.pipeline.pipeline);
                 pass.set_bind_group(0, &set.groups[at], &[]);
                 pass.dispatch_workgroups(dispatch.grid[0], dispatch.grid[1], 1);
-                at += 1;
+                rest = &rest[1..];
             }
         }
     }
 
     /// After a submission: its checks may have reported.
-    fn note_checks(&self) {
+    pub(crate) fn note_checks(&self) {
         if !self.program.checks.is_empty() {
             self.context.reports.submitted();
         }
-    }
-
-    /// Number of steps of the program.
-    pub(crate) fn steps(&self) -> usize {
-        self.program.steps.len()
     }
 }
 
@@ -399,21 +459,16 @@ impl Prepared for GpuProgram {
     fn run(&self, external: &[Buffer]) -> Result<()> {
         let set = self.bind(external)?;
         let _turn = lock(&self.turn);
-        for start in (0..self.work.len()).step_by(PER_SUBMIT) {
-            let end = (start + PER_SUBMIT).min(self.work.len());
-            let mut encoder = self.context.device.create_command_encoder(&Default::default());
-            self.record(&mut encoder, &set, start..end, None);
-            self.context.queue.submit([encoder.finish()]);
-        }
-        self.note_checks();
+        let mut recorder = Recorder::new(self, &set);
+        let outcome = walk(self, &self.blocks, external, &mut recorder);
+        recorder.submit();
+        outcome?;
         self.context.check()
     }
 
     fn profile(&self, external: &[Buffer]) -> Result<Vec<Duration>> {
         let _turn = lock(&self.turn);
-        let times = profile::profile(self, external);
-        self.note_checks();
-        times
+        profile::profile(self, external)
     }
 
     fn sources(&self) -> Vec<String> {

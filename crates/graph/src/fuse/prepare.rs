@@ -61,7 +61,7 @@ fn push(graph: &mut Graph, node: Node) -> NodeId {
 
 /// True where a kernel computes the node's elements and can write them where they are wanted.
 fn is_computed(op: &Op) -> bool {
-    !is_view(op) && !matches!(op, Op::Input(_) | Op::Concat { .. })
+    !is_view(op) && !matches!(op, Op::Input(_) | Op::Concat { .. } | Op::Call(_))
 }
 
 pub(crate) fn is_view(op: &Op) -> bool {
@@ -79,7 +79,7 @@ pub(crate) fn is_view(op: &Op) -> bool {
 
 /// True for whole-array operations, which write from the start of a buffer.
 fn is_whole(op: &Op) -> bool {
-    matches!(op, Op::Scatter { .. } | Op::ArgSort { .. } | Op::Scan { .. })
+    matches!(op, Op::Scatter { .. } | Op::ArgSort { .. } | Op::Scan { .. } | Op::Result { .. })
 }
 
 /// The node itself where nothing else claims it and its place suits it, else a copy.
@@ -164,7 +164,7 @@ fn layouts(graph: &Graph) -> Vec<Layout> {
             of_all = layouts[i].max(if node.op == Op::Reshape { Layout::Dense } else { Layout::Strided });
         }
         for (n, input) in node.inputs.iter().enumerate() {
-            let table = node.op == Op::Gather && n == 0;
+            let table = node.op == Op::Gather && n == 0 || matches!(node.op, Op::Call(_));
             let wanted = if table { Layout::Dense } else { of_all };
             layouts[input.index()] = layouts[input.index()].max(wanted);
         }

@@ -53,6 +53,8 @@ struct Sweep {
     refusals: Vec<Refusal>,
     cheap: Vec<bool>,
     sources: Vec<cost::Source>,
+    /// The groups of calls.
+    calls: HashMap<NodeId, GroupId>,
 }
 
 /// Divides a prepared graph into groups.
@@ -82,6 +84,7 @@ pub(crate) fn fuse(prepared: Prepared) -> Result<Fused> {
         refusals: vec![],
         cheap,
         sources,
+        calls: HashMap::new(),
         prepared,
     };
     for i in (0..count).rev().filter(|i| sweep.prepared.live[*i]).collect::<Vec<_>>() {
@@ -114,6 +117,22 @@ impl Sweep {
             }
             Op::Concat { .. } => {
                 self.concat(id, &requests);
+                Ok(())
+            }
+            Op::Result { .. } => {
+                let call = self.node(id).inputs[0];
+                let known = self.calls.get(&call).copied();
+                let group = known.unwrap_or_else(|| self.open(Kind::Whole(call)));
+                self.calls.insert(call, group);
+                self.store(id, group, &requests);
+                Ok(())
+            }
+            Op::Call(_) => {
+                let Some(group) = self.calls.get(&id).copied() else { return Ok(()) };
+                for input in self.node(id).inputs.clone() {
+                    let request = Request { group, place: Place::whole(true), need: Need::Stored };
+                    self.requests[input.index()].push(request);
+                }
                 Ok(())
             }
             ref op if is_view(op) => self.view(id, requests),

@@ -9,7 +9,7 @@ use kiln_device::{
 use super::{External, KernelReport, Plan, Report};
 use crate::error::Result;
 use crate::fuse::Fused;
-use crate::lower::{Key, Lowered};
+use crate::lower::{Key, Lowered, Work};
 
 /// A temporary buffer of the program.
 struct Slot {
@@ -25,6 +25,7 @@ pub(super) fn assemble(
     fused: &Fused,
     lowered: Vec<Lowered>,
     checks: Vec<CheckSite>,
+    scratch: &BTreeMap<Key, (DType, usize)>,
     device: &Device,
 ) -> Result<Plan> {
     let mut lives: BTreeMap<Key, (usize, usize)> = BTreeMap::new();
@@ -35,10 +36,10 @@ pub(super) fn assemble(
     }
     let mut bytes: BTreeMap<Key, usize> = BTreeMap::new();
     for key in lives.keys() {
-        let (dtype, count) = extent(fused, *key);
+        let (dtype, count) = extent(fused, scratch, *key);
         bytes.insert(*key, size::byte_length(count, device.element_size(dtype))?);
     }
-    let is_inside = |key: &Key| matches!(key, Key::Node(_) | Key::Scratch(_));
+    let is_inside = |key: &Key| matches!(key, Key::Node(_) | Key::Scratch(..));
     let (slots, slot_of) = share_slots(&lowered, &lives, &bytes, is_inside);
 
     let mut buffers = vec![];
@@ -50,7 +51,7 @@ pub(super) fn assemble(
         externals.push(match key {
             Key::Output(n) => External::Output(*n),
             Key::Leaf(n) => External::Leaf(*n),
-            Key::Node(_) | Key::Scratch(_) => continue,
+            Key::Node(_) | Key::Scratch(..) => continue,
         });
     }
     let first_slot = buffers.len();
@@ -78,22 +79,32 @@ pub(super) fn assemble(
     let steps = lowered
         .into_iter()
         .map(|l| {
-            let bound = l.keys.iter().map(|k| buffer_of[k]).collect();
-            let (kernel, buffers) = one_binding_each(l.kernel, bound);
-            Step::Launch(Box::new(Launch { kernel, buffers }))
+            let bound: Vec<usize> = l.keys.iter().map(|k| buffer_of[k]).collect();
+            match l.work {
+                Work::Kernel(kernel) => {
+                    let (kernel, buffers) = one_binding_each(kernel, bound);
+                    Step::Launch(Box::new(Launch { kernel, buffers }))
+                }
+                Work::Host(mut host) => {
+                    for binding in host.inputs.iter_mut().chain(&mut host.outputs) {
+                        binding.buffer = bound[binding.buffer];
+                    }
+                    Step::Host(Box::new(host))
+                }
+            }
         })
         .collect();
     Ok(Plan { program: Program { buffers, steps, checks }, externals, report })
 }
 
 /// The elements that a key stands for.
-fn extent(fused: &Fused, key: Key) -> (DType, usize) {
+fn extent(fused: &Fused, scratch: &BTreeMap<Key, (DType, usize)>, key: Key) -> (DType, usize) {
     let graph = &fused.prepared.graph;
     match key {
         Key::Leaf(n) => (graph.leaves[n].dtype, graph.leaves[n].shape.iter().product()),
         Key::Output(n) => (graph.node(graph.outputs[n]).dtype, graph.node(graph.outputs[n]).len()),
         Key::Node(id) => (graph.node(id).dtype, graph.node(id).len()),
-        Key::Scratch(id) => (graph.node(graph.node(id).inputs[0]).dtype, graph.node(id).len()),
+        Key::Scratch(..) => scratch.get(&key).copied().unwrap_or((DType::F32, 0)),
     }
 }
 
@@ -141,7 +152,7 @@ fn share_slots(
 fn takes_over(lowered: &Lowered, old: Key, new: Key) -> bool {
     let place = |key: Key| lowered.keys.iter().position(|k| *k == key);
     let (Some(from), Some(to)) = (place(old), place(new)) else { return false };
-    let kernel = &lowered.kernel;
+    let Work::Kernel(kernel) = &lowered.work else { return false };
     if kernel.buffers[from].dtype != kernel.buffers[to].dtype || kernel.buffers[from].access != Access::Read {
         return false;
     }
@@ -220,7 +231,19 @@ fn one_binding_each(mut kernel: Kernel, bound: Vec<usize>) -> (Kernel, Vec<usize
 }
 
 fn describe(lowered: &Lowered, bytes: &BTreeMap<Key, usize>) -> KernelReport {
-    let kernel = &lowered.kernel;
+    let bytes_of = |keys: &[Key]| keys.iter().map(|k| bytes[k] as u64).sum();
+    let kernel = match &lowered.work {
+        Work::Kernel(kernel) => kernel,
+        Work::Host(host) => {
+            let name = host.function.op().to_owned();
+            return KernelReport {
+                name,
+                kind: "host",
+                bytes: bytes_of(&lowered.keys),
+                ..KernelReport::default()
+            };
+        }
+    };
     let points: u64 = kernel.rows.iter().chain(&kernel.inner).map(|e| *e as u64).product();
     let rows: u64 = kernel.rows.iter().map(|e| *e as u64).product();
     let arithmetic = |instrs: &[Instr]| {
@@ -242,7 +265,7 @@ fn describe(lowered: &Lowered, bytes: &BTreeMap<Key, usize>) -> KernelReport {
         kind,
         rows: kernel.rows.clone(),
         inner: kernel.inner.clone(),
-        bytes: lowered.keys.iter().map(|k| bytes[k] as u64).sum(),
+        bytes: bytes_of(&lowered.keys),
         flops,
         once: arithmetic(&kernel.once.instrs) as usize,
         time: None,

@@ -2,6 +2,7 @@
 //! interpreter: all over one table of cases. And methods with wrong arguments.
 
 mod arguments;
+mod calls;
 mod case;
 mod composites;
 mod elementwise;
@@ -18,11 +19,11 @@ use std::collections::HashSet;
 use case::Case;
 use kiln_device::{BinaryOp, CompareOp, ReduceOp, ScatterOp, UnaryOp};
 use kiln_graph::interpret::graph_of;
-use kiln_graph::op::Op;
+use kiln_graph::op::{Op, Work};
 
 /// The whole table.
 fn cases() -> Vec<Case> {
-    [elementwise::cases(), structural::cases(), composites::cases()].concat()
+    [elementwise::cases(), structural::cases(), composites::cases(), calls::cases()].concat()
 }
 
 /// The primitives in the graphs of some cases, of the gradients too where `with_gradients`.
@@ -48,7 +49,8 @@ fn missing(found: &HashSet<Op>) -> Vec<&'static str> {
     let elementwise = elementwise.chain(BinaryOp::ALL.iter().map(|op| op.name()));
     let elementwise = elementwise.chain(CompareOp::ALL.iter().map(|op| op.name()));
     let structural = Op::NAMES.iter().copied().filter(|name| *name != "stop_gradient");
-    elementwise.chain(structural).filter(|name| !names.contains(name)).collect()
+    let calls = Work::NAMES.iter().copied();
+    elementwise.chain(structural).chain(calls).filter(|name| !names.contains(name)).collect()
 }
 
 #[test]
