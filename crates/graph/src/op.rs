@@ -193,6 +193,7 @@ pub enum Op {
     /// The input, stored: no fusion across it.
     Barrier,
     /// Something with several results, each taken by a [`Op::Result`]. The node itself holds no elements: it is `bool [0]`.
+    #[serde(skip)]
     Call(std::sync::Arc<Call>),
     /// One result of the input, a call.
     Result {

@@ -3,7 +3,7 @@
 use kiln_device::DType;
 
 use super::{Array, from_host};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::op::{Call, Work};
 use crate::tensor::Element;
 
@@ -11,6 +11,10 @@ use crate::tensor::Element;
 pub(super) fn call(call: &Call, inputs: &[Array<'_>]) -> Result<Vec<Vec<f64>>> {
     match &call.work {
         Work::Host(host) => {
+            if let Some(numbers) = &host.numbers {
+                let values: Vec<&[f64]> = inputs.iter().map(|x| x.values).collect();
+                return numbers(&values).map_err(|message| Error::Device(host.function.error(message)));
+            }
             let bytes: Vec<Vec<u8>> = inputs.iter().map(|x| to_host(x.values, x.dtype)).collect();
             let results = host.function.call_bytes(&bytes)?;
             Ok(results

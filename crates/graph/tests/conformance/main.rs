@@ -48,6 +48,7 @@ macro_rules! groups {
 
 groups! {
     core,
+    linalg,
     math,
 }
 

@@ -29,7 +29,7 @@ pub fn cholesky(x: &Tensor, upper: bool) -> Tensor {
     };
     let n = a.rows;
     let [value] =
-        call::per_matrix("cholesky", at, &[&a.x], [(&[n, n], DType::F32)], move |x| host::cholesky(x[0], n));
+        call::per_matrix("cholesky", at, &[&a.x], [(&[n, n], DType::F32)], |x| host::cholesky(x[0]));
     // dL = L Φ(L⁻¹ dA L⁻ᵀ), where Φ keeps the lower triangle and half of the diagonal.
     let factor = Tensor::custom_gradient(&value, &[a.x.clone()], move |g, l, _| {
         let inner = transposed(l).matmul(g);
@@ -70,8 +70,7 @@ pub fn lu_factor(x: &Tensor) -> (Tensor, Tensor) {
     let (m, n) = (a.rows, a.columns);
     let outputs: [(&[usize], DType); 3] =
         [(&[m, n], DType::F32), (&[m.min(n)], DType::I32), (&[m], DType::I32)];
-    let [packed, exchanged, order] =
-        call::per_matrix("lu_factor", at, &[&a.x], outputs, move |x| host::lu(x[0], m, n));
+    let [packed, exchanged, order] = call::per_matrix("lu_factor", at, &[&a.x], outputs, |x| host::lu(x[0]));
     let factors = Tensor::custom_gradient(&packed, &[a.x.clone()], move |g, packed, _| {
         if m != n {
             let message = "has a gradient for square matrices only";
@@ -144,7 +143,7 @@ pub fn qr(x: &Tensor, mode: QrMode) -> (Tensor, Tensor) {
 
 fn tall_qr(x: &Tensor, (m, n): (usize, usize), at: At) -> [Tensor; 2] {
     let outputs: [(&[usize], DType); 2] = [(&[m, n], DType::F32), (&[n, n], DType::F32)];
-    let values = call::per_matrix("qr", at, &[x], outputs, move |x| host::qr(x[0], m, n, false));
+    let values = call::per_matrix("qr", at, &[x], outputs, |x| host::qr(x[0], false));
     qr_gradients(x, values, at)
 }
 
@@ -170,7 +169,7 @@ fn qr_gradients(x: &Tensor, values: [Tensor; 2], at: At) -> [Tensor; 2] {
 fn complete_qr(a: &Matrices) -> [Tensor; 2] {
     let (m, n, at) = (a.rows, a.columns, a.at);
     let outputs: [(&[usize], DType); 2] = [(&[m, m], DType::F32), (&[m, n], DType::F32)];
-    let [q, r] = call::per_matrix("qr", at, &[&a.x], outputs, move |x| host::qr(x[0], m, n, true));
+    let [q, r] = call::per_matrix("qr", at, &[&a.x], outputs, |x| host::qr(x[0], true));
     if q.error().is_some() {
         return all(q);
     }

@@ -2,6 +2,7 @@
 
 use kiln_device::DType;
 
+use super::host::Matrix;
 use super::spectral::smallest_kept;
 use super::{Matrices, all, call, host, lower, transposed, upper};
 use crate::error::At;
@@ -76,10 +77,8 @@ fn extent(x: &Tensor, from_end: usize) -> usize {
 }
 
 fn solved(a: &Tensor, b: &Tensor, at: At) -> Tensor {
-    let (n, k) = (extent(b, 2), extent(b, 1));
-    let [value] = call::per_matrix("solve", at, &[a, b], [(&[n, k], DType::F32)], move |x| {
-        host::solve(x[0], x[1], n, k)
-    });
+    let outputs = [(&[extent(b, 2), extent(b, 1)][..], DType::F32)];
+    let [value] = call::per_matrix("solve", at, &[a, b], outputs, |x| host::solve(x[0], x[1]));
     Tensor::custom_gradient(&value, &[a.clone(), b.clone()], move |g, x, inputs| {
         let right = solved(&transposed(&inputs[0]), g, at);
         vec![Some(-right.matmul(&transposed(x))), Some(right)]
@@ -91,10 +90,16 @@ pub(super) fn triangular(a: &Tensor, b: &Tensor, is_lower: bool, at: At) -> Tens
     if let Some(failed) = [a, b].into_iter().find(|t| t.error().is_some()) {
         return failed.clone();
     }
-    let (n, k) = (extent(b, 2), extent(b, 1));
-    let [value] = call::per_matrix("solve_triangular", at, &[a, b], [(&[n, k], DType::F32)], move |x| {
-        host::solve_triangular(x[0], x[1], n, k, is_lower)
-    });
+    let outputs = [(&[extent(b, 2), extent(b, 1)][..], DType::F32)];
+    let [value] = if is_lower {
+        call::per_matrix("solve_triangular", at, &[a, b], outputs, |x| {
+            host::solve_triangular(x[0], x[1], true)
+        })
+    } else {
+        call::per_matrix("solve_triangular", at, &[a, b], outputs, |x| {
+            host::solve_triangular(x[0], x[1], false)
+        })
+    };
     Tensor::custom_gradient(&value, &[a.clone(), b.clone()], move |g, x, inputs| {
         let right = triangular(&transposed(&inputs[0]), g, !is_lower, at);
         let left = -right.matmul(&transposed(x));
@@ -114,7 +119,7 @@ pub fn inv(x: &Tensor) -> Tensor {
 
 fn inverse(x: &Tensor, at: At) -> Tensor {
     let n = extent(x, 1);
-    let [value] = call::per_matrix("inv", at, &[x], [(&[n, n], DType::F32)], move |x| host::inverse(x[0], n));
+    let [value] = call::per_matrix("inv", at, &[x], [(&[n, n], DType::F32)], |x| host::inverse(x[0]));
     Tensor::custom_gradient(&value, std::slice::from_ref(x), |g, y, _| {
         let y = transposed(y);
         vec![Some(-y.matmul(g).matmul(&y))]
@@ -134,9 +139,7 @@ pub fn det(x: &Tensor) -> Tensor {
         Ok(a) => a,
         Err(failed) => return failed,
     };
-    let n = a.rows;
-    let [value] =
-        call::per_matrix("det", at, &[&a.x], [(&[], DType::F32)], move |x| host::determinant(x[0], n));
+    let [value] = call::per_matrix("det", at, &[&a.x], [(&[], DType::F32)], |x| host::determinant(x[0]));
     a.give(Tensor::custom_gradient(&value, &[a.x.clone()], move |g, _, x| {
         vec![Some(beside(g) * cofactors(&x[0], at))]
     }))
@@ -144,8 +147,7 @@ pub fn det(x: &Tensor) -> Tensor {
 
 fn cofactors(x: &Tensor, at: At) -> Tensor {
     let n = extent(x, 1);
-    let [value] =
-        call::per_matrix("det", at, &[x], [(&[n, n], DType::F32)], move |x| host::cofactors(x[0], n));
+    let [value] = call::per_matrix("det", at, &[x], [(&[n, n], DType::F32)], |x| host::cofactors(x[0]));
     // dC = (A⁻ᵀ · dA) C − A⁻ᵀ dAᵀ C.
     Tensor::custom_gradient(&value, std::slice::from_ref(x), move |g, c, x| {
         let inverse = transposed(&inverse(&x[0], at));
@@ -175,9 +177,8 @@ fn signed_log(op: &'static str, x: &Tensor, at: At) -> [Tensor; 2] {
         Ok(a) => a,
         Err(failed) => return all(failed),
     };
-    let n = a.rows;
     let outputs: [(&[usize], DType); 2] = [(&[], DType::F32), (&[], DType::F32)];
-    let [sign, log] = call::per_matrix(op, at, &[&a.x], outputs, move |x| host::log_determinant(x[0], n));
+    let [sign, log] = call::per_matrix(op, at, &[&a.x], outputs, |x| host::log_determinant(x[0]));
     let log = Tensor::custom_gradient(&log, &[a.x.clone()], move |g, _, x| {
         vec![Some(beside(g) * transposed(&inverse(&x[0], at)))]
     });
@@ -197,11 +198,16 @@ pub fn pinv(x: &Tensor, rcond: impl Into<Option<f64>>) -> Tensor {
     }
 }
 
+/// A number as an input of the host.
+pub(super) fn share(number: f64) -> Tensor {
+    Tensor::full(&[], number, DType::F32)
+}
+
 fn pseudo_inverse(x: &Tensor, (m, n): (usize, usize), rcond: Option<f64>, at: At) -> Tensor {
-    let cutoff = rcond.unwrap_or(10.0 * smallest_kept(m, n));
-    let [value] = call::per_matrix("pinv", at, &[x], [(&[n, m], DType::F32)], move |x| {
-        let identity: Vec<f64> = (0..m * m).map(|i| f64::from(u8::from(i / m == i % m))).collect();
-        host::least_squares(x[0], &identity, (m, n, m), cutoff)
+    let cutoff = share(rcond.unwrap_or(10.0 * smallest_kept(m, n)));
+    let [value] = call::per_matrix("pinv", at, &[x, &cutoff], [(&[n, m], DType::F32)], |x| {
+        let n = x[0].rows;
+        host::least_squares(x[0], Matrix { values: &host::identity(n), rows: n, columns: n }, x[1].values[0])
     });
     // dP = −P dA P + P Pᵀ dAᵀ (1 − A P) + (1 − P A) dAᵀ Pᵀ P (G. Golub, V. Pereyra 1973).
     Tensor::custom_gradient(&value, std::slice::from_ref(x), |g, p, x| {
@@ -241,10 +247,10 @@ pub fn lstsq(a: &Tensor, b: &Tensor, rcond: impl Into<Option<f64>>) -> Tensor {
     }
     let (k, cutoff) = (extent(&sides, 1), rcond.into().unwrap_or(smallest_kept(m, n)));
     let inputs = [matrices.x.clone(), sides];
-    let [value] =
-        call::per_matrix("lstsq", at, &[&inputs[0], &inputs[1]], [(&[n, k], DType::F32)], move |x| {
-            host::least_squares(x[0], x[1], (m, n, k), cutoff)
-        });
+    let outputs = [(&[n, k][..], DType::F32)];
+    let [value] = call::per_matrix("lstsq", at, &[&inputs[0], &inputs[1], &share(cutoff)], outputs, |x| {
+        host::least_squares(x[0], x[1], x[2].values[0])
+    });
     let x = Tensor::custom_gradient(&value, &inputs, move |g, _, x| {
         let product = pseudo_inverse(&x[0], (m, n), Some(cutoff), at).matmul(&x[1]);
         through(&product, g, x, at)
@@ -272,8 +278,7 @@ pub fn expm(x: &Tensor) -> Tensor {
 
 fn exponential(x: &Tensor, at: At) -> Tensor {
     let n = extent(x, 1);
-    let [value] =
-        call::per_matrix("expm", at, &[x], [(&[n, n], DType::F32)], move |x| host::exponential(x[0], n));
+    let [value] = call::per_matrix("expm", at, &[x], [(&[n, n], DType::F32)], |x| host::exponential(x[0]));
     // The exponential of [[Aᵀ, G], [0, Aᵀ]] holds the gradient in its corner (R. Mathias 1996).
     Tensor::custom_gradient(&value, std::slice::from_ref(x), move |g, _, x| {
         let a = transposed(&x[0]);

@@ -2,6 +2,7 @@
 
 use kiln_device::DType;
 
+use super::solve::share;
 use super::{Matrices, all, call, host, plus_identity, scaled_columns, transposed};
 use crate::error::At;
 use crate::tensor::{Tensor, here};
@@ -25,7 +26,7 @@ pub fn eigh(x: &Tensor) -> (Tensor, Tensor) {
     };
     let n = a.rows;
     let outputs: [(&[usize], DType); 2] = [(&[n], DType::F32), (&[n, n], DType::F32)];
-    let values = call::per_matrix("eigh", at, &[&a.x], outputs, move |x| host::symmetric_eigen(x[0], n));
+    let values = call::per_matrix("eigh", at, &[&a.x], outputs, |x| host::symmetric_eigen(x[0]));
     let [w, v] = eigen_gradients(&a.x, values);
     (a.give(w), a.give(v))
 }
@@ -65,7 +66,7 @@ pub fn eig(x: &Tensor) -> (Tensor, Tensor, Tensor, Tensor) {
             let n = a.rows;
             let (value, vector): (&[usize], &[usize]) = (&[n], &[n, n]);
             let outputs = [value, value, vector, vector].map(|shape| (shape, DType::F32));
-            let parts = call::per_matrix("eig", at, &[&a.x], outputs, move |x| host::eigen(x[0], n));
+            let parts = call::per_matrix("eig", at, &[&a.x], outputs, |x| host::eigen(x[0]));
             parts.map(|part| {
                 a.give(Tensor::custom_gradient(&part, &[a.x.clone()], move |_, _, _| {
                     let message = "has no gradient; use eigh for symmetric matrices, or stop_gradient";
@@ -128,7 +129,11 @@ fn decomposed(x: &Tensor, (m, n): (usize, usize), full: bool, at: At) -> [Tensor
     let (rows, columns) = if full { (m, n) } else { (short, short) };
     let outputs: [(&[usize], DType); 3] =
         [(&[m, rows], DType::F32), (&[short], DType::F32), (&[columns, n], DType::F32)];
-    call::per_matrix("svd", at, &[x], outputs, move |x| host::svd(x[0], m, n, full))
+    if full {
+        call::per_matrix("svd", at, &[x], outputs, |x| host::svd(x[0], true))
+    } else {
+        call::per_matrix("svd", at, &[x], outputs, |x| host::svd(x[0], false))
+    }
 }
 
 /// Reduced `U`, `S` and `Vᵀ` with gradients; each one's needs the others.
@@ -177,8 +182,8 @@ pub fn svdvals(x: &Tensor) -> Tensor {
 }
 
 pub(super) fn singular_values(x: &Tensor, (m, n): (usize, usize), at: At) -> Tensor {
-    let [value] = call::per_matrix("svd", at, &[x], [(&[m.min(n)], DType::F32)], move |x| {
-        host::singular_values(x[0], m, n).map(|s| vec![s])
+    let [value] = call::per_matrix("svd", at, &[x], [(&[m.min(n)], DType::F32)], |x| {
+        host::singular_values(x[0]).map(|s| vec![s])
     });
     Tensor::custom_gradient(&value, std::slice::from_ref(x), move |g, _, x| {
         let [u, _, vt] = singular_gradients(&x[0], decomposed(&x[0], (m, n), false, at), (m, n));
@@ -194,11 +199,16 @@ pub fn matrix_rank(x: &Tensor, tolerance: impl Into<Option<f64>>) -> Tensor {
     let tolerance = tolerance.into();
     match Matrices::new("matrix_rank", x, at) {
         Ok(a) => {
-            let (m, n) = (a.rows, a.columns);
-            let outputs: [(&[usize], DType); 1] = [(&[], DType::I32)];
-            let [rank] = call::per_matrix("matrix_rank", at, &[&a.x], outputs, move |x| {
-                host::rank(x[0], m, n, tolerance)
-            });
+            let limit = share(tolerance.unwrap_or(smallest_kept(a.rows, a.columns)));
+            let (inputs, outputs) = ([&a.x, &limit], [(&[][..], DType::I32)]);
+            let [rank] = match tolerance {
+                Some(_) => call::per_matrix("matrix_rank", at, &inputs, outputs, |x| {
+                    host::rank(x[0], x[1].values[0], false)
+                }),
+                None => call::per_matrix("matrix_rank", at, &inputs, outputs, |x| {
+                    host::rank(x[0], x[1].values[0], true)
+                }),
+            };
             rank
         }
         Err(failed) => failed,
