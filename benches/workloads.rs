@@ -46,7 +46,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             workload.time(&device, &options)?;
         }
     }
-    support::training::run(&device, &options)
+    support::training::run(&device, &options)?;
+    support::lengths::run(&device, &options)
 }
 
 fn operations(gpu: bool) -> Vec<Workload> {

@@ -5,6 +5,8 @@ use std::time::Instant;
 use kiln::prelude::*;
 use serde_json::{Map, Value, json};
 
+pub(crate) mod gpt;
+pub(crate) mod lengths;
 pub(crate) mod training;
 
 pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error>>;

@@ -62,6 +62,8 @@ pub(crate) trait Executor: Send + Sync + fmt::Debug {
     fn prepare(&self, program: Program) -> Result<Box<dyn Prepared>>;
     /// Waits until all submitted work is done; reports pending check failures and device loss.
     fn synchronize(&self) -> Result<()>;
+    /// Number of distinct shaders compiled so far.
+    fn shader_count(&self) -> usize;
 }
 
 /// A program ready to run on one device.
@@ -176,6 +178,12 @@ impl Device {
     /// Name, kind, backend and limits.
     pub fn info(&self) -> &DeviceInfo {
         self.executor.info()
+    }
+
+    /// Number of distinct shaders that this device has compiled so far; programs that differ in sizes alone share them.
+    /// Always 0 on the CPU, which compiles none.
+    pub fn shader_count(&self) -> usize {
+        self.executor.shader_count()
     }
 
     /// Bytes that one stored element takes on this device.

@@ -201,4 +201,8 @@ impl Executor for CpuExecutor {
         drop(self.queue());
         Ok(())
     }
+
+    fn shader_count(&self) -> usize {
+        0
+    }
 }

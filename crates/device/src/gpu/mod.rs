@@ -163,4 +163,8 @@ impl Executor for GpuExecutor {
         self.context.synchronize_reports()?;
         self.context.wait()
     }
+
+    fn shader_count(&self) -> usize {
+        self.pipelines.count()
+    }
 }

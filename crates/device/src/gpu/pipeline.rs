@@ -24,6 +24,11 @@ pub(crate) struct Pipelines {
 }
 
 impl Pipelines {
+    /// Number of distinct texts compiled.
+    pub(crate) fn count(&self) -> usize {
+        lock(&self.by_text).len()
+    }
+
     /// The pipelines of these kernels, in their order; what is missing is compiled in parallel.
     pub(crate) fn get(&self, context: &Context, kernels: &[Printed]) -> Result<Vec<Arc<Pipeline>>> {
         let mut missing: Vec<&Printed> = vec![];

@@ -284,8 +284,10 @@ impl Printer<'_> {
     fn stage(&mut self, plan: &Plan, side: &Side, frames: &[Frame]) {
         let kernel = self.kernel;
         let (name, pitch) = (side.name, plan.pitch(side));
-        let whole = side.count.is_multiple_of(plan.tile.side);
-        let whole_inner = plan.sizes.k.is_multiple_of(DEPTH);
+        // Only the largest products have a text without bounds: elsewhere it would be another shader for some sizes.
+        let large = plan.tile == LARGE;
+        let whole = large && side.count.is_multiple_of(plan.tile.side);
+        let whole_inner = large && plan.sizes.k.is_multiple_of(DEPTH);
         let rows = kernel.rows.len();
         for (t, quad) in frames.chunks(4).enumerate() {
             let k = format!("{name}{t}_k");

@@ -1,5 +1,6 @@
 //! Row kernels: some threads of a workgroup share a row, each takes a part of the inner loop, a tree of fixed shape folds
-//! their partial results.
+//! their partial results. How many share a row is a parameter, so that a longer row is not another shader; that it is
+//! one thread alone is structure.
 
 use super::contract::unit_stride;
 use super::printer::{Frame, Printer, wgsl_type};
@@ -13,7 +14,7 @@ use crate::op::ReduceOp;
 /// How the threads of a workgroup are laid over rows and inner loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
-    /// Threads that share a row.
+    /// Threads that share a row, a power of two.
     pub(crate) lanes: usize,
     /// True where neighbouring threads take neighbouring rows, false where they take neighbouring inner elements.
     pub(crate) along_rows: bool,
@@ -107,16 +108,21 @@ impl Printer<'_> {
     }
 
     fn row_position(&mut self, layout: Layout) {
-        let lanes = layout.lanes;
-        let lines = GROUP / lanes;
-        let (line, lane) = match (lanes, layout.along_rows) {
-            (1, _) => ("local".to_owned(), "0u".to_owned()),
-            (_, true) => (format!("local % {lines}u"), format!("local / {lines}u")),
-            (_, false) => (format!("local / {lanes}u"), format!("local % {lanes}u")),
+        if layout.lanes == 1 {
+            self.line("let lane = 0u;");
+            return self.line(&format!("let line = (group.y * groups.x + group.x) * {GROUP}u + local;"));
+        }
+        let shift = self.count(layout.lanes.trailing_zeros() as usize);
+        self.line(&format!("let lane_bits = {shift};"));
+        self.line("let lanes = 1u << lane_bits;");
+        self.line(&format!("let lines = {GROUP}u >> lane_bits;"));
+        let (within, lane) = match layout.along_rows {
+            true => ("local & (lines - 1u)", format!("local >> ({}u - lane_bits)", GROUP.trailing_zeros())),
+            false => ("local >> lane_bits", "local & (lanes - 1u)".to_owned()),
         };
         self.line(&format!("let lane = {lane};"));
-        self.line(&format!("let within = {line};"));
-        self.line(&format!("let line = (group.y * groups.x + group.x) * {lines}u + within;"));
+        self.line(&format!("let within = {within};"));
+        self.line("let line = (group.y * groups.x + group.x) * lines + within;");
     }
 
     /// A row value: every thread of the row computes it, one has its effects.
@@ -155,8 +161,8 @@ impl Printer<'_> {
                 self.line(&format!("var sum{r} = 0.0f;"));
             }
         }
-        let lanes = row.layout.lanes;
-        self.open(&format!("for (var at = lane; at < {}; at += {lanes}u) {{", row.inner));
+        let step = if row.layout.lanes == 1 { "1u" } else { "lanes" };
+        self.open(&format!("for (var at = lane; at < {}; at += {step}) {{", row.inner));
         let inner = self.split("at", "w", &kernel.inner);
         let mut frame = row.frame.clone();
         frame.splice(kernel.rows.len().., inner);
@@ -180,11 +186,9 @@ impl Printer<'_> {
         let folded = combine(op, &format!("acc{r}"), &format!("r{of}"), scalar);
         self.line(&format!("acc{r} = {folded};"));
         if blocked(op, scalar) {
-            let lanes = row.layout.lanes;
+            let term = if row.layout.lanes == 1 { "at" } else { "(at >> lane_bits)" };
             let last = BLOCK - 1;
-            self.line(&format!(
-                "if ((at / {lanes}u) % {BLOCK}u == {last}u) {{ sum{r} += acc{r}; acc{r} = 0.0f; }}"
-            ));
+            self.line(&format!("if ({term} % {BLOCK}u == {last}u) {{ sum{r} += acc{r}; acc{r} = 0.0f; }}"));
         }
     }
 
@@ -204,18 +208,15 @@ impl Printer<'_> {
         self.line("workgroupBarrier();");
         self.line(&format!("{array}[local] = {stored}({own});"));
         self.line("workgroupBarrier();");
-        let step = if along_rows { GROUP / lanes } else { 1 };
-        let mut half = lanes / 2;
-        while half >= 1 {
-            let other = format!("{array}[local + {}u]", half * step);
-            let folded = match scalar {
-                Scalar::Bool => combine(op, &format!("{array}[local]"), &other, Scalar::Bool),
-                scalar => combine(op, &format!("{array}[local]"), &other, scalar),
-            };
-            self.line(&format!("if (lane < {half}u) {{ {array}[local] = {folded}; }} workgroupBarrier();"));
-            half /= 2;
-        }
-        let first = if along_rows { "within".to_owned() } else { format!("within * {lanes}u") };
+        let (other, first) = match along_rows {
+            true => ("local + half * lines", "within"),
+            false => ("local + half", "within << lane_bits"),
+        };
+        let folded = combine(op, &format!("{array}[local]"), &format!("{array}[{other}]"), scalar);
+        self.open("for (var half = lanes >> 1u; half > 0u; half >>= 1u) {");
+        self.line(&format!("if (lane < half) {{ {array}[local] = {folded}; }}"));
+        self.line("workgroupBarrier();");
+        self.close("}");
         let result = match scalar {
             Scalar::Bool => format!("{array}[{first}] != 0u"),
             _ => format!("{array}[{first}]"),
