@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use kiln_device::{BinaryOp, DType, ReduceOp, ScatterOp, UnaryOp, Value};
 
-use crate::bundle::{Bundle, Source, bundle};
+use crate::bundle::{Bundle, Source, bundle, results};
 use crate::error::{At, Error, Result};
 use crate::op::{ConvKind, Op, Work};
 use crate::tensor::{Kind, Tensor, here};
@@ -185,7 +185,8 @@ fn of_bundle(bundle: &Tensor, all: &Bundle, gs: &[Option<Tensor>]) -> Vec<Option
             let zeros = |(g, y): (&Option<Tensor>, &Tensor)| g.clone().unwrap_or_else(|| y.zeros_like());
             let gs: Vec<Tensor> = gs.iter().zip(values).map(zeros).collect();
             let mut gradients = vec![None; values.len()];
-            gradients.extend((custom.rule)(&gs, values, inputs));
+            // As results of the bundle, so that what the rule makes of them has this gradient too.
+            gradients.extend((custom.rule)(&gs, &results(bundle), inputs));
             gradients
         }
         Source::Host(call) => {

@@ -188,4 +188,56 @@ norm(np.arange(6, dtype=np.int32).reshape(2, 3) - 3)
 norm(np.arange(6, dtype=np.int32) - 3, ord=1)
 norm(1000 * normal(50, 30), axis=[0, 1])
 
+# First gradients against JAX; the harness checks second ones ------------------------------------------------------------
+import jax, jax.numpy as jnp, jax.scipy.linalg as jsl
+
+jax.config.update("jax_enable_x64", True)
+
+
+def gradient(op, inputs, f, tol="rel:1e-6", **args):
+    def loss(*x):
+        outputs = f(*x)
+        return sum(jnp.sum(y.ravel() * jnp.cos(0.7 * jnp.arange(y.size))) for y in (outputs if isinstance(outputs, tuple) else (outputs,)))
+
+    outputs = jax.grad(loss, tuple(range(len(inputs))))(*[wide(x) for x in inputs])
+    group.case(f"gradient_{op}", inputs, args, outputs=[np.asarray(y) for y in outputs], tol=tol, grad=True)
+
+
+def qr_of(x):
+    q, r = jnp.linalg.qr(x)
+    return q * q, jnp.abs(r)
+
+
+def eigh_of(x):
+    w, v = jnp.linalg.eigh(x)
+    return w, v * v
+
+
+def svd_of(x):
+    u, s, vt = jnp.linalg.svd(x, full_matrices=False)
+    return u * u, s, vt * vt
+
+
+for upper in (False, True):
+    gradient("cholesky", [definite(2, 3, 3)], lambda x: jnp.linalg.cholesky(x, upper=upper), upper=upper)
+for op, f in [("det", jnp.linalg.det), ("inv", jnp.linalg.inv), ("expm", jsl.expm)]:
+    gradient(op, [normal(2, 3, 3)], f, tol="rel:3e-6")
+gradient("logdet", [definite(2, 3, 3)], lambda x: jnp.linalg.slogdet(x)[1])
+gradient("lu_factor", [normal(4, 4)], lambda x: jsl.lu_factor(x)[0], tol="rel:3e-6")
+gradient("solve", [definite(2, 3, 3), normal(2, 3, 2)], jnp.linalg.solve)
+gradient("solve", [definite(3, 3), normal(3)], jnp.linalg.solve)
+for lower in (False, True):
+    gradient("solve_triangular", [definite(3, 3), normal(3, 2)], lambda a, b: jsl.solve_triangular(a, b, lower=lower), lower=lower)
+for shape in [(4, 4), (5, 3), (3, 5)]:
+    gradient("pinv", [normal(*shape)], jnp.linalg.pinv, tol="rel:3e-6")
+    gradient("lstsq", [normal(*shape), normal(shape[0], 2)], lambda a, b: jnp.linalg.lstsq(a, b)[0], tol="rel:3e-6")
+    gradient("svd", [normal(*shape)], svd_of, tol="rel:3e-6")
+    gradient("svdvals", [normal(*shape)], lambda x: jnp.linalg.svd(x, compute_uv=False), tol="rel:3e-6")
+gradient("qr", [normal(4, 4)], qr_of, tol="rel:3e-6")
+gradient("qr", [normal(5, 3)], qr_of, tol="rel:3e-6")
+gradient("eigh", [symmetric(2, 4, 4)], eigh_of, tol="rel:3e-6")
+for order in (None, "nuc", 2):
+    gradient("norm", [normal(3, 4)], lambda x: jnp.linalg.norm(x, ord=order), **({} if order is None else {"ord": order}))
+gradient("norm", [normal(3, 4)], lambda x: jnp.linalg.norm(x, ord=3, axis=1), ord=3, axis=1)
+
 group.write()

@@ -37,6 +37,12 @@ group.case("erfinv", [np.zeros((0, 2), F)])
 group.case("rsqrt", [np.array([1, 4, 0.3, 1e-30, 1e30, np.inf, 0.0, -1, np.nan], F)])
 group.case("rsqrt", [np.abs(normal(2, 3)) + F(0.5)], grad=True)
 
+weight = lambda x: np.cos(0.7 * np.arange(x.size)).reshape(x.shape)
+x = np.array([-0.95, -0.3, 0.0, 0.2, 0.7, 0.99], F)
+slope = np.sqrt(np.pi) / 2 * np.exp(special.erfinv(x.astype(float)) ** 2)
+group.case("gradient_erfinv", [x], outputs=[slope * weight(x)], tol="ulp:16", grad=True)
+group.case("gradient_erfc", [x * 2], outputs=[-2 / np.sqrt(np.pi) * np.exp(-((2 * x).astype(F).astype(float) ** 2)) * weight(x)], tol="ulp:8", grad=True)
+
 # Log-sum-exp ----------------------------------------------------------------------------------------------------------
 x = normal(3, 4, 5)
 for args in [{}, {"axis": 1}, {"axis": -1, "keepdims": True}, {"axis": [0, 2]}, {"axis": [-1, 0], "keepdims": True}]:
@@ -61,6 +67,17 @@ group.case("in_top_k", [np.array([1, 0], np.int32), np.array([[0.1, np.nan, 0.5]
 # Distances ------------------------------------------------------------------------------------------------------------
 group.case("cdist", [normal(4, 3), normal(5, 3)], grad=True)
 group.case("cdist", [normal(2, 1, 3, 2), normal(4, 1, 2)])
+x = normal(3, 2)
+# Two of the distances are 0.
+difference = x[:, None].astype(float) - x[None, 1:].astype(float)
+distance = np.linalg.norm(difference, axis=-1)
+share = (weight(distance) / np.where(distance > 0, distance, 1))[..., None] * difference
+group.case("gradient_cdist", [x, x[1:]], outputs=[share.sum(1), -share.sum(0)], tol="rel:1e-6")
+y = normal(2, 2)
+difference = x[:, None].astype(float) - y[None].astype(float)
+distance = np.linalg.norm(difference, axis=-1)
+share = (weight(distance) / distance)[..., None] * difference
+group.case("gradient_cdist", [x, y], outputs=[share.sum(1), -share.sum(0)], tol="rel:1e-6", grad=True)
 group.case("cdist", [normal(3, 0), normal(2, 0)], outputs=[np.zeros((3, 2))])
 group.case("cdist", [normal(0, 3), normal(2, 3)], outputs=[np.zeros((0, 2))])
 group.case("cdist", [100 + normal(6, 20), 100 + normal(7, 20)])

@@ -1,7 +1,7 @@
 //! `keras.ops.linalg`, and `slogdet`, `svdvals` and `expm`. Factors that are unique up to signs or order give products.
 
-use kiln_graph::Tensor;
 use kiln_graph::ops::{self, NormOrder};
+use kiln_graph::{Tensor, gradients};
 
 use crate::Run;
 use crate::call::Call;
@@ -52,6 +52,20 @@ fn pair(pair: (Tensor, Tensor)) -> Vec<Tensor> {
     vec![pair.0, pair.1]
 }
 
+/// Gradients of `Σ cos(0.7 i) · yᵢ` over all outputs with respect to the inputs, so that a case of these checks first
+/// gradients against JAX and second ones against differences.
+pub(crate) fn gradient_of(c: &Call<'_>, outputs: &[Tensor]) -> Vec<Tensor> {
+    let sum = |y: &Tensor| {
+        let weights = (Tensor::range(y.len()).to_float() * 0.7).cos();
+        (y.reshape(&[-1]) * weights).sum(())
+    };
+    let loss = outputs.iter().map(sum).reduce(|a, b| a + b).expect("an output");
+    match gradients(&loss, c.inputs()) {
+        Ok(gradients) => gradients,
+        Err(error) => vec![Tensor::invalid("gradient", error.to_string()); c.inputs().len()],
+    }
+}
+
 pub(crate) const TABLE: &[(&str, Run)] = &[
     ("cholesky", |c| vec![ops::cholesky(c.x(0), c.flag("upper"))]),
     ("cholesky_inverse", |c| vec![ops::cholesky_inverse(c.x(0), c.flag("upper"))]),
@@ -67,6 +81,32 @@ pub(crate) const TABLE: &[(&str, Run)] = &[
         vec![v.square(), weighted(&v, &v)]
     }),
     ("expm", |c| vec![ops::expm(c.x(0))]),
+    ("gradient_cholesky", |c| gradient_of(c, &[ops::cholesky(c.x(0), c.flag("upper"))])),
+    ("gradient_det", |c| gradient_of(c, &[ops::det(c.x(0))])),
+    ("gradient_eigh", |c| {
+        let (w, v) = ops::eigh(c.x(0));
+        gradient_of(c, &[w, v.square()])
+    }),
+    ("gradient_expm", |c| gradient_of(c, &[ops::expm(c.x(0))])),
+    ("gradient_inv", |c| gradient_of(c, &[ops::inv(c.x(0))])),
+    ("gradient_logdet", |c| gradient_of(c, &[ops::logdet(c.x(0))])),
+    ("gradient_lstsq", |c| gradient_of(c, &[ops::lstsq(c.x(0), c.x(1), None)])),
+    ("gradient_lu_factor", |c| gradient_of(c, &[ops::lu_factor(c.x(0)).0])),
+    ("gradient_norm", |c| gradient_of(c, &[ops::norm(c.x(0), order(c), c.axes("axis"), false)])),
+    ("gradient_pinv", |c| gradient_of(c, &[ops::pinv(c.x(0), None)])),
+    ("gradient_qr", |c| {
+        let (q, r) = ops::qr(c.x(0), ops::QrMode::Reduced);
+        gradient_of(c, &[q.square(), r.abs()])
+    }),
+    ("gradient_solve", |c| gradient_of(c, &[ops::solve(c.x(0), c.x(1))])),
+    ("gradient_solve_triangular", |c| {
+        gradient_of(c, &[ops::solve_triangular(c.x(0), c.x(1), c.flag("lower"))])
+    }),
+    ("gradient_svd", |c| {
+        let (u, s, vt) = ops::svd(c.x(0), false);
+        gradient_of(c, &[u.square(), s, vt.square()])
+    }),
+    ("gradient_svdvals", |c| gradient_of(c, &[ops::svdvals(c.x(0))])),
     ("inv", |c| vec![ops::inv(c.x(0))]),
     ("logdet", |c| vec![ops::logdet(c.x(0))]),
     ("lstsq", |c| vec![ops::lstsq(c.x(0), c.x(1), number(c, "rcond"))]),

@@ -5,6 +5,7 @@ use kiln_graph::Tensor;
 
 use crate::Run;
 use crate::call::Call;
+use crate::linalg::gradient_of;
 
 fn pair(pair: (Tensor, Tensor)) -> Vec<Tensor> {
     vec![pair.0, pair.1]
@@ -39,6 +40,9 @@ pub(crate) const TABLE: &[(&str, Run)] = &[
     }),
     ("fft", |c| pair(ops::fft((c.x(0), c.x(1))))),
     ("fft2", |c| pair(ops::fft2((c.x(0), c.x(1))))),
+    ("gradient_cdist", |c| gradient_of(c, &[ops::cdist(c.x(0), c.x(1))])),
+    ("gradient_erfc", |c| gradient_of(c, &[ops::erfc(c.x(0))])),
+    ("gradient_erfinv", |c| gradient_of(c, &[ops::erfinv(c.x(0))])),
     ("ifft", |c| pair(ops::ifft((c.x(0), c.x(1))))),
     ("ifft2", |c| pair(ops::ifft2((c.x(0), c.x(1))))),
     ("in_top_k", |c| vec![ops::in_top_k(c.x(0), c.x(1), c.sizes("k")[0])]),
