@@ -26,7 +26,7 @@ fn error(x: &Tensor) -> String {
 #[test]
 fn bad_data_is_an_error_of_the_run_at_the_users_line() {
     everywhere(|| {
-        let singular = Tensor::from_vec(&[2.0f32, 0.0, 0.0, 1.0, 1.0, 2.0, 3.0, 6.0], &[2, 2, 2]);
+        let singular = Tensor::from_vec([2.0f32, 0.0, 0.0, 1.0, 1.0, 2.0, 3.0, 6.0], &[2, 2, 2]);
         for (text, expected) in [
             (error(&ops::inv(&singular)), "[inv] matrix 1 of the batch is singular"),
             (

@@ -31,7 +31,7 @@ pub fn cholesky(x: &Tensor, upper: bool) -> Tensor {
     let [value] =
         call::per_matrix("cholesky", at, &[&a.x], [(&[n, n], DType::F32)], |x| host::cholesky(x[0]));
     // dL = L Φ(L⁻¹ dA L⁻ᵀ), where Φ keeps the lower triangle and half of the diagonal.
-    let factor = Tensor::custom_gradient(&value, &[a.x.clone()], move |g, l, _| {
+    let factor = Tensor::custom_gradient(&value, std::slice::from_ref(&a.x), move |g, l, _| {
         let inner = transposed(l).matmul(g);
         let inner = (lower(&inner) + strictly_lower(&inner)) * 0.5;
         let left = triangular(&transposed(l), &inner, false, at);
@@ -71,7 +71,7 @@ pub fn lu_factor(x: &Tensor) -> (Tensor, Tensor) {
     let outputs: [(&[usize], DType); 3] =
         [(&[m, n], DType::F32), (&[m.min(n)], DType::I32), (&[m], DType::I32)];
     let [packed, exchanged, order] = call::per_matrix("lu_factor", at, &[&a.x], outputs, |x| host::lu(x[0]));
-    let factors = Tensor::custom_gradient(&packed, &[a.x.clone()], move |g, packed, _| {
+    let factors = Tensor::custom_gradient(&packed, std::slice::from_ref(&a.x), move |g, packed, _| {
         if m != n {
             let message = "has a gradient for square matrices only";
             return vec![Some(Tensor::failed("lu_factor", message.into(), at))];
@@ -177,7 +177,7 @@ fn complete_qr(a: &Matrices) -> [Tensor; 2] {
     let [_, r] = qr_gradients(&a.x, thin, at);
     let mut padding = vec![(0, 0); r.rank()];
     padding[r.rank() - 2].1 = m - n;
-    let q = Tensor::custom_gradient(&q, &[a.x.clone()], move |_, _, _| {
+    let q = Tensor::custom_gradient(&q, std::slice::from_ref(&a.x), move |_, _, _| {
         let message = "the complete Q of more rows than columns has no gradient; use the reduced mode";
         vec![Some(Tensor::failed("qr", message.into(), at))]
     });

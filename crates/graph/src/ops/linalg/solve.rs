@@ -140,7 +140,7 @@ pub fn det(x: &Tensor) -> Tensor {
         Err(failed) => return failed,
     };
     let [value] = call::per_matrix("det", at, &[&a.x], [(&[], DType::F32)], |x| host::determinant(x[0]));
-    a.give(Tensor::custom_gradient(&value, &[a.x.clone()], move |g, _, x| {
+    a.give(Tensor::custom_gradient(&value, std::slice::from_ref(&a.x), move |g, _, x| {
         vec![Some(beside(g) * cofactors(&x[0], at))]
     }))
 }
@@ -179,7 +179,7 @@ fn signed_log(op: &'static str, x: &Tensor, at: At) -> [Tensor; 2] {
     };
     let outputs: [(&[usize], DType); 2] = [(&[], DType::F32), (&[], DType::F32)];
     let [sign, log] = call::per_matrix(op, at, &[&a.x], outputs, |x| host::log_determinant(x[0]));
-    let log = Tensor::custom_gradient(&log, &[a.x.clone()], move |g, _, x| {
+    let log = Tensor::custom_gradient(&log, std::slice::from_ref(&a.x), move |g, _, x| {
         vec![Some(beside(g) * transposed(&inverse(&x[0], at)))]
     });
     [a.give(sign.stop_gradient()), a.give(log)]

@@ -68,7 +68,7 @@ pub fn eig(x: &Tensor) -> (Tensor, Tensor, Tensor, Tensor) {
             let outputs = [value, value, vector, vector].map(|shape| (shape, DType::F32));
             let parts = call::per_matrix("eig", at, &[&a.x], outputs, |x| host::eigen(x[0]));
             parts.map(|part| {
-                a.give(Tensor::custom_gradient(&part, &[a.x.clone()], move |_, _, _| {
+                a.give(Tensor::custom_gradient(&part, std::slice::from_ref(&a.x), move |_, _, _| {
                     let message = "has no gradient; use eigh for symmetric matrices, or stop_gradient";
                     vec![Some(Tensor::failed("eig", message.into(), at))]
                 }))
@@ -112,7 +112,7 @@ pub fn svd(x: &Tensor, full_matrices: bool) -> (Tensor, Tensor, Tensor) {
         };
         let [_, s, _] = singular_gradients(&a.x, thin, (m, n));
         let [u, _, vt] = values.map(|value| {
-            Tensor::custom_gradient(&value, &[a.x.clone()], move |_, _, _| {
+            Tensor::custom_gradient(&value, std::slice::from_ref(&a.x), move |_, _, _| {
                 let message = "full matrices that are not square have no gradient; use full_matrices = false";
                 vec![Some(Tensor::failed("svd", message.into(), at))]
             })

@@ -121,12 +121,13 @@ struct Sizes {
 
 impl Sizes {
     fn check(&self, op: &'static str, at: At) -> Result<(), Tensor> {
-        if self.length > 0 && self.stride > 0 && self.fft >= self.length && self.fft < 1 << 31 {
+        let fits = |n: usize| n > 0 && n < 1 << 31;
+        if fits(self.length) && fits(self.stride) && fits(self.fft) && self.fft >= self.length {
             return Ok(());
         }
         let message = format!(
-            "expected 1 ≤ sequence_length ≤ fft_length and a stride of at least 1, received sequence_length {}, \
-             sequence_stride {}, fft_length {}",
+            "expected 1 ≤ sequence_length ≤ fft_length and a stride of at least 1, all below 2³¹, received \
+             sequence_length {}, sequence_stride {}, fft_length {}",
             self.length, self.stride, self.fft
         );
         Err(Tensor::failed(op, message, at))
@@ -219,11 +220,25 @@ fn overlapped(
     Ok(fitted(&inner, wanted, "istft", at))
 }
 
-/// Sequences `[.., count, size]` added at their places on an axis of `length` elements.
+/// Sequences `[.., count, size]` added at their places, `stride` apart, on an axis of `length` elements.
 fn added(frames: &Tensor, length: usize, stride: usize, at: At) -> Tensor {
-    let axis = frames.rank() - 2;
-    let mut shape = frames.shape().to_vec();
-    shape[axis] = length;
-    let op = Op::Unwindow { axis, length, stride, dilation: 1 };
-    Tensor::op(op, vec![frames.clone()], shape, frames.dtype(), at).sum([-1])
+    let rank = frames.rank();
+    let (count, size) = (frames.shape()[rank - 2], frames.shape()[rank - 1]);
+    // In pieces of one stride, so that the p-th piece of sequence t falls whole on block t + p.
+    let pieces = size.div_ceil(stride);
+    let mut padding = vec![(0, 0); rank];
+    padding[rank - 1].1 = pieces * stride - size;
+    let blocks = count + pieces - 1;
+    let cut = |n: usize| [&frames.shape()[..rank - 2], &[n, pieces, stride]].concat();
+    let padded = frames.pad(&padding, 0.0).reshape_at(cut(count), at);
+    let op = Op::Unwindow { axis: rank - 2, length: blocks, stride: 1, dilation: 1 };
+    let sum = Tensor::op(op, vec![padded], cut(blocks), frames.dtype(), at).sum([-2]);
+    if sum.error().is_some() {
+        return sum;
+    }
+    sum.reshape_at([&frames.shape()[..rank - 2], &[blocks * stride]].concat(), at).slice_axis(
+        -1,
+        0,
+        length as i64,
+    )
 }
