@@ -148,7 +148,8 @@ impl HostFunction {
         Ok(results)
     }
 
-    fn error(&self, message: String) -> Error {
+    /// The error of a call that failed so.
+    pub fn error(&self, message: String) -> Error {
         let at = if self.at.is_empty() { String::new() } else { format!(" ({})", self.at) };
         Error::Host { op: self.op.clone(), message, at }
     }

@@ -148,7 +148,7 @@ fn between(roots: &[Tensor], targets: &[Tensor]) -> Vec<Tensor> {
 fn of_bundle(bundle: &Tensor, all: &Bundle, gs: &[Option<Tensor>], wanted: &[bool]) -> Vec<Option<Tensor>> {
     let (x, at) = (&bundle.node.inputs[..], bundle.node.at);
     match &all.source {
-        Source::Custom(custom) => custom.gradients(x, gs, at),
+        Source::Custom(custom) => custom.gradients(bundle, gs, at),
         Source::Host(call) => {
             let message = "a function of the host has no gradient: give one with host_call_with_gradient, or pass its \
                            inputs through stop_gradient";

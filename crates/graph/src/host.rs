@@ -200,7 +200,7 @@ fn listed(forms: &[Form]) -> String {
     format!("[{}]", forms.iter().map(form).collect::<Vec<_>>().join(", "))
 }
 
-fn text_of(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn text_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|s| s.to_string());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
 }

@@ -1,6 +1,6 @@
 //! Gradients of the user's.
 
-use crate::bundle::{Source, bundle};
+use crate::bundle::{Source, bundle, results};
 use crate::error::At;
 use crate::tensor::{Tensor, here};
 
@@ -13,12 +13,13 @@ pub(crate) struct CustomRule {
 
 impl CustomRule {
     /// The gradients of a bundle's inputs: none of the values, and what the rule gives of the others.
-    pub(super) fn gradients(&self, x: &[Tensor], gs: &[Option<Tensor>], at: At) -> Vec<Option<Tensor>> {
-        let (values, inputs) = x.split_at(gs.len());
+    pub(super) fn gradients(&self, bundle: &Tensor, gs: &[Option<Tensor>], at: At) -> Vec<Option<Tensor>> {
+        let (values, inputs) = bundle.node.inputs.split_at(gs.len());
         let zeros = |(g, y): (&Option<Tensor>, &Tensor)| g.clone().unwrap_or_else(|| y.zeros_like());
         let gs: Vec<Tensor> = gs.iter().zip(values).map(zeros).collect();
         let mut gradients = vec![None; values.len()];
-        gradients.extend(of_custom((self.rule)(&gs, values, inputs), inputs, at));
+        // As results of the bundle, so that what the rule makes of them has this gradient too.
+        gradients.extend(of_custom((self.rule)(&gs, &results(bundle), inputs), inputs, at));
         gradients
     }
 }

@@ -3,6 +3,7 @@
 use std::any::TypeId;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use kiln_device::{DType, HostFunction};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
@@ -61,12 +62,17 @@ pub struct Extended {
 }
 
 /// A function of the host.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Host {
     identity: Identity,
     /// What is called.
     pub function: HostFunction,
+    /// The same in `f64`, for the interpreter, where there is one.
+    pub(crate) numbers: Option<Arc<Numbers>>,
 }
+
+/// A function from the elements of its inputs to those of its results.
+pub(crate) type Numbers = dyn Fn(&[&[f64]]) -> Result<Vec<Vec<f64>>, String> + Send + Sync;
 
 /// Which functions are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -79,7 +85,17 @@ pub(crate) enum Identity {
 
 impl Host {
     pub(crate) fn new(identity: Identity, function: HostFunction) -> Host {
-        Host { identity, function }
+        Host { identity, function, numbers: None }
+    }
+
+    pub(crate) fn with_numbers(self, numbers: Arc<Numbers>) -> Host {
+        Host { numbers: Some(numbers), ..self }
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Host({:?}, {:?})", self.identity, self.function)
     }
 }
 

@@ -27,9 +27,11 @@ mod hyperbolic;
 pub mod image;
 mod index;
 mod indexing;
+mod linalg;
 mod logarithm;
 mod logic;
 mod losses;
+mod math;
 mod nan;
 mod nn;
 mod normalization;
@@ -43,6 +45,8 @@ mod random;
 mod rearrange;
 mod reduce;
 mod search;
+mod segment;
+mod signal;
 mod slicing;
 mod spaces;
 pub(crate) mod spatial;
@@ -86,9 +90,14 @@ pub use gather::{
 pub use gather::{tensor_scatter_nd_min, tensor_scatter_nd_sub, tensor_scatter_nd_update};
 pub use hyperbolic::*;
 pub use indexing::{Ellipsis, Index, IndexItem, NewAxis, Span};
+pub use linalg::{
+    NormOrder, QrMode, cholesky, cholesky_inverse, det, eig, eigh, expm, inv, logdet, lstsq, lu_factor,
+    matrix_rank, norm, pinv, qr, slogdet, solve, solve_triangular, svd, svdvals,
+};
 pub use logarithm::*;
 pub use logic::*;
 pub use losses::*;
+pub use math::{cdist, erf, erfc, erfinv, in_top_k, logsumexp, rsqrt, top_k};
 pub use nan::*;
 pub use normalization::*;
 pub use padding::{PadMode, PadWidth, pad};
@@ -101,6 +110,11 @@ pub use random::random_key;
 pub use rearrange::rearrange;
 pub use search::{
     Side, argpartition, argsort, digitize, isin, nonzero, searchsorted, select, sort, unravel_index,
+};
+pub use segment::{segment_max, segment_min, segment_prod, segment_sum};
+pub use signal::{
+    Window, extract_sequences, fft, fft2, ifft, ifft2, irfft, istft, rfft, stft, view_as_complex,
+    view_as_real,
 };
 pub use slicing::{Start, slice, slice_update, take, take_along_axis};
 pub use spaces::*;

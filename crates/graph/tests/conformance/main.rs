@@ -53,6 +53,8 @@ groups! {
     elementwise,
     image,
     indexing,
+    linalg,
+    math,
     nn,
     products,
     statistics,
