@@ -1,9 +1,11 @@
 //! The meaning of every operation of [`crate::op`] on device scalars, as branch-free functions.
 //!
 //! The transcendental functions are polynomials without calls, so that a loop over them vectorises; the WGSL library
-//! (`shaders/src/math.wgsl`) holds the same ones. None uses a fused multiply-add: a result is the same bit for bit on
-//! every instruction set. `reference` holds the `f64` meaning for the interpreter, `integer` the integer operations
-//! and the random bits. Bounds are tested in `tests/math.rs`.
+//! (`shaders/src/math.wgsl`) holds the same ones. The constant `FUSED` says whether their multiply-adds round once: true
+//! only where the instruction set has such an instruction, because a call would be slower than all the rest. Results of
+//! the two forms differ in the last places; each form gives the same bits wherever it is compiled. `reference` holds the
+//! `f64` meaning for the interpreter, `integer` the integer operations and the random bits. Bounds are tested in
+//! `tests/math.rs`.
 
 mod integer;
 mod reference;
@@ -44,22 +46,42 @@ fn clamp(x: f32, low: f32, high: f32) -> f32 {
     if x > high { high } else { x }
 }
 
-/// The nearest whole number of `x`, as a float and as an integer; |x| must be below 2^22.
+/// `a · b + c`, rounded once where `FUSED`.
 #[inline(always)]
-fn nearest(x: f32) -> (f32, i32) {
-    let shifted = x + MAGIC;
+fn mul_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
+    if FUSED { a.mul_add(b, c) } else { a * b + c }
+}
+
+/// A polynomial in `x`, the highest coefficient first.
+#[inline(always)]
+fn polynomial<const FUSED: bool, const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
+    let mut sum = coefficients[0];
+    for coefficient in &coefficients[1..] {
+        sum = mul_add::<FUSED>(sum, x, *coefficient);
+    }
+    sum
+}
+
+/// The nearest whole number of `x · factor`, as a float and as an integer; its magnitude must be below 2^22.
+#[inline(always)]
+fn nearest<const FUSED: bool>(x: f32, factor: f32) -> (f32, i32) {
+    let shifted = mul_add::<FUSED>(x, factor, MAGIC);
     (shifted - MAGIC, (shifted.to_bits() as i32).wrapping_sub(MAGIC.to_bits() as i32))
 }
 
-/// `(e^r − 1 − r) / r²` for |r| ≤ ln 2 / 2.
+/// `e^r − 1` for |r| ≤ ln 2 / 2.
 #[inline(always)]
-fn exp_tail(r: f32) -> f32 {
-    let p = 1.987_569_1e-4;
-    let p = p * r + 1.398_199_9e-3;
-    let p = p * r + 8.333_452e-3;
-    let p = p * r + 4.166_579_6e-2;
-    let p = p * r + 1.666_666_5e-1;
-    p * r + 5e-1
+fn expm1_near<const FUSED: bool>(r: f32) -> f32 {
+    let tail = [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5e-1];
+    mul_add::<FUSED>(polynomial::<FUSED, 6>(r, tail), r * r, r)
+}
+
+/// `x` as `whole · ln 2 + r` with small `r`: `e^r − 1` and `whole`.
+#[inline(always)]
+fn exp_parts<const FUSED: bool>(x: f32) -> (f32, i32) {
+    let (n, whole) = nearest::<FUSED>(x, LOG2_E);
+    let r = mul_add::<FUSED>(n, -LN2_LOW, mul_add::<FUSED>(n, -LN2_HIGH, x));
+    (expm1_near::<FUSED>(r), whole)
 }
 
 /// `value · 2^n` in two steps, so that subnormal and overflowing results come out right.
@@ -71,29 +93,24 @@ fn scale(value: f32, n: i32) -> f32 {
 
 /// `e^x`.
 #[inline(always)]
-pub fn exp(x: f32) -> f32 {
-    let x = clamp(x, -104.0, 89.0);
-    let (n, whole) = nearest(x * LOG2_E);
-    let r = x - n * LN2_HIGH - n * LN2_LOW;
-    scale(exp_tail(r) * (r * r) + r + 1.0, whole)
+pub fn exp<const FUSED: bool>(x: f32) -> f32 {
+    let (p, whole) = exp_parts::<FUSED>(clamp(x, -104.0, 89.0));
+    scale(p + 1.0, whole)
 }
 
 /// `e^x − 1`.
 #[inline(always)]
-pub fn expm1(x: f32) -> f32 {
-    let clamped = clamp(x, -30.0, 89.0);
-    let (n, whole) = nearest(clamped * LOG2_E);
-    let r = clamped - n * LN2_HIGH - n * LN2_LOW;
-    let p = exp_tail(r) * (r * r) + r;
+pub fn expm1<const FUSED: bool>(x: f32) -> f32 {
+    let (p, whole) = exp_parts::<FUSED>(clamp(x, -30.0, 89.0));
     // Half of the result first, because 2^128 does not fit.
     let s = power_of_two(whole.wrapping_sub(1));
-    let y = 2.0 * (s * p + (s - 0.5));
+    let y = 2.0 * mul_add::<FUSED>(s, p, s - 0.5);
     if x == 0.0 { x } else { y }
 }
 
 /// The logarithm of a positive, finite number (FreeBSD's `logf`, public domain).
 #[inline(always)]
-fn log_positive(x: f32) -> f32 {
+fn log_positive<const FUSED: bool>(x: f32) -> f32 {
     let small = x < f32::MIN_POSITIVE;
     let scaled = if small { x * 8_388_608.0 } else { x };
     let bits = scaled.to_bits().wrapping_add(0x3f80_0000 - 0x3f35_04f3);
@@ -102,11 +119,12 @@ fn log_positive(x: f32) -> f32 {
     let s = f / (2.0 + f);
     let z = s * s;
     let w = z * z;
-    let odd = w * (0.400_009_72 + w * 0.242_790_79);
-    let even = z * (0.666_666_6 + w * 0.284_987_87);
+    let odd = w * mul_add::<FUSED>(w, 0.242_790_79, 0.400_009_72);
+    let even = z * mul_add::<FUSED>(w, 0.284_987_87, 0.666_666_6);
     let half_square = 0.5 * f * f;
     let k = k as f32;
-    s * (half_square + (odd + even)) + k * 9.058_001e-6 - half_square + f + k * 0.693_138_1
+    let rest = mul_add::<FUSED>(k, 9.058_001e-6, s * (half_square + (odd + even)));
+    mul_add::<FUSED>(k, 0.693_138_1, rest - half_square + f)
 }
 
 /// The values of a logarithm of `x` outside the positive finite numbers; elsewhere `inside`.
@@ -120,16 +138,16 @@ fn log_special(x: f32, inside: f32) -> f32 {
 
 /// Natural logarithm.
 #[inline(always)]
-pub fn log(x: f32) -> f32 {
-    log_special(x, log_positive(x))
+pub fn log<const FUSED: bool>(x: f32) -> f32 {
+    log_special(x, log_positive::<FUSED>(x))
 }
 
 /// `log(1 + x)`.
 #[inline(always)]
-pub fn log1p(x: f32) -> f32 {
+pub fn log1p<const FUSED: bool>(x: f32) -> f32 {
     let u = 1.0 + x;
     let correction = (x - (u - 1.0)) / u;
-    let y = log_special(u, log_positive(u) + correction);
+    let y = log_special(u, log_positive::<FUSED>(u) + correction);
     if x == 0.0 { x } else { y }
 }
 
@@ -147,14 +165,16 @@ pub fn rsqrt(x: f32) -> f32 {
 
 /// The sine (`turn` 0) or cosine (`turn` 1): accurate to 1e-6 for |x| ≤ 1e4, within −1..=1 beyond.
 #[inline(always)]
-fn sine(x: f32, turn: i32) -> f32 {
-    let (n, whole) = nearest(x * std::f32::consts::FRAC_2_PI);
+fn sine<const FUSED: bool>(x: f32, turn: i32) -> f32 {
+    let (n, whole) = nearest::<FUSED>(x, std::f32::consts::FRAC_2_PI);
     // π/2 in three parts of 8, 11 and 24 bits: the first two products are exact for |n| < 2^13.
-    let r = x - n * 1.570_312_5 - n * 4.837_513e-4 - n * 7.549_79e-8;
-    let r = clamp(r, -0.8, 0.8);
+    let r = mul_add::<FUSED>(n, -4.837_513e-4, mul_add::<FUSED>(n, -1.570_312_5, x));
+    let r = clamp(mul_add::<FUSED>(n, -7.549_79e-8, r), -0.8, 0.8);
     let z = r * r;
-    let sin = ((-1.951_529_6e-4 * z + 8.332_161e-3) * z - 1.666_665_5e-1) * z * r + r;
-    let cos = ((2.443_315_7e-5 * z - 1.388_731_6e-3) * z + 4.166_664_6e-2) * z * z - 0.5 * z + 1.0;
+    let odd = polynomial::<FUSED, 3>(z, [-1.951_529_6e-4, 8.332_161e-3, -1.666_665_5e-1]);
+    let sin = mul_add::<FUSED>(odd * z, r, r);
+    let even = polynomial::<FUSED, 3>(z, [2.443_315_7e-5, -1.388_731_6e-3, 4.166_664_6e-2]);
+    let cos = mul_add::<FUSED>(even * z, z, mul_add::<FUSED>(z, -0.5, 1.0));
     let quadrant = whole.wrapping_add(turn);
     let y = if quadrant & 1 == 0 { sin } else { cos };
     f32::from_bits(y.to_bits() ^ (((quadrant & 2) as u32) << 30))
@@ -162,63 +182,54 @@ fn sine(x: f32, turn: i32) -> f32 {
 
 /// Sine.
 #[inline(always)]
-pub fn sin(x: f32) -> f32 {
-    let y = sine(x, 0);
+pub fn sin<const FUSED: bool>(x: f32) -> f32 {
+    let y = sine::<FUSED>(x, 0);
     if x == 0.0 { x } else { y }
 }
 
 /// Cosine.
 #[inline(always)]
-pub fn cos(x: f32) -> f32 {
-    sine(x, 1)
+pub fn cos<const FUSED: bool>(x: f32) -> f32 {
+    sine::<FUSED>(x, 1)
 }
 
-/// Hyperbolic tangent: an odd polynomial near 0, `1 − 2 / (e^2x + 1)` beyond (after Cephes' `tanhf`).
+/// Hyperbolic tangent: `(e^2x − 1) / (e^2x + 1)` of the magnitude; from 10 on it is 1 in `f32`.
 #[inline(always)]
-pub fn tanh(x: f32) -> f32 {
-    let z = x * x;
-    let p = -5.704_989e-3;
-    let p = p * z + 2.063_909e-2;
-    let p = p * z - 5.373_971_5e-2;
-    let p = p * z + 1.333_144_2e-1;
-    let p = p * z - 3.333_328e-1;
-    let near = p * z * x + x;
-    let magnitude = x.abs();
-    let (n, whole) = nearest(clamp(magnitude, 0.0, 20.0) * (2.0 * LOG2_E));
-    let r = 2.0 * clamp(magnitude, 0.0, 20.0) - n * LN2_HIGH - n * LN2_LOW;
-    let e = (exp_tail(r) * (r * r) + r + 1.0) * power_of_two(whole);
-    let far = 1.0 - 2.0 / (e + 1.0);
-    copy_sign(if magnitude > 0.625 { far } else { near }, x)
+pub fn tanh<const FUSED: bool>(x: f32) -> f32 {
+    let (p, whole) = exp_parts::<FUSED>(2.0 * clamp(x.abs(), 0.0, 10.0));
+    let s = power_of_two(whole);
+    let grown = mul_add::<FUSED>(s, p, s - 1.0);
+    copy_sign(grown / (grown + 2.0), x)
 }
 
 /// The arctangent of `numerator / denominator` in 0..=1, both finite, not negative, the denominator positive.
 #[inline(always)]
-fn atan_ratio(numerator: f32, denominator: f32) -> f32 {
+fn atan_ratio<const FUSED: bool>(numerator: f32, denominator: f32) -> f32 {
     // Above tan(π/8): atan q = π/4 + atan((q − 1) / (q + 1)).
     let far = numerator > 0.414_213_57 * denominator;
     let top = if far { numerator - denominator } else { numerator };
     let bottom = if far { numerator + denominator } else { denominator };
     let q = top / bottom;
     let z = q * q;
-    let p = ((8.053_744_5e-2 * z - 1.387_768_6e-1) * z + 1.997_771_1e-1) * z - 3.333_295e-1;
-    let y = p * z * q + q;
+    let tail = [8.053_744_5e-2, -1.387_768_6e-1, 1.997_771_1e-1, -3.333_295e-1];
+    let y = mul_add::<FUSED>(polynomial::<FUSED, 4>(z, tail) * z, q, q);
     if far { y + std::f32::consts::FRAC_PI_4 } else { y }
 }
 
 /// Inverse tangent.
 #[inline(always)]
-pub fn atan(x: f32) -> f32 {
+pub fn atan<const FUSED: bool>(x: f32) -> f32 {
     let magnitude = x.abs();
     let large = magnitude > 1.0;
     let ratio = if large { 1.0 / magnitude } else { magnitude };
-    let y = atan_ratio(ratio, 1.0);
+    let y = atan_ratio::<FUSED>(ratio, 1.0);
     let y = if large { std::f32::consts::FRAC_PI_2 - y } else { y };
     copy_sign(y, x)
 }
 
 /// The angle of the point (`x`, `y`).
 #[inline(always)]
-pub fn atan2(y: f32, x: f32) -> f32 {
+pub fn atan2<const FUSED: bool>(y: f32, x: f32) -> f32 {
     let (tall, wide) = (y.abs(), x.abs());
     let steep = tall > wide;
     let high = if steep { tall } else { wide };
@@ -229,7 +240,7 @@ pub fn atan2(y: f32, x: f32) -> f32 {
     let high = if tall == wide && high == f32::INFINITY { 1.0 } else { high * quarter };
     let high = if high == 0.0 { 1.0 } else { high };
     let endless = high == f32::INFINITY;
-    let angle = atan_ratio(if endless { 0.0 } else { low }, if endless { 1.0 } else { high });
+    let angle = atan_ratio::<FUSED>(if endless { 0.0 } else { low }, if endless { 1.0 } else { high });
     let angle = if steep { std::f32::consts::FRAC_PI_2 - angle } else { angle };
     let left = (x.to_bits() as i32) < 0;
     let angle = if left { std::f32::consts::PI - angle } else { angle };
@@ -239,29 +250,22 @@ pub fn atan2(y: f32, x: f32) -> f32 {
 
 /// Gauss error function (after N. Juffa's `erff`, BSD 2-clause): two polynomials, the outer one in an exponent.
 #[inline(always)]
-pub fn erf(x: f32) -> f32 {
-    let s = x * x;
-    let p = -5.967_617e-4;
-    let p = p * s + 4.991_194_2e-3;
-    let p = p * s - 2.676_813_5e-2;
-    let p = p * s + 1.128_199_25e-1;
-    let p = p * s - 3.761_253_4e-1;
-    let p = p * s + 1.283_791_7e-1;
-    let near = p * x + x;
+pub fn erf<const FUSED: bool>(x: f32) -> f32 {
+    let near = [-5.967_617e-4, 4.991_194_2e-3, -2.676_813_5e-2, 1.128_199_25e-1, -3.761_253_4e-1, 1.283_791_7e-1];
+    let near = mul_add::<FUSED>(polynomial::<FUSED, 6>(x * x, near), x, x);
     let t = clamp(x.abs(), 0.0, 4.0);
-    let s = t * t;
-    let p = (-1.728_534_7e-5 * t + 3.831_971_3e-4) * s + (-3.883_964_4e-3 * t + 2.425_462_2e-2);
-    let p = p * t - 1.067_778_8e-1;
-    let p = p * t - 6.348_467e-1;
-    let p = p * t - 1.287_175_1e-1;
-    let far = copy_sign(1.0 - exp(p * t - t), x);
+    let high = mul_add::<FUSED>(t, -1.728_534_7e-5, 3.831_971_3e-4);
+    let low = mul_add::<FUSED>(t, -3.883_964_4e-3, 2.425_462_2e-2);
+    let p = mul_add::<FUSED>(high, t * t, low);
+    let p = polynomial::<FUSED, 4>(t, [p, -1.067_778_8e-1, -6.348_467e-1, -1.287_175_1e-1]);
+    let far = copy_sign(1.0 - exp::<FUSED>(mul_add::<FUSED>(p, t, -t)), x);
     if x.abs() > 0.927_734_4 { far } else { near }
 }
 
 /// `1 / (1 + e^−x)`.
 #[inline(always)]
-pub fn sigmoid(x: f32) -> f32 {
-    let e = exp(-x.abs());
+pub fn sigmoid<const FUSED: bool>(x: f32) -> f32 {
+    let e = exp::<FUSED>(-x.abs());
     let numerator = if x < 0.0 { e } else { 1.0 };
     numerator / (1.0 + e)
 }
@@ -293,13 +297,15 @@ pub fn is_nan(x: f32) -> bool {
 /// The larger; NaN if either is.
 #[inline(always)]
 pub fn max(a: f32, b: f32) -> f32 {
-    if a > b || a.is_nan() { a } else { b }
+    let larger = if a > b { a } else { b };
+    if a.is_nan() { a } else { larger }
 }
 
 /// The smaller; NaN if either is.
 #[inline(always)]
 pub fn min(a: f32, b: f32) -> f32 {
-    if a < b || a.is_nan() { a } else { b }
+    let smaller = if a < b { a } else { b };
+    if a.is_nan() { a } else { smaller }
 }
 
 /// The remainder with the sign of `b`, as NumPy's `mod`.
@@ -358,7 +364,7 @@ fn log2_split(x: f32) -> (f32, f32) {
 
 /// `a^b` as C's `powf`.
 #[inline(always)]
-pub fn pow(a: f32, b: f32) -> f32 {
+pub fn pow<const FUSED: bool>(a: f32, b: f32) -> f32 {
     let magnitude = a.abs();
     let (log_high, log_low) = log2_split(magnitude);
     // Beyond 1e10 every base but 1 saturates, and the products below stay finite.
@@ -369,9 +375,9 @@ pub fn pow(a: f32, b: f32) -> f32 {
     let saturated = (high + low).abs() > 200.0;
     let high = if saturated { clamp(high, -200.0, 200.0) } else { high };
     let low = if saturated { 0.0 } else { low };
-    let (n, whole) = nearest(high + low);
+    let (n, whole) = nearest::<FUSED>(high + low, 1.0);
     let r = ((high - n) + low) * std::f32::consts::LN_2;
-    let inside = scale(exp_tail(r) * (r * r) + r + 1.0, whole);
+    let inside = scale(expm1_near::<FUSED>(r) + 1.0, whole);
     let grows = b > 0.0;
     let at_zero = if grows { 0.0 } else { f32::INFINITY };
     let at_infinity = if grows { f32::INFINITY } else { 0.0 };

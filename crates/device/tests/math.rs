@@ -65,40 +65,59 @@ fn check(f: impl Fn(f32) -> f32, op: UnaryOp, bound: f64, absolute: f64, range: 
     assert!(worst <= bound, "{}({at}) is off by {worst} ulp: {} not {want}", op.name(), f(at));
 }
 
+fn polynomials_are_accurate<const FUSED: bool>() {
+    let all = f32::INFINITY;
+    check(math::exp::<FUSED>, UnaryOp::Exp, 2.0, 0.0, all);
+    check(math::expm1::<FUSED>, UnaryOp::Expm1, 3.0, 0.0, all);
+    check(math::log::<FUSED>, UnaryOp::Log, 2.0, 0.0, all);
+    check(math::log1p::<FUSED>, UnaryOp::Log1p, 3.0, 0.0, all);
+    check(math::tanh::<FUSED>, UnaryOp::Tanh, 4.0, 0.0, all);
+    check(math::sigmoid::<FUSED>, UnaryOp::Sigmoid, 4.0, 0.0, all);
+    check(math::erf::<FUSED>, UnaryOp::Erf, 4.0, 0.0, all);
+    check(math::atan::<FUSED>, UnaryOp::Atan, 4.0, 0.0, all);
+    check(math::sin::<FUSED>, UnaryOp::Sin, 0.0, 2e-7, 1e4);
+    check(math::cos::<FUSED>, UnaryOp::Cos, 0.0, 2e-7, 1e4);
+}
+
 #[test]
 fn unary_functions_are_accurate_over_the_float_range() {
+    polynomials_are_accurate::<false>();
+    polynomials_are_accurate::<true>();
     let all = f32::INFINITY;
-    check(math::exp, UnaryOp::Exp, 2.0, 0.0, all);
-    check(math::expm1, UnaryOp::Expm1, 3.0, 0.0, all);
-    check(math::log, UnaryOp::Log, 2.0, 0.0, all);
-    check(math::log1p, UnaryOp::Log1p, 3.0, 0.0, all);
-    check(math::tanh, UnaryOp::Tanh, 4.0, 2e-7, all);
-    check(math::sigmoid, UnaryOp::Sigmoid, 4.0, 0.0, all);
-    check(math::erf, UnaryOp::Erf, 4.0, 0.0, all);
-    check(math::atan, UnaryOp::Atan, 4.0, 0.0, all);
-    check(math::sin, UnaryOp::Sin, 0.0, 2e-7, 1e4);
-    check(math::cos, UnaryOp::Cos, 0.0, 2e-7, 1e4);
     check(math::sqrt, UnaryOp::Sqrt, 0.5, 0.0, all);
     check(math::rsqrt, UnaryOp::Rsqrt, 2.0, 0.0, all);
     check(math::sign, UnaryOp::Sign, 0.0, 0.0, all);
     check(math::round, UnaryOp::Round, 0.0, 0.0, all);
 }
 
-#[test]
-fn zeros_keep_their_sign_and_infinities_saturate() {
-    let odd: [fn(f32) -> f32; 7] =
-        [math::expm1, math::log1p, math::sin, math::tanh, math::atan, math::erf, math::sign];
+fn edges_are_exact<const FUSED: bool>() {
+    let odd: [fn(f32) -> f32; 7] = [
+        math::expm1::<FUSED>,
+        math::log1p::<FUSED>,
+        math::sin::<FUSED>,
+        math::tanh::<FUSED>,
+        math::atan::<FUSED>,
+        math::erf::<FUSED>,
+        math::sign,
+    ];
     for f in odd {
         assert_eq!(f(-0.0).to_bits(), (-0.0f32).to_bits());
         assert_eq!(f(0.0).to_bits(), 0);
     }
-    let bounded: [fn(f32) -> f32; 3] = [math::tanh, math::erf, math::sign];
+    let bounded: [fn(f32) -> f32; 3] = [math::tanh::<FUSED>, math::erf::<FUSED>, math::sign];
     for f in bounded {
         assert_eq!((f(f32::INFINITY), f(f32::NEG_INFINITY), f(20.0)), (1.0, -1.0, 1.0));
+        assert!(samples().filter(|x| !x.is_nan()).all(|x| f(x).abs() <= 1.0));
     }
-    assert!(math::sin(f32::INFINITY).is_nan() && math::cos(f32::NEG_INFINITY).is_nan());
-    let stays = |x: f32| math::sin(x).abs() <= 1.0 && math::cos(x).abs() <= 1.0;
-    assert!(samples().filter(|x| x.is_finite()).all(stays));
+    let (sin, cos) = (math::sin::<FUSED>, math::cos::<FUSED>);
+    assert!(sin(f32::INFINITY).is_nan() && cos(f32::NEG_INFINITY).is_nan());
+    assert!(samples().filter(|x| x.is_finite()).all(|x| sin(x).abs() <= 1.0 && cos(x).abs() <= 1.0));
+}
+
+#[test]
+fn zeros_keep_their_sign_and_infinities_saturate() {
+    edges_are_exact::<false>();
+    edges_are_exact::<true>();
 }
 
 fn pairs() -> Vec<(f32, f32)> {
@@ -124,16 +143,18 @@ fn pairs() -> Vec<(f32, f32)> {
 #[test]
 fn pow_is_within_16_ulp_and_exact_at_the_edges() {
     for (a, b) in pairs() {
-        let (got, want) = (math::pow(a, b), f64::from(a).powf(f64::from(b)));
-        let inner = (1e-30..=1e30).contains(&want.abs());
-        let bound = if inner { 16.0 } else { 64.0 };
-        assert!(ulps(got, want) <= bound, "pow({a:e}, {b:e}) = {got:e}, not {want:e}");
-        let negative = |nan: bool, sign: bool| !nan && sign;
-        assert_eq!(
-            negative(got.is_nan(), got.is_sign_negative()),
-            negative(want.is_nan(), want.is_sign_negative()),
-            "pow({a:e}, {b:e})"
-        );
+        let want = f64::from(a).powf(f64::from(b));
+        for got in [math::pow::<false>(a, b), math::pow::<true>(a, b)] {
+            let inner = (1e-30..=1e30).contains(&want.abs());
+            let bound = if inner { 16.0 } else { 64.0 };
+            assert!(ulps(got, want) <= bound, "pow({a:e}, {b:e}) = {got:e}, not {want:e}");
+            let negative = |nan: bool, sign: bool| !nan && sign;
+            assert_eq!(
+                negative(got.is_nan(), got.is_sign_negative()),
+                negative(want.is_nan(), want.is_sign_negative()),
+                "pow({a:e}, {b:e})"
+            );
+        }
     }
 }
 
@@ -142,11 +163,13 @@ fn atan2_rem_max_and_min_follow_the_reference() {
     for (a, b) in pairs() {
         let (x, y) = (f64::from(a), f64::from(b));
         let want = math::binary_f64(BinaryOp::Atan2, x, y);
-        let got = math::atan2(a, b);
-        let fine = (f64::from(got) - want).abs() <= 4e-7 && (ulps(got, want) <= 8.0 || want.abs() < 1e-37);
-        assert!(fine || (got.is_nan() && want.is_nan()), "atan2({a:e}, {b:e}) = {got:e}, not {want:e}");
-        if want == 0.0 {
-            assert_eq!(got.is_sign_negative(), want.is_sign_negative());
+        for got in [math::atan2::<false>(a, b), math::atan2::<true>(a, b)] {
+            let fine =
+                (f64::from(got) - want).abs() <= 4e-7 && (ulps(got, want) <= 8.0 || want.abs() < 1e-37);
+            assert!(fine || (got.is_nan() && want.is_nan()), "atan2({a:e}, {b:e}) = {got:e}, not {want:e}");
+            if want == 0.0 {
+                assert_eq!(got.is_sign_negative(), want.is_sign_negative());
+            }
         }
         let want = f64::from(a % b);
         let rem = math::rem(a, b);

@@ -34,15 +34,19 @@ pub(crate) struct Walk {
     pub(crate) guards: Vec<Guarded>,
 }
 
-/// A run of points along the fastest axis.
+/// Runs of points along the fastest axis, each as long and as far from the one before.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Segment {
     /// First point, counted from the start of the block.
     pub(crate) at: usize,
-    /// Number of points.
+    /// Number of points of a run.
     pub(crate) count: usize,
+    /// Number of runs; 1 where there are guards.
+    pub(crate) runs: usize,
     /// Address of the first point (of no meaning where it is outside).
     pub(crate) address: i64,
+    /// Address difference of neighbouring runs.
+    pub(crate) pitch: i64,
     /// Address difference of neighbours.
     pub(crate) step: i64,
     /// Points `low..high` of the run are inside all guards.
@@ -149,6 +153,31 @@ impl Walk {
         (self.guards.is_empty() && flat).then_some(self.base.offset)
     }
 
+    /// The address of the first of these points where they follow each other in memory without guards.
+    #[inline]
+    pub(crate) fn run(&self, start: usize, count: usize) -> Option<i64> {
+        let last = self.extents.len().checked_sub(1)?;
+        if !self.guards.is_empty() || self.base.strides[last] != 1 || self.extents[last] < count {
+            return None;
+        }
+        let mut rest = start;
+        let mut address = self.base.offset;
+        for axis in (1..=last).rev() {
+            let coordinate = rest % self.extents[axis];
+            if axis == last && coordinate + count > self.extents[axis] {
+                return None;
+            }
+            address += coordinate as i64 * self.base.strides[axis];
+            rest /= self.extents[axis];
+        }
+        Some(address + rest as i64 * self.base.strides[0])
+    }
+
+    /// True where every point has one and the same address.
+    pub(crate) fn is_constant(&self) -> bool {
+        self.guards.is_empty() && self.base.strides.iter().all(|s| *s == 0)
+    }
+
     /// The address difference of neighbours, where it is one and the same for all.
     pub(crate) fn single_stride(&self) -> Option<i64> {
         match self.base.strides.as_slice() {
@@ -187,7 +216,7 @@ impl Walk {
             for (position, guard) in positions.iter_mut().zip(&self.guards) {
                 *position = guard.position.offset;
             }
-            visit(self.segment(&positions, self.base.offset, 0, 0, count));
+            visit(self.segment(&positions, self.base.offset, 0, 0, count, 1));
             return;
         }
         let mut coordinates = [0usize; MAX_RANK];
@@ -203,13 +232,21 @@ impl Walk {
             *position = guard.position.at(&coordinates[..rank]);
         }
         let single = self.guards.iter().any(|g| g.divisor > 1 && g.position.strides[last] % g.divisor != 0);
+        let planes = rank > 1 && self.guards.is_empty();
         let mut at = 0;
         while at < count {
-            let run = if single { 1 } else { (self.extents[last] - coordinates[last]).min(count - at) };
-            visit(self.segment(&positions, address, last, at, run));
-            at += run;
-            let mut axis = last;
-            let mut steps = run as i64;
+            let (left, extent) = (count - at, self.extents[last]);
+            let (run, runs) = if single {
+                (1, 1)
+            } else if planes && coordinates[last] == 0 && left >= extent {
+                (extent, (left / extent).min(self.extents[last - 1] - coordinates[last - 1]))
+            } else {
+                ((extent - coordinates[last]).min(left), 1)
+            };
+            visit(self.segment(&positions, address, last, at, run, runs));
+            at += run * runs;
+            let mut axis = if runs > 1 { last - 1 } else { last };
+            let mut steps = if runs > 1 { runs } else { run } as i64;
             // Moves `steps` along the axis, carrying into slower ones.
             loop {
                 coordinates[axis] += steps as usize;
@@ -237,11 +274,14 @@ impl Walk {
         axis: usize,
         at: usize,
         count: usize,
+        runs: usize,
     ) -> Segment {
         let mut segment = Segment {
             at,
             count,
+            runs,
             address: base,
+            pitch: if runs > 1 { self.base.strides[axis - 1] } else { 0 },
             step: self.base.strides.get(axis).copied().unwrap_or(0),
             low: 0,
             high: count,

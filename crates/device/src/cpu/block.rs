@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::sync::Mutex;
 
-use crate::cpu::address::{Segment, Walk};
+use crate::cpu::address::Walk;
 use crate::cpu::isa::Isa;
-use crate::cpu::lanes::{self, Source};
+use crate::cpu::lanes::{self, Kind, Source};
 use crate::cpu::tape::{Arg, Op};
 use crate::dtype::DType;
 
@@ -73,7 +73,9 @@ impl<'a> Block<'a> {
             let shift = scratch.memory.as_ptr().align_offset(64);
             let memory = scratch.memory[shift..].as_mut_ptr();
             let mut block = Block { launched, memory, width: pitch, lanes: &mut scratch.lanes[..slots] };
-            body(&mut block)
+            let result = body(&mut block);
+            settle();
+            result
         })
     }
 
@@ -125,34 +127,41 @@ impl<'a> Block<'a> {
     pub(crate) fn execute(&mut self, ops: &[Op], start: usize, count: usize) {
         for op in ops {
             match op {
-                Op::Compute { kind, args, out, store } => {
-                    let args = args.map(|a| self.source(a, count));
-                    let target = match store {
-                        Some((buffer, first)) => self.stored(*out, *buffer, first + start as i64, count),
-                        None => self.slot_mut(*out, count),
-                    };
-                    lanes::compute(self.launched.isa, *kind, args, target);
-                }
-                Op::Load { walk, buffer, dtype, fill, borrow, out } => {
+                Op::Compute { kind, args, out, store } => self.compute(*kind, *args, *out, store, start, count),
+                Op::Load { walk, buffer, dtype, fill, borrow, ahead, out } => {
                     let base = self.launched.bases.0[*buffer].cast_const();
-                    match walk.contiguous() {
+                    match walk.run(start, count) {
                         Some(first) if *borrow && dtype.host_size() == 4 => {
-                            // SAFETY: inside its guards a map's address is within the buffer (kernel contract).
-                            self.lanes[*out] =
-                                unsafe { base.cast::<u32>().offset(first as isize).add(start) };
+                            let lanes = base.cast::<u32>().wrapping_offset(first as isize);
+                            if *ahead {
+                                prefetch(lanes.wrapping_add(count), count);
+                            }
+                            self.lanes[*out] = lanes;
                         }
                         _ => load(base, *dtype, walk, *fill, start, self.slot_mut(*out, count)),
                     }
                 }
-                Op::Store { walk, buffer, dtype, value } => {
+                Op::Store { walk, buffer, dtype, value, stream } => {
                     let base = self.launched.bases.0[*buffer];
-                    store(base, *dtype, walk, self.source(*value, count), start, count);
+                    let value = self.source(*value, count);
+                    match (value, walk.run(start, count)) {
+                        (Source::Lanes(lanes), Some(first)) if *stream => {
+                            // SAFETY: the run is within the buffer, and no other task uses these elements (kernel
+                            // contract).
+                            unsafe { stream_run(base.cast::<u32>().offset(first as isize), lanes) };
+                        }
+                        _ => store(base, *dtype, walk, value, start, count),
+                    }
                 }
                 Op::Index { walk, out } => {
                     let out = self.slot_mut(*out, count);
                     walk.segments(start, count, |s| {
-                        for (i, lane) in out[s.at..s.at + s.count].iter_mut().enumerate() {
-                            *lane = (s.address + i as i64 * s.step) as u32;
+                        let lanes = &mut out[s.at..s.at + s.runs * s.count];
+                        for (run, lanes) in lanes.chunks_exact_mut(s.count).enumerate() {
+                            let (first, step) = ((s.address + run as i64 * s.pitch) as u32, s.step as u32);
+                            for (i, lane) in lanes.iter_mut().enumerate() {
+                                *lane = first.wrapping_add((i as u32).wrapping_mul(step));
+                            }
                         }
                     });
                 }
@@ -163,6 +172,32 @@ impl<'a> Block<'a> {
                 }
                 Op::Check { ok, value, position, site } => self.check([*ok, *value, *position], *site, count),
                 Op::Expand { .. } | Op::Reduce { .. } => unreachable!("executed by the row loop"),
+            }
+        }
+    }
+
+    /// Computes lanes, in the buffer itself where they are stored in one run.
+    fn compute(
+        &mut self,
+        kind: Kind,
+        args: [Arg; 3],
+        out: usize,
+        stored: &Option<(usize, Walk)>,
+        start: usize,
+        count: usize,
+    ) {
+        let isa = self.launched.isa;
+        let args = args.map(|a| self.source(a, count));
+        let Some((buffer, walk)) = stored else {
+            return lanes::compute(isa, kind, args, self.slot_mut(out, count));
+        };
+        match walk.run(start, count) {
+            Some(first) => lanes::compute(isa, kind, args, self.stored(out, *buffer, first, count)),
+            None => {
+                let lanes = self.slot_mut(out, count);
+                lanes::compute(isa, kind, args, lanes);
+                let base = self.launched.bases.0[*buffer];
+                store(base, DType::U32, walk, Source::Lanes(lanes), start, count);
             }
         }
     }
@@ -220,11 +255,54 @@ pub(crate) unsafe fn write(base: *mut u8, dtype: DType, at: i64, lane: u32) {
     }
 }
 
-fn load_run(base: *const u8, dtype: DType, s: &Segment, out: &mut [u32]) {
-    let first = s.address + s.low as i64 * s.step;
-    // SAFETY: the points `low..high` are inside all guards, hence within the buffer (kernel contract).
+/// Fetches lanes that will be read soon into the cache; addresses outside any buffer are harmless.
+fn prefetch(first: *const u32, count: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for line in 0..count.div_ceil(16) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a prefetch accesses no memory.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(first.wrapping_add(line * 16).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (first, count);
+}
+
+/// Stores lanes past the cache; [`settle`] must follow before another thread reads them.
+///
+/// # Safety
+/// `first` must point to as many elements that nothing else uses.
+unsafe fn stream_run(first: *mut u32, lanes: &[u32]) {
+    #[cfg(target_arch = "x86_64")]
+    let (first, lanes) = {
+        use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_stream_si128};
+        let aligned = first.align_offset(16) == 0;
+        let (blocks, rest) = if aligned { lanes.as_chunks::<4>() } else { (&[][..], lanes) };
+        for (i, block) in blocks.iter().enumerate() {
+            // SAFETY: the target is aligned to 16 bytes and, by the caller's promise, has these elements.
+            unsafe {
+                let target = first.cast::<__m128i>().add(i);
+                _mm_stream_si128(target, _mm_loadu_si128(block.as_ptr().cast()));
+            }
+        }
+        (first.wrapping_add(blocks.len() * 4), rest)
+    };
+    // SAFETY: the caller's promise.
+    unsafe { std::ptr::copy_nonoverlapping(lanes.as_ptr(), first, lanes.len()) };
+}
+
+/// Orders streamed stores before whatever follows.
+fn settle() {
+    // SAFETY: SSE is part of the architecture.
+    #[cfg(target_arch = "x86_64")]
     unsafe {
-        match (dtype.host_size(), s.step) {
+        std::arch::x86_64::_mm_sfence();
+    }
+}
+
+fn load_run(base: *const u8, dtype: DType, first: i64, step: i64, out: &mut [u32]) {
+    // SAFETY: the points of a run are inside all guards, hence within the buffer (kernel contract).
+    unsafe {
+        match (dtype.host_size(), step) {
             (4, 1) => {
                 let source = std::slice::from_raw_parts(base.cast::<u32>().offset(first as isize), out.len());
                 out.copy_from_slice(source);
@@ -239,7 +317,7 @@ fn load_run(base: *const u8, dtype: DType, s: &Segment, out: &mut [u32]) {
             }
             _ => {
                 for (i, lane) in out.iter_mut().enumerate() {
-                    *lane = read(base, dtype, first + i as i64 * s.step);
+                    *lane = read(base, dtype, first + i as i64 * step);
                 }
             }
         }
@@ -248,13 +326,16 @@ fn load_run(base: *const u8, dtype: DType, s: &Segment, out: &mut [u32]) {
 
 /// Loads the points `start..` of a walk.
 pub(crate) fn load(base: *const u8, dtype: DType, walk: &Walk, fill: u32, start: usize, out: &mut [u32]) {
-    let count = out.len();
-    walk.segments(start, count, |s| {
-        let lanes = &mut out[s.at..s.at + s.count];
+    walk.segments(start, out.len(), |s| {
+        let lanes = &mut out[s.at..s.at + s.runs * s.count];
         lanes[..s.low].fill(fill);
-        lanes[s.high..].fill(fill);
+        lanes[s.high + (s.runs - 1) * s.count..].fill(fill);
         if s.high > s.low {
-            load_run(base, dtype, &s, &mut lanes[s.low..s.high]);
+            let mut first = s.address + s.low as i64 * s.step;
+            for run in lanes.chunks_exact_mut(s.count) {
+                load_run(base, dtype, first, s.step, &mut run[s.low..s.high]);
+                first += s.pitch;
+            }
         }
     });
 }
@@ -262,24 +343,27 @@ pub(crate) fn load(base: *const u8, dtype: DType, walk: &Walk, fill: u32, start:
 /// Stores the points `start..start + count` of a walk.
 fn store(base: *mut u8, dtype: DType, walk: &Walk, value: Source, start: usize, count: usize) {
     walk.segments(start, count, |s| {
-        let first = s.address + s.low as i64 * s.step;
-        let range = s.at + s.low..s.at + s.high;
-        // SAFETY: the points `low..high` are inside all guards, hence within the buffer, and no other task writes
-        // or reads these elements (kernel contract).
-        unsafe {
-            match value {
-                Source::Lanes(lanes) if dtype.host_size() == 4 && s.step == 1 => {
-                    let target = base.cast::<u32>().offset(first as isize);
-                    std::ptr::copy(lanes[range.clone()].as_ptr(), target, range.len());
-                }
-                Source::Lanes(lanes) => {
-                    for (i, lane) in lanes[range].iter().enumerate() {
-                        write(base, dtype, first + i as i64 * s.step, *lane);
+        for run in 0..s.runs {
+            let first = s.address + run as i64 * s.pitch + s.low as i64 * s.step;
+            let at = s.at + run * s.count;
+            let range = at + s.low..at + s.high;
+            // SAFETY: the points `low..high` are inside all guards, hence within the buffer, and no other task
+            // writes or reads these elements (kernel contract).
+            unsafe {
+                match value {
+                    Source::Lanes(lanes) if dtype.host_size() == 4 && s.step == 1 => {
+                        let target = base.cast::<u32>().offset(first as isize);
+                        std::ptr::copy(lanes[range.clone()].as_ptr(), target, range.len());
                     }
-                }
-                Source::Splat(bits) => {
-                    for i in 0..range.len() {
-                        write(base, dtype, first + i as i64 * s.step, bits);
+                    Source::Lanes(lanes) => {
+                        for (i, lane) in lanes[range].iter().enumerate() {
+                            write(base, dtype, first + i as i64 * s.step, *lane);
+                        }
+                    }
+                    Source::Splat(bits) => {
+                        for i in 0..range.len() {
+                            write(base, dtype, first + i as i64 * s.step, bits);
+                        }
                     }
                 }
             }

@@ -72,41 +72,61 @@ struct Rows<'a> {
 /// Lanes that a fold of many, and of few values keeps side by side.
 const WIDE: usize = 64;
 const NARROW: usize = 16;
+/// Values that fold one after the other, in all lanes together, before they fold with those of the next part.
+const PART: usize = 16 * WIDE;
+
+#[inline(always)]
+fn fold_lanes<A: Lane, const LANES: usize>(
+    sums: &mut [A; LANES],
+    values: &[u32; LANES],
+    f: &impl Fn(A, A) -> A,
+) {
+    for (sum, value) in sums.iter_mut().zip(values) {
+        *sum = f(*sum, A::of(*value));
+    }
+}
 
 #[inline(always)]
 fn fold_row<A: Lane, const LANES: usize>(identity: u32, values: &[u32], f: &impl Fn(A, A) -> A) -> u32 {
-    let mut sums = [A::of(identity); LANES];
-    let (blocks, rest) = values.as_chunks::<LANES>();
-    for block in blocks {
-        for (sum, value) in sums.iter_mut().zip(block) {
-            *sum = f(*sum, A::of(*value));
+    let mut total = [A::of(identity); LANES];
+    for part in values.chunks(PART) {
+        let mut sums = [A::of(identity); LANES];
+        let (blocks, rest) = part.as_chunks::<LANES>();
+        for block in blocks {
+            fold_lanes(&mut sums, block, f);
         }
-    }
-    if !rest.is_empty() {
-        let mut padded = [identity; LANES];
-        padded[..rest.len()].copy_from_slice(rest);
-        for (sum, value) in sums.iter_mut().zip(&padded) {
-            *sum = f(*sum, A::of(*value));
+        if !rest.is_empty() {
+            let mut padded = [identity; LANES];
+            padded[..rest.len()].copy_from_slice(rest);
+            fold_lanes(&mut sums, &padded, f);
+        }
+        for (total, sum) in total.iter_mut().zip(sums) {
+            *total = f(*total, sum);
         }
     }
     let mut width = LANES;
     while width > 1 {
         width /= 2;
         for i in 0..width {
-            sums[i] = f(sums[i], sums[i + width]);
+            total[i] = f(total[i], total[i + width]);
         }
     }
-    sums[0].bits()
+    total[0].bits()
 }
 
+// Loops, not `for_each`: its closure would be compiled for the instruction set of the program.
 impl Visit for Rows<'_> {
     #[inline(always)]
     fn visit<A: Lane>(self, f: impl Fn(A, A) -> A) {
         let rows = self.results.iter_mut().zip(self.values.chunks_exact(self.length));
         if self.length < 4 * WIDE {
-            rows.for_each(|(result, row)| *result = fold_row::<A, NARROW>(self.identity, row, &f));
+            for (result, row) in rows {
+                *result = fold_row::<A, NARROW>(self.identity, row, &f);
+            }
         } else {
-            rows.for_each(|(result, row)| *result = fold_row::<A, WIDE>(self.identity, row, &f));
+            for (result, row) in rows {
+                *result = fold_row::<A, WIDE>(self.identity, row, &f);
+            }
         }
     }
 }
@@ -119,4 +139,42 @@ fn rows_body(fold: Fold, identity: u32, values: &[u32], length: usize, results: 
 multiversion! {
     /// Folds every `length` lanes into one result, starting from the operation's identity.
     fn rows(fold: Fold, identity: u32, values: &[u32], length: usize, results: &mut [u32]) = rows_body
+}
+
+struct Columns<'a> {
+    values: &'a [u32],
+    width: usize,
+    target: &'a mut [u32],
+}
+
+impl Visit for Columns<'_> {
+    #[inline(always)]
+    fn visit<A: Lane>(self, f: impl Fn(A, A) -> A) {
+        let half = self.values.len() / self.width / 2 * self.width;
+        let mut left = self.values.len() - half;
+        let (low, high) = self.values.split_at(left);
+        for ((target, low), high) in self.target.iter_mut().zip(low).zip(high) {
+            *target = f(A::of(*low), A::of(*high)).bits();
+        }
+        self.target[half..left].copy_from_slice(&low[half..]);
+        while left > self.width {
+            let half = left / self.width / 2 * self.width;
+            left -= half;
+            let (low, high) = self.target.split_at_mut(left);
+            for (low, high) in low.iter_mut().zip(&high[..half]) {
+                *low = f(A::of(*low), A::of(*high)).bits();
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn columns_body(fold: Fold, values: &[u32], width: usize, target: &mut [u32]) {
+    fold.visit(Columns { values, width, target });
+}
+
+multiversion! {
+    /// Folds rows of `width` lanes into the first `width` lanes of `target`, halving their number until one is left.
+    /// `target` must hold half of the rows, rounded up.
+    fn columns(fold: Fold, values: &[u32], width: usize, target: &mut [u32]) = columns_body
 }

@@ -48,23 +48,27 @@ impl Isa {
     }
 }
 
-/// Compiles a function's body for every instruction set; the first parameter chooses one.
+/// Compiles a function's body for every instruction set; the first parameter chooses one. Where the body has a constant
+/// parameter, it says whether the set has fused multiply-adds.
 macro_rules! multiversion {
-    ($(#[$meta:meta])* fn $name:ident($($argument:ident: $type:ty),* $(,)?) = $body:path) => {
+    ($(#[$meta:meta])* fn $name:ident($($argument:ident: $type:ty),* $(,)?) = $body:ident $(<$fused:ident>)?) => {
         $(#[$meta])*
         pub(crate) fn $name(isa: $crate::cpu::isa::Isa, $($argument: $type),*) {
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma,bmi2")]
             fn avx2($($argument: $type),*) {
-                $body($($argument),*)
+                $(const $fused: bool = true;)?
+                $body$(::<$fused>)?($($argument),*)
             }
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,bmi2")]
             fn avx512($($argument: $type),*) {
-                $body($($argument),*)
+                $(const $fused: bool = true;)?
+                $body$(::<$fused>)?($($argument),*)
             }
+            $(const $fused: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));)?
             match isa {
-                $crate::cpu::isa::Isa::Baseline => $body($($argument),*),
+                $crate::cpu::isa::Isa::Baseline => $body$(::<$fused>)?($($argument),*),
                 // SAFETY: `Isa::detect` found these features on this machine.
                 #[cfg(target_arch = "x86_64")]
                 $crate::cpu::isa::Isa::Avx2 => unsafe { avx2($($argument),*) },

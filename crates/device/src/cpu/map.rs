@@ -13,6 +13,8 @@ const TASK: usize = 32_768;
 /// A translated tape over a space of points.
 #[derive(Debug)]
 pub(crate) struct MapKernel {
+    /// What is the same at every point.
+    once: Vec<Op>,
     pub(crate) ops: Vec<Op>,
     slots: usize,
     width: usize,
@@ -23,12 +25,14 @@ impl MapKernel {
     /// Translates a tape over these axes.
     pub(crate) fn new(kernel: &Kernel, tape: &Tape, axes: &Axes) -> Result<MapKernel> {
         let mut translator = Translator::new(kernel, tape)?;
+        translator.once = Some(Vec::new());
         let schedule: Vec<Reg> = (0..tape.instrs.len() as Reg).collect();
         translator.plan_uses(&schedule);
         let ops = translator.section(&schedule, 0, Level::Points, axes, &mut Vec::new());
         let points: usize = axes.iter().map(|a| a.1).product();
         let width = if translator.slots <= 6 { 1024 } else { 512 };
-        Ok(MapKernel { ops, slots: translator.slots, width: width.min(points.max(1)), points })
+        let once = translator.once.take().unwrap_or_default();
+        Ok(MapKernel { once, ops, slots: translator.slots, width: width.min(points.max(1)), points })
     }
 
     pub(crate) fn tasks(&self) -> usize {
@@ -41,6 +45,7 @@ impl MapKernel {
         }
         parallel(self.tasks(), |task| {
             Block::with(launched, self.slots, self.width, |block| {
+                block.execute(&self.once, 0, 1);
                 let end = ((task + 1) * TASK).min(self.points);
                 let mut start = task * TASK;
                 while start < end {

@@ -1,8 +1,8 @@
 //! Row kernels: passes over an inner loop with reductions.
 //!
 //! A block of lanes is a rectangle of rows × inner points. Its lanes lie along the inner loop (softmax) or along the
-//! rows (column sums), whichever its loads prefer. All shapes of blocks, folds and splits follow from sizes alone, so
-//! that results do not depend on the number of threads.
+//! fastest rows (column sums, pooling), whichever its loads prefer. All shapes of blocks, folds and splits follow from
+//! sizes alone, so that results do not depend on the number of threads.
 
 use std::sync::Mutex;
 
@@ -17,12 +17,14 @@ use crate::kernel::{Instr, Kernel, Phase, Reg, Tape};
 
 /// Partial results of 16 blocks fold into one of the next level: the error grows with the logarithm of the length.
 const LEVELS: usize = 6;
-const FAN: u32 = 16;
+const FAN: u8 = 16;
 const MAX_ACCUMULATORS: usize = 32;
 /// Inner loops up to this length stay in registers between phases.
 const KEEP: usize = 4096;
+/// Lanes of a block, and of one that is only loaded and folded.
 const BLOCK: usize = 1024;
-const TASK: usize = 32_768;
+const FOLDED: usize = 4096;
+const TASK: usize = 65_536;
 /// Rows shorter than this share a block.
 const SHORT: usize = 128;
 
@@ -30,6 +32,102 @@ const SHORT: usize = 128;
 enum Order {
     InnerFast,
     RowFast,
+}
+
+/// How the points of a kernel are divided into blocks.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    order: Order,
+    rows: usize,
+    inner: usize,
+    /// Rows that lanes walk along (all of a block's in `InnerFast`); slower rows come before the inner loop.
+    fast: usize,
+    /// Rows of a block.
+    group: usize,
+    /// Inner points of a block.
+    chunk: usize,
+}
+
+/// The rows of one block, and where its points are in walking order.
+#[derive(Clone, Copy)]
+struct Span {
+    row: usize,
+    rows: usize,
+    first: usize,
+    /// Points from one inner point to the next.
+    stride: usize,
+}
+
+impl Shape {
+    fn new(kernel: &Kernel, order: Order, block: usize) -> Shape {
+        let rows: usize = kernel.rows.iter().product();
+        let inner: usize = kernel.inner.iter().product();
+        if order == Order::InnerFast {
+            let (group, chunk) = match inner {
+                n if n < SHORT => ((BLOCK / n.max(1)).min(rows).max(1), n.max(1)),
+                n if n <= KEEP => (1, n),
+                _ => (1, block),
+            };
+            return Shape { order, rows, inner, fast: rows, group, chunk };
+        }
+        // As few of the fastest rows as fill a block together with the inner loop.
+        let mut fast = 1;
+        for extent in kernel.rows.iter().rev() {
+            if fast > 1 && (fast * inner >= BLOCK || fast * extent > BLOCK) {
+                break;
+            }
+            fast *= extent;
+        }
+        let group = fast.clamp(1, BLOCK);
+        let chunk = if fast > group { 1 } else { (block.max(2 * BLOCK) / group).clamp(1, inner.max(1)) };
+        Shape { order, rows, inner, fast: fast.max(1), group, chunk }
+    }
+
+    /// Windows of `group` rows into which the fast rows are divided.
+    fn windows(&self) -> usize {
+        self.fast.div_ceil(self.group)
+    }
+
+    fn blocks(&self) -> usize {
+        self.rows / self.fast.max(1) * self.windows()
+    }
+
+    /// True where a block holds its rows' whole inner loops.
+    fn whole(&self) -> bool {
+        self.chunk >= self.inner
+    }
+
+    fn span(&self, number: usize) -> Span {
+        let (slow, low) = (number / self.windows(), number % self.windows() * self.group);
+        let (row, rows) = (slow * self.fast + low, self.group.min(self.fast - low));
+        match self.order {
+            Order::InnerFast => Span { row, rows, first: row * self.inner, stride: 1 },
+            Order::RowFast => Span { row, rows, first: slow * self.inner * self.fast + low, stride: self.fast },
+        }
+    }
+
+    /// Axes of rows, and of all points in walking order.
+    fn axes(&self, kernel: &Kernel) -> (Axes, Axes) {
+        let (rows, inner) = axes(kernel);
+        let slow = match self.order {
+            Order::InnerFast => rows.len(),
+            Order::RowFast => {
+                let products = (0..=rows.len()).rev().map(|n| rows[n..].iter().map(|a| a.1).product::<usize>());
+                rows.len() - products.take_while(|p| *p < self.fast).count()
+            }
+        };
+        let full = [&rows[..slow], &inner, &rows[slow..]].concat();
+        (rows, full)
+    }
+
+    /// How full lanes relate to row values.
+    fn level(&self) -> Level {
+        match self.order {
+            Order::InnerFast if self.group == 1 => Level::OneRow,
+            Order::RowFast if self.chunk == 1 => Level::Points,
+            _ => Level::ManyRows,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -44,15 +142,11 @@ pub(crate) struct PhaseOps {
 /// A translated Row kernel.
 #[derive(Debug)]
 pub(crate) struct RowKernel {
+    /// What is the same at every point.
+    once: Vec<Op>,
     pub(crate) before: Vec<Op>,
     pub(crate) phases: Vec<PhaseOps>,
-    order: Order,
-    rows: usize,
-    inner: usize,
-    /// Rows of a block.
-    group: usize,
-    /// Inner points of a block.
-    chunk: usize,
+    shape: Shape,
     /// Parts into which the inner loop is split over tasks.
     splits: usize,
     slots: usize,
@@ -63,21 +157,16 @@ pub(crate) struct RowKernel {
     partials: Mutex<Vec<u32>>,
 }
 
-fn axes(kernel: &Kernel, order: Order) -> (Axes, Axes) {
+/// Axes of the rows, and of the inner loop.
+fn axes(kernel: &Kernel) -> (Axes, Axes) {
     let rows: Axes = kernel.rows.iter().copied().enumerate().collect();
     let first = rows.len();
-    let inner: Axes = kernel.inner.iter().enumerate().map(|(i, n)| (first + i, *n)).collect();
-    let full = match order {
-        Order::InnerFast => rows.iter().chain(&inner).copied().collect(),
-        Order::RowFast => inner.iter().chain(&rows).copied().collect(),
-    };
-    (rows, full)
+    (rows, kernel.inner.iter().enumerate().map(|(i, n)| (first + i, *n)).collect())
 }
 
 /// Lanes lie along the loop in which most accesses are contiguous.
 fn choose_order(kernel: &Kernel, tape: &Tape, phases: &[Phase]) -> Order {
-    let (rows, full) = axes(kernel, Order::InnerFast);
-    let inner: Axes = full[rows.len()..].to_vec();
+    let (rows, inner) = axes(kernel);
     let mut balance = 0i32;
     for reg in phases.iter().flat_map(|p| &p.each) {
         if let Instr::Load { map, .. } | Instr::Store { map, .. } = &tape.instrs[*reg as usize] {
@@ -89,164 +178,148 @@ fn choose_order(kernel: &Kernel, tape: &Tape, phases: &[Phase]) -> Order {
     if balance > 0 && many { Order::RowFast } else { Order::InnerFast }
 }
 
+/// Lanes of a block of the kernel.
+fn block_lanes(tape: &Tape, phases: &[Phase]) -> usize {
+    let computes = |reg: &Reg| {
+        !matches!(tape.instrs[*reg as usize], Instr::Load { .. } | Instr::Const(_) | Instr::Bitcast(..))
+    };
+    if phases.iter().flat_map(|p| &p.each).any(computes) { BLOCK } else { FOLDED }
+}
+
 impl RowKernel {
     pub(crate) fn new(kernel: &Kernel, tape: &Tape, before: &[Reg], phases: &[Phase]) -> Result<RowKernel> {
-        let order = choose_order(kernel, tape, phases);
-        let rows: usize = kernel.rows.iter().product();
-        let inner: usize = kernel.inner.iter().product();
-        let (group, chunk) = match order {
-            Order::InnerFast if inner < SHORT => ((BLOCK / inner.max(1)).min(rows).max(1), inner),
-            Order::InnerFast if inner <= KEEP => (1, inner),
-            Order::InnerFast => (1, BLOCK),
-            Order::RowFast if rows <= BLOCK / 2 => (rows.max(1), (BLOCK / rows.max(1)).min(inner.max(1))),
-            Order::RowFast => (BLOCK / 2, 1),
-        };
-        let level = if order == Order::InnerFast && group == 1 { Level::OneRow } else { Level::ManyRows };
-        let keep = chunk >= inner;
+        let shape = Shape::new(kernel, choose_order(kernel, tape, phases), block_lanes(tape, phases));
         let mut translation = Translation {
             translator: Translator::new(kernel, tape)?,
-            axes: axes(kernel, order),
-            level,
-            keep,
+            axes: shape.axes(kernel),
+            level: shape.level(),
+            keep: shape.whole(),
         };
+        translation.translator.once = Some(Vec::new());
         let (before_ops, phase_ops) = translation.all(before, phases);
         let most = phase_ops.iter().map(|p| p.accumulators.len()).max().unwrap_or(0);
         if most > MAX_ACCUMULATORS {
             return Err(Error::Kernel(format!("{}: too many reductions in one phase", kernel.name)));
         }
         let levels = translation.translator.slots + 1;
-        let blocks = rows.div_ceil(group);
-        let single = phases.len() == 1 && blocks < 16;
-        let splits = if single {
-            (inner * group / TASK).clamp(1, 64).min(inner.div_ceil(chunk.max(1)).max(1))
+        let Shape { inner, group, chunk, .. } = shape;
+        let splits = if phases.len() == 1 && shape.blocks() < 16 {
+            (inner * group / TASK).clamp(1, 64).min(inner.div_ceil(chunk).max(1))
         } else {
             1
         };
-        let partials = if splits > 1 { blocks * splits * most * group } else { 0 };
+        let partials = if splits > 1 { shape.blocks() * splits * most * group } else { 0 };
         Ok(RowKernel {
+            once: translation.translator.once.take().unwrap_or_default(),
             before: before_ops,
             phases: phase_ops,
-            order,
-            rows,
-            inner,
-            group,
-            chunk: chunk.max(1),
+            shape,
             splits,
             slots: levels + most * LEVELS,
-            width: (group * chunk).max(group).max(1),
+            width: group * chunk,
             levels,
             partials: Mutex::new(vec![0; partials]),
         })
     }
 
     pub(crate) fn tasks(&self) -> usize {
-        let blocks = self.rows.div_ceil(self.group);
+        let blocks = self.shape.blocks();
         if self.splits > 1 { blocks * self.splits } else { blocks.div_ceil(self.blocks_of_task()) }
     }
 
     fn blocks_of_task(&self) -> usize {
-        (TASK / (self.group * self.inner.max(1))).max(1)
+        (TASK / (self.shape.group * self.shape.inner.max(1))).max(1)
     }
 
     pub(crate) fn run(&self, launched: Launched) {
-        if self.rows == 0 {
+        if self.shape.rows == 0 {
             return;
         }
         if self.splits > 1 {
             return self.run_split(launched);
         }
-        let (blocks, each) = (self.rows.div_ceil(self.group), self.blocks_of_task());
+        let (blocks, each) = (self.shape.blocks(), self.blocks_of_task());
         parallel(self.tasks(), |task| {
-            Block::with(launched, self.slots, self.width, |block| {
+            self.with_block(launched, |block| {
                 for number in task * each..((task + 1) * each).min(blocks) {
-                    let (row, count) = self.rows_of(number);
-                    block.execute(&self.before, row, count);
+                    let span = self.shape.span(number);
+                    block.execute(&self.before, span.row, span.rows);
                     for phase in &self.phases {
-                        let mut folds = Folds::new(self, phase, count);
-                        self.pass(block, phase, &mut folds, row, 0, self.inner);
+                        let mut folds = Folds::new(self, phase, span);
+                        self.pass(block, &mut folds, 0, self.shape.inner);
                         folds.finish(block);
-                        block.execute(&phase.after, row, count);
+                        block.execute(&phase.after, span.row, span.rows);
                     }
                 }
             });
         });
     }
 
-    fn rows_of(&self, number: usize) -> (usize, usize) {
-        let row = number * self.group;
-        (row, self.group.min(self.rows - row))
+    fn with_block(&self, launched: Launched, body: impl FnOnce(&mut Block)) {
+        Block::with(launched, self.slots, self.width, |block| {
+            block.execute(&self.once, 0, 1);
+            body(block);
+        });
     }
 
     /// Splits the inner loop: every task folds its part, then the parts fold in order.
     fn run_split(&self, launched: Launched) {
         let phase = &self.phases[0];
-        let count = phase.accumulators.len();
-        let blocks = self.rows.div_ceil(self.group);
+        let (count, group) = (phase.accumulators.len(), self.shape.group);
         let mut partials = self.partials.lock().unwrap_or_else(|e| e.into_inner());
-        let of_task = (count * self.group).max(1);
-        let part = self.inner.div_ceil(self.splits).next_multiple_of(self.chunk);
+        let of_task = (count * group).max(1);
+        let part = self.shape.inner.div_ceil(self.splits).next_multiple_of(self.shape.chunk);
         let target = Partials(partials.as_mut_ptr());
         parallel(self.tasks(), |task| {
             let (number, split) = (task / self.splits, task % self.splits);
-            let (row, rows) = self.rows_of(number);
-            Block::with(launched, self.slots, self.width, |block| {
-                block.execute(&self.before, row, rows);
-                let mut folds = Folds::new(self, phase, rows);
-                let low = (split * part).min(self.inner);
-                self.pass(block, phase, &mut folds, row, low, (low + part).min(self.inner));
+            let span = self.shape.span(number);
+            self.with_block(launched, |block| {
+                block.execute(&self.before, span.row, span.rows);
+                let mut folds = Folds::new(self, phase, span);
+                let low = (split * part).min(self.shape.inner);
+                self.pass(block, &mut folds, low, (low + part).min(self.shape.inner));
                 folds.finish(block);
                 for (i, accumulator) in phase.accumulators.iter().enumerate() {
-                    let result = block.slot(accumulator.out, rows);
+                    let result = block.slot(accumulator.out, span.rows);
                     // SAFETY: every task has its own part of the partial results.
-                    let own = unsafe { target.part(task * of_task + i * self.group, rows) };
+                    let own = unsafe { target.part(task * of_task + i * group, span.rows) };
                     own.copy_from_slice(result);
                 }
             });
         });
-        for number in 0..blocks {
-            let (row, rows) = self.rows_of(number);
-            Block::with(launched, self.slots, self.width, |block| {
-                block.execute(&self.before, row, rows);
-                let mut folds = Folds::new(self, phase, rows);
+        for number in 0..self.shape.blocks() {
+            let span = self.shape.span(number);
+            self.with_block(launched, |block| {
+                block.execute(&self.before, span.row, span.rows);
+                let mut folds = Folds::new(self, phase, span);
                 for split in 0..self.splits {
                     for i in 0..count {
-                        let at = (number * self.splits + split) * of_task + i * self.group;
-                        folds.push(block, i, &partials[at..at + rows]);
+                        let at = (number * self.splits + split) * of_task + i * group;
+                        folds.push(block, i, &partials[at..at + span.rows]);
                     }
                 }
                 folds.finish(block);
-                block.execute(&phase.after, row, rows);
+                block.execute(&phase.after, span.row, span.rows);
             });
         }
     }
 
     /// One pass of a phase over the inner points `low..high` of a block of rows.
-    fn pass(
-        &self,
-        block: &mut Block,
-        phase: &PhaseOps,
-        folds: &mut Folds,
-        row: usize,
-        low: usize,
-        high: usize,
-    ) {
-        let rows = folds.rows;
+    fn pass(&self, block: &mut Block, folds: &mut Folds, low: usize, high: usize) {
+        let Span { rows, first, stride, .. } = folds.span;
+        let (phase, chunk) = (folds.phase, self.shape.chunk);
         if low == high {
             return;
         }
         for op in &phase.expansions {
             if let Op::Expand { row, out } = op {
-                self.expand(block, *row, *out, rows, self.chunk.min(high - low));
+                self.expand(block, *row, *out, rows, chunk.min(high - low));
             }
         }
         let mut at = low;
         while at < high {
-            let count = self.chunk.min(high - at);
-            let start = match self.order {
-                Order::InnerFast => row * self.inner + at,
-                Order::RowFast => at * self.rows + row,
-            };
-            block.execute(&phase.each, start, rows * count);
+            let count = chunk.min(high - at);
+            block.execute(&phase.each, first + at * stride, rows * count);
             for op in &phase.folds {
                 if let Op::Reduce { source, accumulator } = op {
                     self.fold(block, folds, *source, *accumulator, count);
@@ -259,7 +332,7 @@ impl RowKernel {
     fn expand(&self, block: &mut Block, row: usize, out: usize, rows: usize, count: usize) {
         let source = block.slot(row, rows);
         let target = block.slot_mut(out, rows * count);
-        match self.order {
+        match self.shape.order {
             Order::InnerFast => {
                 for (lanes, value) in target.chunks_exact_mut(count).zip(source) {
                     lanes.fill(*value);
@@ -272,37 +345,30 @@ impl RowKernel {
     /// Folds the lanes of a block into one value for each of its rows.
     fn fold(&self, block: &mut Block, folds: &mut Folds, source: Arg, number: usize, count: usize) {
         let isa = block.launched.isa;
-        let Accumulator { fold, identity, .. } = folds.phase.accumulators[number];
-        let rows = folds.rows;
-        let spare = self.levels - 1;
+        let Accumulator { fold, identity, out } = folds.phase.accumulators[number];
+        let rows = folds.span.rows;
         let lanes = match block.source(source, rows * count) {
             Source::Lanes(lanes) => lanes,
             Source::Splat(bits) => {
-                // A value of its own slot: the spare one is written below.
-                let lanes = block.slot_mut(self.levels + number * LEVELS + LEVELS - 1, rows * count);
+                // The highest level's slot: it is not written before the lanes are folded.
+                let lanes = block.slot_mut(folds.level(number, LEVELS - 1), rows * count);
                 lanes.fill(bits);
                 lanes
             }
         };
-        match self.order {
-            Order::InnerFast => {
-                let target = block.slot_mut(spare, rows);
-                fold::rows(isa, fold, identity, lanes, count, target);
-                folds.push(block, number, target);
-            }
-            Order::RowFast if count == 1 => folds.push(block, number, lanes),
-            Order::RowFast => {
-                let target = block.slot_mut(spare, rows * count);
-                target.copy_from_slice(lanes);
-                let mut left = count;
-                while left > 1 {
-                    let half = left / 2;
-                    let (low, high) = target.split_at_mut((left - half) * rows);
-                    fold::accumulate(isa, fold, &mut low[..half * rows], &high[..half * rows]);
-                    left -= half;
-                }
-                folds.push(block, number, &target[..rows]);
-            }
+        let whole = self.shape.whole();
+        if self.shape.order == Order::RowFast && count == 1 && !whole {
+            return folds.push(block, number, lanes);
+        }
+        let target = block.slot_mut(if whole { out } else { self.levels - 1 }, rows * count.div_ceil(2));
+        match self.shape.order {
+            Order::InnerFast => fold::rows(isa, fold, identity, lanes, count, &mut target[..rows]),
+            Order::RowFast => fold::columns(isa, fold, lanes, rows, target),
+        }
+        if whole {
+            folds.known[number] = true;
+        } else {
+            folds.push(block, number, &target[..rows]);
         }
     }
 }
@@ -326,13 +392,16 @@ impl Partials {
 struct Folds<'a> {
     kernel: &'a RowKernel,
     phase: &'a PhaseOps,
-    rows: usize,
-    counts: [[u32; LEVELS]; MAX_ACCUMULATORS],
+    span: Span,
+    counts: [[u8; LEVELS]; MAX_ACCUMULATORS],
+    /// The result is in its row register.
+    known: [bool; MAX_ACCUMULATORS],
 }
 
 impl<'a> Folds<'a> {
-    fn new(kernel: &'a RowKernel, phase: &'a PhaseOps, rows: usize) -> Folds<'a> {
-        Folds { kernel, phase, rows, counts: [[0; LEVELS]; MAX_ACCUMULATORS] }
+    fn new(kernel: &'a RowKernel, phase: &'a PhaseOps, span: Span) -> Folds<'a> {
+        let counts = [[0; LEVELS]; MAX_ACCUMULATORS];
+        Folds { kernel, phase, span, counts, known: [false; MAX_ACCUMULATORS] }
     }
 
     fn level(&self, number: usize, level: usize) -> usize {
@@ -343,7 +412,7 @@ impl<'a> Folds<'a> {
         let Accumulator { fold, .. } = self.phase.accumulators[number];
         let mut values = values;
         for level in 0..LEVELS {
-            let target = block.slot_mut(self.level(number, level), self.rows);
+            let target = block.slot_mut(self.level(number, level), self.span.rows);
             if self.counts[number][level] == 0 {
                 target.copy_from_slice(values);
             } else {
@@ -354,17 +423,18 @@ impl<'a> Folds<'a> {
                 return;
             }
             self.counts[number][level] = 0;
-            values = block.slot(self.level(number, level), self.rows);
+            values = block.slot(self.level(number, level), self.span.rows);
         }
     }
 
     /// Leaves every result in its row register.
     fn finish(&self, block: &mut Block) {
-        for (number, accumulator) in self.phase.accumulators.iter().enumerate() {
-            let out = block.slot_mut(accumulator.out, self.rows);
+        let accumulators = self.phase.accumulators.iter().enumerate();
+        for (number, accumulator) in accumulators.filter(|(n, _)| !self.known[*n]) {
+            let out = block.slot_mut(accumulator.out, self.span.rows);
             out.fill(accumulator.identity);
             for level in (0..LEVELS).filter(|l| self.counts[number][*l] > 0) {
-                let values = block.slot(self.level(number, level), self.rows);
+                let values = block.slot(self.level(number, level), self.span.rows);
                 fold::accumulate(block.launched.isa, accumulator.fold, out, values);
             }
         }

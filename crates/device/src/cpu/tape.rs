@@ -30,7 +30,10 @@ pub(crate) enum Op {
         buffer: usize,
         dtype: DType,
         fill: u32,
+        /// The register may be the buffer's elements themselves.
         borrow: bool,
+        /// The buffer is too large to be in the cache: the next block's elements are fetched early.
+        ahead: bool,
         out: usize,
     },
     LoadAt {
@@ -45,13 +48,15 @@ pub(crate) enum Op {
         buffer: usize,
         dtype: DType,
         value: Arg,
+        /// Runs bypass the cache, which could not hold the result until somebody reads it.
+        stream: bool,
     },
     Compute {
         kind: Kind,
         args: [Arg; 3],
         out: usize,
-        /// The buffer and first element where the result is stored at once, in order.
-        store: Option<(usize, i64)>,
+        /// The write-only buffer and the addresses where the result is stored at once.
+        store: Option<(usize, Walk)>,
     },
     Check {
         ok: Arg,
@@ -89,7 +94,12 @@ enum Place {
     Full(usize),
     /// One value per row of the block.
     Row(usize),
+    /// One value for the whole kernel.
+    Kernel(usize),
 }
+
+/// Bytes of a result that goes past the cache: as much as the last cache of a processor holds.
+const STREAM: usize = 1 << 25;
 
 /// How full lanes relate to row values in a section.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -113,6 +123,11 @@ pub(crate) struct Translator<'a> {
     free: Vec<usize>,
     /// Number of slots used so far.
     pub(crate) slots: usize,
+    /// Instructions whose results are the same at every point, to be executed for one lane before all others; `None`
+    /// where they are executed with the others.
+    pub(crate) once: Option<Vec<Op>>,
+    /// Position in the current schedule of the first store to each buffer.
+    first_store: Vec<usize>,
     expanded: Vec<Option<usize>>,
 }
 
@@ -127,6 +142,8 @@ impl<'a> Translator<'a> {
             last_use: vec![usize::MAX; count],
             free: Vec::new(),
             slots: 0,
+            once: None,
+            first_store: vec![usize::MAX; kernel.buffers.len()],
             expanded: vec![None; count],
         })
     }
@@ -141,7 +158,11 @@ impl<'a> Translator<'a> {
 
     /// Frees registers after their last use in this schedule; ones used outside it must be pinned afterwards.
     pub(crate) fn plan_uses(&mut self, schedule: &[Reg]) {
+        self.first_store.fill(usize::MAX);
         for (at, reg) in schedule.iter().enumerate() {
+            if let Instr::Store { buffer, .. } = &self.tape.instrs[*reg as usize] {
+                self.first_store[*buffer] = self.first_store[*buffer].min(at);
+            }
             let root = self.root(*reg) as usize;
             self.last_use[root] = at;
             for operand in self.tape.instrs[*reg as usize].operands() {
@@ -157,11 +178,14 @@ impl<'a> Translator<'a> {
         self.last_use[root] = usize::MAX;
     }
 
+    /// A slot that was never used.
+    fn fresh_slot(&mut self) -> usize {
+        self.slots += 1;
+        self.slots - 1
+    }
+
     fn take_slot(&mut self) -> usize {
-        self.free.pop().unwrap_or_else(|| {
-            self.slots += 1;
-            self.slots - 1
-        })
+        self.free.pop().unwrap_or_else(|| self.fresh_slot())
     }
 
     /// Puts the accumulator of a contraction into a slot.
@@ -181,16 +205,16 @@ impl<'a> Translator<'a> {
         match (self.places[reg], level) {
             (Place::Bits(bits), _) => Arg::Bits(bits),
             (Place::Full(slot), _) | (Place::Row(slot), Level::Points) => Arg::Slot(slot),
-            (Place::Row(slot), Level::OneRow) => Arg::First(slot),
+            (Place::Row(slot), Level::OneRow) | (Place::Kernel(slot), _) => Arg::First(slot),
             (Place::Row(row), Level::ManyRows) => {
                 let out = match self.expanded[reg] {
                     Some(out) => out,
                     None => {
                         // Never from the free ones: it is written before the section's other instructions.
-                        self.slots += 1;
-                        expansions.push(Op::Expand { row, out: self.slots - 1 });
-                        self.expanded[reg] = Some(self.slots - 1);
-                        self.slots - 1
+                        let out = self.fresh_slot();
+                        expansions.push(Op::Expand { row, out });
+                        self.expanded[reg] = Some(out);
+                        out
                     }
                 };
                 Arg::Slot(out)
@@ -253,13 +277,14 @@ impl<'a> Translator<'a> {
         }
         let operands: Vec<Arg> = instr.operands().iter().map(|r| self.arg(*r, level, expansions)).collect();
         let binding = |buffer: &usize| self.kernel.buffers[*buffer].dtype;
+        let bytes = |walk: &Walk| walk.extents.iter().product::<usize>() * 4;
         match instr {
             Instr::Store { buffer, map, .. } => {
-                if self.stored_at_once(*buffer, &Walk::new(map, axes), operands[0], ops) {
-                    return;
-                }
                 let (walk, dtype, value) = (Walk::new(map, axes), binding(buffer), operands[0]);
-                ops.push(Op::Store { walk, buffer: *buffer, dtype, value });
+                let stream = bytes(&walk) >= STREAM && dtype.host_size() == 4;
+                if stream || !self.stored_at_once(*buffer, &walk, value, ops) {
+                    ops.push(Op::Store { walk, buffer: *buffer, dtype, value, stream });
+                }
                 return;
             }
             Instr::Check { site, .. } => {
@@ -269,39 +294,66 @@ impl<'a> Translator<'a> {
             }
             _ => {}
         }
-        let out = self.take_slot();
-        self.places[reg as usize] = Place::Full(out);
+        let once = self.once.is_some() && self.same_everywhere(instr, &operands, axes);
+        let out = if once { self.fresh_slot() } else { self.take_slot() };
+        self.places[reg as usize] = if once { Place::Kernel(out) } else { Place::Full(out) };
         let op = match instr {
             Instr::Index(affine) => Op::Index { walk: Walk::of_affine(affine, axes), out },
-            Instr::Load { buffer, map, fill } => Op::Load {
-                walk: Walk::new(map, axes),
-                buffer: *buffer,
-                dtype: self.kernel.buffers[*buffer].dtype,
-                fill: fill.bits(),
-                borrow: self.kernel.buffers[*buffer].access == Access::Read,
-                out,
-            },
-            Instr::LoadAt { buffer, len, .. } => Op::LoadAt {
-                buffer: *buffer,
-                dtype: self.kernel.buffers[*buffer].dtype,
-                index: operands[0],
-                len: *len,
-                out,
-            },
+            Instr::Load { buffer, map, fill } => {
+                let walk = Walk::new(map, axes);
+                Op::Load {
+                    buffer: *buffer,
+                    dtype: binding(buffer),
+                    fill: fill.bits(),
+                    borrow: self.outlives(reg, *buffer),
+                    ahead: bytes(&walk) >= AHEAD,
+                    walk,
+                    out,
+                }
+            }
+            Instr::LoadAt { buffer, len, .. } => {
+                Op::LoadAt { buffer: *buffer, dtype: binding(buffer), index: operands[0], len: *len, out }
+            }
             other => Op::Compute { kind: self.kind(other), args: three(&operands), out, store: None },
         };
-        ops.push(op);
+        match &mut self.once {
+            Some(list) if once => list.push(op),
+            _ => ops.push(op),
+        }
+    }
+
+    /// True where all points of the kernel have the same result.
+    fn same_everywhere(&self, instr: &Instr, operands: &[Arg], axes: &Axes) -> bool {
+        match instr {
+            Instr::Load { buffer, map, .. } => {
+                self.kernel.buffers[*buffer].access == Access::Read && Walk::new(map, axes).is_constant()
+            }
+            Instr::Index(affine) => Walk::of_affine(affine, axes).is_constant(),
+            Instr::LoadAt { .. } => false,
+            _ => operands.iter().all(|a| matches!(a, Arg::Bits(_)) || self.of_kernel(*a)),
+        }
+    }
+
+    fn of_kernel(&self, arg: Arg) -> bool {
+        matches!(arg, Arg::First(slot) if self.places.iter().any(|p| matches!(p, Place::Kernel(s) if *s == slot)))
+    }
+
+    /// True where the elements that a load reads stay in the buffer for as long as the register is used.
+    fn outlives(&self, reg: Reg, buffer: usize) -> bool {
+        match self.kernel.buffers[buffer].access {
+            Access::Read => true,
+            Access::Write => false,
+            Access::ReadWrite => self.last_use[reg as usize] <= self.first_store[buffer],
+        }
     }
 
     /// Lets the instruction before compute into a write-only buffer, where its result is what is stored.
     fn stored_at_once(&self, buffer: usize, walk: &Walk, value: Arg, ops: &mut [Op]) -> bool {
         let binding = self.kernel.buffers[buffer];
         let plain = binding.access == Access::Write && binding.dtype.host_size() == 4;
-        match (ops.last_mut(), walk.contiguous()) {
-            (Some(Op::Compute { out, store, .. }), Some(first))
-                if plain && store.is_none() && value == Arg::Slot(*out) =>
-            {
-                *store = Some((buffer, first));
+        match ops.last_mut() {
+            Some(Op::Compute { out, store, .. }) if plain && store.is_none() && value == Arg::Slot(*out) => {
+                *store = Some((buffer, walk.clone()));
                 true
             }
             _ => false,
@@ -350,8 +402,7 @@ impl<'a> Translator<'a> {
         };
         let scalar = self.types[reg as usize];
         let source = self.arg(source, level, expansions);
-        self.slots += 1;
-        let out = self.slots - 1;
+        let out = self.fresh_slot();
         each.push(Op::Reduce { source, accumulator: accumulators.len() });
         let identity = op.identity(scalar).bits();
         accumulators.push(Accumulator { fold: Fold { op, scalar }, identity, out });
