@@ -429,6 +429,7 @@ impl ContractKernel {
             Block::with(launched, self.slots, WIDTH, |block| {
                 for first in (0..self.n).step_by(WIDTH) {
                     let count = WIDTH.min(self.n - first);
+                    block.execute(&self.invariant, task * self.n + first, count);
                     block.slot_mut(self.accumulator, count).copy_from_slice(&sums[first..first + count]);
                     block.execute(&self.epilogue, task * self.n + first, count);
                 }
