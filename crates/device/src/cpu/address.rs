@@ -175,59 +175,39 @@ impl Walk {
         found
     }
 
-    /// True where neighbours along the fastest axis are not a whole number of steps of some guard's coordinate apart.
-    pub(crate) fn single(&self) -> bool {
-        self.guards
-            .iter()
-            .any(|g| g.divisor > 1 && g.position.strides.last().is_some_and(|s| s % g.divisor != 0))
-    }
-
     /// Visits the points `start..start + count` (in walking order) as runs.
     #[inline]
     pub(crate) fn segments(&self, start: usize, count: usize, mut visit: impl FnMut(Segment)) {
-        let longest = if self.single() { 1 } else { usize::MAX };
-        self.stretches(start, count, longest, |at, length, base, positions| {
-            visit(self.segment(positions, base, at, length));
-        });
-    }
-
-    /// Visits the points `start..start + count` as runs along the fastest axis of at most `longest` points: the first
-    /// one's number (from `start`), their count, the first one's base address and guard positions.
-    #[inline]
-    pub(crate) fn stretches(
-        &self,
-        start: usize,
-        count: usize,
-        longest: usize,
-        mut visit: impl FnMut(usize, usize, i64, &[i64; MAX_GUARDS]),
-    ) {
+        let rank = self.extents.len();
         if count == 0 {
             return;
         }
-        let rank = self.extents.len();
+        if rank == 0 {
+            let mut positions = [0i64; MAX_GUARDS];
+            for (position, guard) in positions.iter_mut().zip(&self.guards) {
+                *position = guard.position.offset;
+            }
+            visit(self.segment(&positions, self.base.offset, 0, 0, count));
+            return;
+        }
         let mut coordinates = [0usize; MAX_RANK];
         let mut rest = start;
         for axis in (0..rank).rev() {
             coordinates[axis] = if axis == 0 { rest } else { rest % self.extents[axis] };
             rest /= self.extents[axis].max(1);
         }
+        let last = rank - 1;
         let mut address = self.base.at(&coordinates[..rank]);
         let mut positions = [0i64; MAX_GUARDS];
         for (position, guard) in positions.iter_mut().zip(&self.guards) {
             *position = guard.position.at(&coordinates[..rank]);
         }
-        if rank == 0 {
-            return visit(0, count, address, &positions);
-        }
-        let last = rank - 1;
+        let single = self.guards.iter().any(|g| g.divisor > 1 && g.position.strides[last] % g.divisor != 0);
         let mut at = 0;
-        loop {
-            let run = (self.extents[last] - coordinates[last]).min(count - at).min(longest);
-            visit(at, run, address, &positions);
+        while at < count {
+            let run = if single { 1 } else { (self.extents[last] - coordinates[last]).min(count - at) };
+            visit(self.segment(&positions, address, last, at, run));
             at += run;
-            if at >= count {
-                return;
-            }
             let mut axis = last;
             let mut steps = run as i64;
             // Moves `steps` along the axis, carrying into slower ones.
@@ -249,29 +229,35 @@ impl Walk {
         }
     }
 
-    /// A run along the fastest axis, from the base address and guard positions of its first point.
     #[inline]
     pub(crate) fn segment(
         &self,
         positions: &[i64; MAX_GUARDS],
         base: i64,
+        axis: usize,
         at: usize,
         count: usize,
     ) -> Segment {
-        let step = self.base.strides.last().copied().unwrap_or(0);
-        let mut segment = Segment { at, count, address: base, step, low: 0, high: count };
+        let mut segment = Segment {
+            at,
+            count,
+            address: base,
+            step: self.base.strides.get(axis).copied().unwrap_or(0),
+            low: 0,
+            high: count,
+        };
         for (guard, position) in self.guards.iter().zip(positions) {
-            let stride = guard.position.strides.last().copied().unwrap_or(0);
-            let (mut coordinate, mut step) = (*position, stride);
+            let stride = guard.position.strides.get(axis).copied().unwrap_or(0);
+            let (mut coordinate, mut step, mut whole) = (*position, stride, true);
             if guard.divisor != 1 {
                 (coordinate, step) = (position.div_euclid(guard.divisor), stride / guard.divisor);
-                if position.rem_euclid(guard.divisor) != 0 {
-                    segment.high = 0;
-                }
+                whole = position.rem_euclid(guard.divisor) == 0;
             }
             segment.address += coordinate * guard.stride;
             segment.step += step * guard.stride;
-            if step == 0 {
+            if !whole {
+                segment.high = 0;
+            } else if step == 0 {
                 if !(0..guard.extent).contains(&coordinate) {
                     segment.high = 0;
                 }
@@ -319,6 +305,55 @@ impl Walk {
                     *position += guard.position.strides[axis] * moved;
                 }
                 if !wrap {
+                    break;
+                }
+                coordinates[axis] = 0;
+                steps = 1;
+            }
+        }
+    }
+}
+
+impl Walk {
+    /// True where neighbours along the fastest axis are not a whole number of steps of some guard's coordinate apart.
+    pub(crate) fn single(&self) -> bool {
+        self.guards
+            .iter()
+            .any(|g| g.divisor > 1 && g.position.strides.last().is_some_and(|s| s % g.divisor != 0))
+    }
+
+    /// Visits the points `first..first + count` as runs along the fastest axis of at most `longest` points: the first
+    /// one's number (from `first`), their count, the first one's base address and guard positions.
+    #[inline]
+    pub(crate) fn stretches(
+        &self,
+        first: usize,
+        count: usize,
+        longest: usize,
+        mut visit: impl FnMut(usize, usize, i64, &[i64; MAX_GUARDS]),
+    ) {
+        let rank = self.extents.len();
+        let mut coordinates = [0usize; MAX_RANK];
+        let mut rest = first;
+        for axis in (0..rank).rev() {
+            coordinates[axis] = rest % self.extents[axis].max(1);
+            rest /= self.extents[axis].max(1);
+        }
+        let extent = self.extents.last().map_or(usize::MAX, |extent| *extent);
+        let mut at = 0;
+        while at < count {
+            let along = coordinates[..rank].last().copied().unwrap_or(0);
+            let run = (extent - along).min(count - at).min(longest);
+            let mut positions = [0i64; MAX_GUARDS];
+            for (position, guard) in positions.iter_mut().zip(&self.guards) {
+                *position = guard.position.at(&coordinates[..rank]);
+            }
+            visit(at, run, self.base.at(&coordinates[..rank]), &positions);
+            at += run;
+            let mut steps = run;
+            for axis in (0..rank).rev() {
+                coordinates[axis] += steps;
+                if coordinates[axis] < self.extents[axis] {
                     break;
                 }
                 coordinates[axis] = 0;

@@ -102,6 +102,7 @@ impl Separable {
         table: &mut [Pointer],
     ) {
         let runs = &self.runs[runs];
+        let last = self.rows.extents.len().saturating_sub(1);
         let longest = if self.single { 1 } else { usize::MAX };
         self.rows.stretches(first, count, longest, |at, length, base, positions| {
             for (line, table) in runs.iter().zip(table.chunks_exact_mut(pitch)) {
@@ -109,7 +110,7 @@ impl Separable {
                 for (position, column) in there.iter_mut().zip(&line[1..]).take(self.rows.guards.len()) {
                     *position += column;
                 }
-                let s = self.rows.segment(&there, base + line[0], at, length);
+                let s = self.rows.segment(&there, base + line[0], last, at, length);
                 let table = &mut table[at..at + length];
                 table[..s.low].fill(Pointer(outside));
                 table[s.high..].fill(Pointer(outside));
