@@ -267,7 +267,7 @@ impl Walk {
     }
 
     #[inline]
-    fn segment(
+    pub(crate) fn segment(
         &self,
         positions: &[i64; MAX_GUARDS],
         base: i64,
@@ -288,11 +288,14 @@ impl Walk {
         };
         for (guard, position) in self.guards.iter().zip(positions) {
             let stride = guard.position.strides.get(axis).copied().unwrap_or(0);
-            let step = stride / guard.divisor;
-            let coordinate = position.div_euclid(guard.divisor);
+            let (mut coordinate, mut step, mut whole) = (*position, stride, true);
+            if guard.divisor != 1 {
+                (coordinate, step) = (position.div_euclid(guard.divisor), stride / guard.divisor);
+                whole = position.rem_euclid(guard.divisor) == 0;
+            }
             segment.address += coordinate * guard.stride;
             segment.step += step * guard.stride;
-            if position.rem_euclid(guard.divisor) != 0 {
+            if !whole {
                 segment.high = 0;
             } else if step == 0 {
                 if !(0..guard.extent).contains(&coordinate) {
@@ -342,6 +345,55 @@ impl Walk {
                     *position += guard.position.strides[axis] * moved;
                 }
                 if !wrap {
+                    break;
+                }
+                coordinates[axis] = 0;
+                steps = 1;
+            }
+        }
+    }
+}
+
+impl Walk {
+    /// True where neighbours along the fastest axis are not a whole number of steps of some guard's coordinate apart.
+    pub(crate) fn single(&self) -> bool {
+        self.guards
+            .iter()
+            .any(|g| g.divisor > 1 && g.position.strides.last().is_some_and(|s| s % g.divisor != 0))
+    }
+
+    /// Visits the points `first..first + count` as runs along the fastest axis of at most `longest` points: the first
+    /// one's number (from `first`), their count, the first one's base address and guard positions.
+    #[inline]
+    pub(crate) fn stretches(
+        &self,
+        first: usize,
+        count: usize,
+        longest: usize,
+        mut visit: impl FnMut(usize, usize, i64, &[i64; MAX_GUARDS]),
+    ) {
+        let rank = self.extents.len();
+        let mut coordinates = [0usize; MAX_RANK];
+        let mut rest = first;
+        for axis in (0..rank).rev() {
+            coordinates[axis] = rest % self.extents[axis].max(1);
+            rest /= self.extents[axis].max(1);
+        }
+        let extent = self.extents.last().map_or(usize::MAX, |extent| *extent);
+        let mut at = 0;
+        while at < count {
+            let along = coordinates[..rank].last().copied().unwrap_or(0);
+            let run = (extent - along).min(count - at).min(longest);
+            let mut positions = [0i64; MAX_GUARDS];
+            for (position, guard) in positions.iter_mut().zip(&self.guards) {
+                *position = guard.position.at(&coordinates[..rank]);
+            }
+            visit(at, run, self.base.at(&coordinates[..rank]), &positions);
+            at += run;
+            let mut steps = run;
+            for axis in (0..rank).rev() {
+                coordinates[axis] += steps;
+                if coordinates[axis] < self.extents[axis] {
                     break;
                 }
                 coordinates[axis] = 0;

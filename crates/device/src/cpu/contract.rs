@@ -1,21 +1,24 @@
-//! Contractions: blocks of the result are computed from packed panels of the operands, then the epilogue runs on them.
+//! Contractions: blocks of the result are computed from panels of the operands, then the epilogue runs on them.
 //!
-//! Packing follows the operand's map, so that windows with padding (convolutions) need no copy of their own. All
-//! block sizes and splits of the sum follow from sizes alone: results do not depend on the number of threads.
+//! The left operand is read where it lies in memory, where its rows or its columns have runs there, windows with
+//! padding (convolutions) among them; else it is packed, as the right one is. All splits of the sum follow from sizes
+//! alone: results do not depend on the number of threads.
 
 use std::cell::RefCell;
 use std::sync::Mutex;
 
 use crate::cpu::address::{Axes, Walk};
 use crate::cpu::block::{Block, Launched};
-use crate::cpu::matmul::{Kernels, Left, MAX_COLUMNS, MAX_ROWS, Tile};
-use crate::cpu::panel::{Part, Side, pitch, product};
+use crate::cpu::matmul::{Kernels, MAX_COLUMNS, MAX_ROWS};
+use crate::cpu::panel::{Side, product};
 use crate::cpu::parallel;
 use crate::cpu::separable::{Pointer, Separable};
 use crate::cpu::tape::{Level, Op, Translator};
 use crate::dtype::{DType, Scalar};
 use crate::error::Result;
-use crate::kernel::{Instr, Kernel, Operand, Reg, Tape};
+use crate::kernel::{Access, Affine, Instr, Kernel, Map, Operand, Reg, Tape};
+
+mod compute;
 
 /// Most elements, columns and rows of one task's block.
 const BLOCK: usize = 576 * BLOCK_N;
@@ -23,13 +26,42 @@ const BLOCK_N: usize = 512;
 const TALLEST: usize = 4608;
 /// Rows and length of what is computed at a time: its panels fit a second-level cache together.
 const PANEL_M: usize = 144;
-const BLOCK_K: usize = 256;
+const BLOCK_K: usize = 384;
 /// Longest run that is read without packing.
 const LONGEST_RUN: usize = 1 << 16;
+/// Shortest run of rows that fills a tile well enough.
+const SHORTEST_RUN: usize = 8;
 /// Lanes of an epilogue block.
 const WIDTH: usize = 1024;
 /// Tasks below which the result is cut finer, or the sum is split.
 const FEW: usize = 16;
+/// Multiplications from which packing the right operand once for all tasks is worth a launch of its own, and the most
+/// elements that are packed so.
+const LARGE: usize = 1 << 26;
+const MOST_PACKED: usize = 1 << 22;
+/// Results of a split sum that are put together at a time.
+const SUMMED: usize = 8192;
+
+/// How tiles of the left operand are read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Left {
+    Packed,
+    /// In place, through the runs of its rows.
+    Rows,
+    /// In place, through the runs of its columns.
+    Columns,
+}
+
+/// How tiles of the right operand are read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Right {
+    /// Packed by every task.
+    Packed,
+    /// Packed once, before all tasks.
+    Shared,
+    /// In place; elements between its rows.
+    InPlace(isize),
+}
 
 /// A translated contraction.
 #[derive(Debug)]
@@ -43,10 +75,14 @@ pub(crate) struct ContractKernel {
     k: usize,
     block_m: usize,
     block_n: usize,
-    /// Rows whose panels are packed at a time.
+    /// Rows whose panels are made ready at a time.
     panel_m: usize,
     splits: usize,
+    left: Left,
+    right: Right,
     kernels: Kernels,
+    /// What of the epilogue is the same for all rows.
+    invariant: Vec<Op>,
     pub(crate) epilogue: Vec<Op>,
     accumulator: usize,
     slots: usize,
@@ -54,6 +90,8 @@ pub(crate) struct ContractKernel {
     output: Option<(usize, Walk, usize)>,
     /// What rows outside the left operand's guards point to.
     zeros: Vec<f32>,
+    /// The right operand, packed, where it is shared.
+    shared: Mutex<Vec<f32>>,
     /// Results of the parts of a split sum: `splits` matrices for each batch index.
     partials: Mutex<Vec<f32>>,
 }
@@ -99,6 +137,10 @@ fn cut(length: usize, block: usize, number: usize) -> (usize, usize) {
     (first, block.min(length - first))
 }
 
+fn is_accumulator(tape: &Tape, reg: Reg) -> bool {
+    matches!(tape.instrs[reg as usize], Instr::Accumulator)
+}
+
 type AxesSlice<'a> = &'a [(usize, usize)];
 
 /// The store of an epilogue that does nothing else, into rows of `f32` of one distance.
@@ -120,6 +162,25 @@ fn plain_store(
     ))
 }
 
+/// The registers of an epilogue that are the same for all rows, whose variables are the first ones; constants count.
+fn invariant(kernel: &Kernel, tape: &Tape, row_variables: usize) -> Vec<bool> {
+    let still = |affine: &Affine| affine.coefficients[..row_variables].iter().all(|c| *c == 0);
+    let still_map = |map: &Map| still(&map.base) && map.guards.iter().all(|g| still(&g.position));
+    let mut found: Vec<bool> = Vec::with_capacity(tape.instrs.len());
+    for instr in &tape.instrs {
+        let read_only = |buffer: &usize| kernel.buffers[*buffer].access == Access::Read;
+        let own = match instr {
+            Instr::Accumulator | Instr::Store { .. } | Instr::Check { .. } | Instr::Reduce(..) => false,
+            Instr::Load { buffer, map, .. } => read_only(buffer) && still_map(map),
+            Instr::LoadAt { buffer, .. } => read_only(buffer),
+            Instr::Index(affine) => still(affine),
+            _ => true,
+        };
+        found.push(own && instr.operands().iter().all(|r| found[*r as usize]));
+    }
+    found
+}
+
 impl ContractKernel {
     pub(crate) fn new(
         kernel: &Kernel,
@@ -132,19 +193,20 @@ impl ContractKernel {
         let inner: Axes = kernel.inner.iter().enumerate().map(|(i, n)| (rows.len() + i, *n)).collect();
         let (batch_axes, m_axes, n_axes) = (&rows[..batch], &rows[batch..batch + m], &rows[batch + m..]);
         let (lhs, rhs) = (
-            Side::new(kernel, lhs, [batch_axes, m_axes, &inner]),
-            Side::new(kernel, rhs, [batch_axes, n_axes, &inner]),
+            Side::left(kernel, lhs, [batch_axes, m_axes, &inner]),
+            Side::right(kernel, rhs, [batch_axes, n_axes, &inner]),
         );
         let mut translator = Translator::new(kernel, tape)?;
         let accumulator = translator.define_accumulator();
-        let schedule: Vec<Reg> = (0..tape.instrs.len() as Reg).collect();
-        translator.plan_uses(&schedule);
-        for reg in &schedule {
-            if matches!(tape.instrs[*reg as usize], Instr::Accumulator) {
-                translator.pin(*reg);
-            }
+        let still = invariant(kernel, tape, batch + m);
+        let (first, rest): (Vec<Reg>, Vec<Reg>) =
+            (0..tape.instrs.len() as Reg).partition(|reg| still[*reg as usize]);
+        translator.plan_uses(&[first.clone(), rest.clone()].concat());
+        for reg in (0..tape.instrs.len() as Reg).filter(|r| still[*r as usize] || is_accumulator(tape, *r)) {
+            translator.pin(reg);
         }
-        let epilogue = translator.section(&schedule, 0, Level::Points, &rows, &mut Vec::new());
+        let before = translator.section(&first, 0, Level::Points, &rows, &mut Vec::new());
+        let epilogue = translator.section(&rest, first.len(), Level::Points, &rows, &mut Vec::new());
         let whole_tiles = rhs.rows % kernels.columns == 0;
         let output = plain_store(kernel, tape, (&rows[..batch], m_axes, n_axes)).filter(|_| whole_tiles);
         let integer = kernel.buffers[lhs.buffer].dtype.scalar() != Scalar::F32;
@@ -160,15 +222,20 @@ impl ContractKernel {
             panel_m: PANEL_M,
             block_n: BLOCK_N,
             splits: 1,
+            left: Left::Packed,
+            right: Right::Packed,
             kernels,
+            invariant: before,
             epilogue,
             accumulator,
             slots: translator.slots,
             output,
             zeros: Vec::new(),
+            shared: Mutex::default(),
             partials: Mutex::default(),
         };
         contract.choose_blocks();
+        contract.choose_forms();
         Ok(contract)
     }
 
@@ -180,28 +247,61 @@ impl ContractKernel {
         self.block_n = even(self.n, BLOCK_N, MAX_COLUMNS);
         // Narrow results are cut into taller blocks, so that the right operand is packed less often.
         self.block_m = even(self.m, (BLOCK / self.block_n).min(TALLEST), MAX_ROWS);
+        let small = self.m * self.n <= 1 << 18 && self.k >= 1024 && !self.integer;
+        if small && self.k / 4 >= self.m + self.n {
+            // Long sums of few results: the operands are read once.
+            self.splits = (self.k / 512).min(FEW / self.tasks().clamp(1, FEW));
+        }
         while self.tasks() < FEW && self.block_m > PANEL_M {
             self.block_m = even(self.m, self.block_m / 2, MAX_ROWS);
         }
         while self.tasks() < FEW && self.block_n > 64 {
             self.block_n = even(self.n, self.block_n / 2, MAX_COLUMNS);
         }
-        let small = self.m * self.n <= 1 << 18;
-        if self.tasks() < FEW && self.k >= 1024 && small && !self.integer {
-            self.splits = (self.k / 512).min(16);
-            let count = self.batch * self.splits * self.m * self.n;
-            self.partials = Mutex::new(vec![0.0; count]);
+        if self.tasks() < FEW && small && self.splits == 1 {
+            self.splits = (self.k / 512).min(FEW);
         }
-        if self.runs().is_none() {
+        if self.splits > 1 {
+            self.partials = Mutex::new(vec![0.0; self.batch * self.splits * self.m * self.padded()]);
+        }
+    }
+
+    fn choose_forms(&mut self) {
+        if self.integer {
+            return;
+        }
+        let short = |s: &&Separable| (1..=LONGEST_RUN).contains(&s.run);
+        let rows = self.lhs.runs.as_ref().filter(short);
+        let columns = self.lhs.columns.as_ref().filter(short);
+        let columns = columns.filter(|s| s.run >= SHORTEST_RUN || s.run == self.m);
+        (self.left, self.zeros) = match (rows, columns) {
+            (Some(s), _) => (Left::Rows, vec![0.0; if s.guarded() { s.run.min(BLOCK_K) } else { 0 }]),
+            (_, Some(s)) => (Left::Columns, vec![0.0; if s.guarded() { s.run } else { 0 }]),
+            _ => (Left::Packed, vec![]),
+        };
+        if self.left == Left::Packed {
             // A line of the operand is walked once for many rows.
             self.panel_m = self.block_m.clamp(MAX_ROWS, 4 * PANEL_M);
         }
-        self.zeros = vec![0.0; self.runs().map_or(0, |r| r.run.min(BLOCK_K))];
+        let (tile_m, tile_n) = (self.kernels.rows, self.kernels.columns);
+        let uses = self.block_m.min(self.m).div_ceil(tile_m);
+        let work = self.batch.saturating_mul(self.m * self.n).saturating_mul(self.k);
+        self.right = match self.rhs.plain {
+            Some((1, k)) if self.n % tile_n == 0 && (k == tile_n as isize || uses <= 2) => Right::InPlace(k),
+            _ if self.splits == 1 && self.blocks().0 > 1 && work >= LARGE => match self.shared_size() {
+                size if size <= MOST_PACKED => {
+                    self.shared = Mutex::new(vec![0.0; size]);
+                    Right::Shared
+                }
+                _ => Right::Packed,
+            },
+            _ => Right::Packed,
+        };
     }
 
-    /// The left operand's runs, where it is read as it lies in memory.
-    fn runs(&self) -> Option<&Separable> {
-        self.lhs.runs.as_ref().filter(|r| self.splits == 1 && (1..=LONGEST_RUN).contains(&r.run))
+    /// Elements between rows of results in scratch memory: room for whole tiles.
+    fn padded(&self) -> usize {
+        self.n.next_multiple_of(MAX_COLUMNS)
     }
 
     fn blocks(&self) -> (usize, usize) {
@@ -218,12 +318,20 @@ impl ContractKernel {
     fn area(&self, task: usize) -> Area {
         let (task, split) = (task / self.splits, task % self.splits);
         let (blocks_m, blocks_n) = self.blocks();
-        let part = self.k.div_ceil(self.splits);
         Area {
             batch: task / (blocks_m * blocks_n),
             m: cut(self.m, self.block_m, task / blocks_n % blocks_m),
             n: cut(self.n, self.block_n, task % blocks_n),
-            k: cut(self.k, part, split),
+            k: cut(self.k, self.part(), split),
+        }
+    }
+
+    /// Length of a part of the sum: whole runs of the left operand.
+    fn part(&self) -> usize {
+        let part = self.k.div_ceil(self.splits);
+        match (self.left, &self.lhs.runs) {
+            (Left::Rows, Some(runs)) if runs.run <= BLOCK_K => part.next_multiple_of(runs.run),
+            _ => part,
         }
     }
 
@@ -234,14 +342,15 @@ impl ContractKernel {
         if self.splits > 1 {
             return self.run_split(launched);
         }
+        let mut shared = self.shared.lock().unwrap_or_else(|e| e.into_inner());
+        if self.right == Right::Shared {
+            self.pack_shared(launched, &mut shared);
+        }
+        let shared = shared.as_slice();
         parallel(self.tasks(), |task| {
             let area = self.area(task);
             SCRATCH.with_borrow_mut(|scratch| {
-                if let Some(result) = self.output(launched, area) {
-                    return self.compute(launched, area, scratch, result);
-                }
-                let row = self.compute_scratch(launched, area, scratch);
-                self.finish(launched, area, &scratch.c, row);
+                self.compute(launched, area, scratch, shared, self.output(launched, area));
             });
         });
     }
@@ -254,112 +363,22 @@ impl ContractKernel {
         Some(Results { c, row: *row })
     }
 
-    /// Computes an area into scratch memory; returns the elements between its rows.
-    fn compute_scratch(&self, launched: Launched, area: Area, scratch: &mut Scratch) -> usize {
-        let row = area.n.1.next_multiple_of(MAX_COLUMNS);
-        at_least(&mut scratch.c, area.m.1 * row);
-        let c = scratch.c.as_mut_ptr();
-        self.compute(launched, area, scratch, Results { c, row });
-        row
-    }
-
-    /// The parts of a sum that are computed one after another: (first, length of a run, runs).
-    fn steps(&self, (first, count): (usize, usize)) -> impl Iterator<Item = (usize, usize, usize)> {
-        let run = self.runs().map_or(usize::MAX, |r| r.run);
-        let (unit, runs) = if run <= BLOCK_K { (run, BLOCK_K / run) } else { (BLOCK_K, 1) };
-        let mut at = first;
-        std::iter::from_fn(move || {
-            let left = first + count - at;
-            if left == 0 {
-                return None;
-            }
-            let step = if run <= BLOCK_K {
-                (at, unit, runs.min(left / unit))
-            } else {
-                // Never across the end of a run.
-                (at, unit.min(run - at % run).min(left), 1)
-            };
-            at += step.1 * step.2;
-            Some(step)
-        })
-    }
-
-    /// Computes an area from the operands; its rows have room for a multiple of the tile's columns.
-    fn compute(&self, launched: Launched, area: Area, scratch: &mut Scratch, results: Results) {
-        let (tile_m, tile_n) = (self.kernels.rows, self.kernels.columns);
-        let n = area.n.1;
-        if area.k.1 == 0 {
-            for i in 0..area.m.1 {
-                // SAFETY: the results have this row, of at least `n` elements.
-                unsafe { results.c.add(i * results.row).write_bytes(0, n) };
-            }
-        }
-        at_least(&mut scratch.a, self.panel_m.div_ceil(tile_m) * pitch(BLOCK_K, tile_m));
-        at_least(&mut scratch.b, n.div_ceil(tile_n) * pitch(BLOCK_K, tile_n));
-        at_least(&mut scratch.line, MAX_COLUMNS * BLOCK_K.max(BLOCK_N));
-        for (first, length, runs) in self.steps(area.k) {
-            let k = (first, length * runs);
-            let part = Part { batch: area.batch, rows: area.n, k };
-            self.rhs.pack(launched, part, tile_n, &mut scratch.line, &mut scratch.b);
-            for top in (0..area.m.1).step_by(self.panel_m) {
-                let rows = (area.m.0 + top, self.panel_m.min(area.m.1 - top));
-                let part = Part { batch: area.batch, rows, k };
-                self.left(launched, part, (length, runs), scratch);
-                for j in (0..n).step_by(tile_n) {
-                    for i in (0..rows.1).step_by(tile_m) {
-                        let a = if self.runs().is_some() {
-                            Left::Rows(scratch.table[i / tile_m * runs * MAX_ROWS..].as_ptr().cast())
-                        } else {
-                            Left::Packed(scratch.a[i / tile_m * pitch(k.1, tile_m)..].as_ptr())
-                        };
-                        let tile = Tile {
-                            rows: tile_m.min(rows.1 - i),
-                            k: length,
-                            runs,
-                            a,
-                            b: scratch.b[j / tile_n * pitch(k.1, tile_n)..].as_ptr(),
-                            c: results.c.wrapping_add((top + i) * results.row + j),
-                            c_row: results.row,
-                            accumulate: first > area.k.0,
-                        };
-                        // SAFETY: the panels hold `k` columns of full tiles, the table all runs of the tile's rows;
-                        // the results have room for whole tiles.
-                        unsafe { self.kernels.run(&tile) };
-                    }
-                }
-            }
-        }
-    }
-
-    /// Packs the left operand's part, or finds its rows.
-    fn left(&self, launched: Launched, part: Part, (length, runs): (usize, usize), scratch: &mut Scratch) {
-        let tile_m = self.kernels.rows;
-        let Some(separable) = self.runs() else {
-            return self.lhs.pack(launched, part, tile_m, &mut scratch.line, &mut scratch.a);
-        };
-        at_least(&mut scratch.table, self.panel_m.div_ceil(tile_m) * runs * MAX_ROWS);
-        let base = launched.bases.0[self.lhs.buffer].cast::<f32>().cast_const();
-        let run = part.k.0 / separable.run;
-        let base = base.wrapping_add(part.k.0 - run * separable.run);
-        for (panel, row) in (0..part.rows.1).step_by(tile_m).enumerate() {
-            let first = part.batch * self.m + part.rows.0 + row;
-            let table = &mut scratch.table[panel * runs * MAX_ROWS..][..runs * MAX_ROWS];
-            let rows = (first, tile_m.min(part.rows.1 - row));
-            separable.fill(rows, run..run + runs, MAX_ROWS, [base, self.zeros.as_ptr()], table);
-        }
-        debug_assert!(length <= self.zeros.len());
-    }
-
     /// Runs the epilogue over a block of results.
     fn finish(&self, launched: Launched, area: Area, c: &[f32], row: usize) {
         Block::with(launched, self.slots, WIDTH, |block| {
             let point = |i: usize| (area.batch * self.m + area.m.0 + i) * self.n + area.n.0;
             // Rows that follow each other in memory and in the row space are one run of lanes.
-            let whole = row == self.n;
-            let (lines, length) = if whole { (1, area.m.1 * row) } else { (area.m.1, area.n.1) };
-            for i in 0..lines {
-                for first in (0..length).step_by(WIDTH) {
-                    let count = WIDTH.min(length - first);
+            let whole = row == self.n && self.n <= WIDTH;
+            let (lines, length, chunk) = match whole {
+                true => (1, area.m.1 * row, WIDTH / row * row),
+                false => (area.m.1, area.n.1, WIDTH),
+            };
+            for first in (0..length).step_by(chunk) {
+                let count = chunk.min(length - first);
+                if first == 0 || !whole {
+                    block.execute(&self.invariant, point(0) + first, count);
+                }
+                for i in 0..lines {
                     block.borrow(self.accumulator, &c[i * row + first..][..count]);
                     block.execute(&self.epilogue, point(i) + first, count);
                 }
@@ -369,30 +388,31 @@ impl ContractKernel {
 
     fn run_split(&self, launched: Launched) {
         let mut partials = self.partials.lock().unwrap_or_else(|e| e.into_inner());
-        let size = self.m * self.n;
+        let row = self.padded();
+        let size = self.m * row;
         let target = Target(partials.as_mut_ptr());
         parallel(self.tasks(), |task| {
             let (area, split) = (self.area(task), task % self.splits);
-            SCRATCH.with_borrow_mut(|scratch| {
-                let row = self.compute_scratch(launched, area, scratch);
-                for i in 0..area.m.1 {
-                    let at = (area.batch * self.splits + split) * size + (area.m.0 + i) * self.n + area.n.0;
-                    // SAFETY: every task writes the elements of its own area and part.
-                    unsafe { target.write(at, &scratch.c[i * row..][..area.n.1]) };
-                }
-            });
+            let first = (area.batch * self.splits + split) * size + area.m.0 * row + area.n.0;
+            let results = Results { c: target.at(first), row };
+            SCRATCH.with_borrow_mut(|scratch| self.compute(launched, area, scratch, &[], Some(results)));
         });
-        for batch in 0..self.batch {
-            let parts = &mut partials[batch * self.splits * size..][..self.splits * size];
-            let (sum, others) = parts.split_at_mut(size);
-            for other in others.chunks_exact(size) {
+        let lines = (SUMMED / row).max(1);
+        let blocks = self.m.div_ceil(lines);
+        parallel(self.batch * blocks, |task| {
+            let (batch, m) = (task / blocks, cut(self.m, lines, task % blocks));
+            let part = |split: usize| target.at((batch * self.splits + split) * size + m.0 * row);
+            // SAFETY: every task has its own rows of all parts, which lie within the vector.
+            let sum = unsafe { std::slice::from_raw_parts_mut(part(0), m.1 * row) };
+            for split in 1..self.splits {
+                // SAFETY: as above.
+                let other = unsafe { std::slice::from_raw_parts(part(split), m.1 * row) };
                 for (sum, other) in sum.iter_mut().zip(other) {
                     *sum += other;
                 }
             }
-            let area = Area { batch, m: (0, self.m), n: (0, self.n), k: (0, self.k) };
-            self.finish(launched, area, sum, self.n);
-        }
+            self.finish(launched, Area { batch, m, n: (0, self.n), k: (0, self.k) }, sum, row);
+        });
     }
 
     /// Integer operands: plain sums of wrapping products.
@@ -409,6 +429,7 @@ impl ContractKernel {
             Block::with(launched, self.slots, WIDTH, |block| {
                 for first in (0..self.n).step_by(WIDTH) {
                     let count = WIDTH.min(self.n - first);
+                    block.execute(&self.invariant, task * self.n + first, count);
                     block.slot_mut(self.accumulator, count).copy_from_slice(&sums[first..first + count]);
                     block.execute(&self.epilogue, task * self.n + first, count);
                 }
@@ -417,16 +438,17 @@ impl ContractKernel {
     }
 }
 
+/// A vector whose parts several tasks write.
+#[derive(Clone, Copy)]
 struct Target(*mut f32);
 
 // SAFETY: tasks write disjoint elements.
+unsafe impl Send for Target {}
+// SAFETY: as above.
 unsafe impl Sync for Target {}
 
 impl Target {
-    /// # Safety
-    /// No other task may use these elements, and they must be within the vector that the pointer is from.
-    unsafe fn write(&self, at: usize, values: &[f32]) {
-        // SAFETY: the caller's promise.
-        unsafe { std::ptr::copy_nonoverlapping(values.as_ptr(), self.0.add(at), values.len()) }
+    fn at(&self, element: usize) -> *mut f32 {
+        self.0.wrapping_add(element)
     }
 }

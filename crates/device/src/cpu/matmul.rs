@@ -13,8 +13,10 @@ pub(crate) struct Tile {
     pub(crate) runs: usize,
     /// The left matrix.
     pub(crate) a: Left,
-    /// A panel of `runs × k` rows of `Kernels::columns` elements.
+    /// `runs × k` rows of `Kernels::columns` elements.
     pub(crate) b: *const f32,
+    /// Elements between rows of `b`.
+    pub(crate) b_row: isize,
     pub(crate) c: *mut f32,
     /// Elements between rows of `c`.
     pub(crate) c_row: usize,
@@ -27,8 +29,20 @@ pub(crate) struct Tile {
 pub(crate) enum Left {
     /// A panel of columns of `Kernels::rows` elements; a single run.
     Packed(*const f32),
-    /// [`MAX_ROWS`] pointers for every run: where the run starts in each row.
-    Rows(*const *const f32),
+    /// Pointers to where each run starts in each row, runs `pitch` apart. A run whose first pointer is null is all zeros.
+    Rows {
+        /// The first run's.
+        table: *const *const f32,
+        /// Pointers between runs.
+        pitch: usize,
+    },
+    /// Pointers to the tile's rows of each column, which follow each other; a single run.
+    Columns {
+        /// The first column's.
+        table: *const *const f32,
+        /// Elements from where a pointer points to the first row.
+        offset: usize,
+    },
 }
 
 type Function = unsafe fn(&Tile);
@@ -106,11 +120,18 @@ unsafe fn portable<const ROWS: usize>(t: &Tile) {
     // SAFETY: the caller's promise.
     unsafe {
         for k in 0..t.runs * t.k {
-            let b: [f32; COLUMNS] = t.b.add(k * COLUMNS).cast::<[f32; COLUMNS]>().read_unaligned();
+            let b = t.b.wrapping_offset(k as isize * t.b_row);
+            let b: [f32; COLUMNS] = b.cast::<[f32; COLUMNS]>().read_unaligned();
+            if let Left::Rows { table, pitch } = t.a
+                && (*table.add(k / t.k * pitch)).is_null()
+            {
+                continue;
+            }
             for (i, sums) in sums.iter_mut().enumerate() {
                 let a = match t.a {
                     Left::Packed(a) => *a.add(k * PANEL + i),
-                    Left::Rows(rows) => *(*rows.add(k / t.k * MAX_ROWS + i)).add(k % t.k),
+                    Left::Rows { table, pitch } => *(*table.add(k / t.k * pitch + i)).add(k % t.k),
+                    Left::Columns { table, offset } => *(*table.add(k)).add(offset + i),
                 };
                 for (sum, b) in sums.iter_mut().zip(b) {
                     *sum = if fused { a.mul_add(b, *sum) } else { a * b + *sum };
@@ -150,12 +171,16 @@ macro_rules! x86_tile {
                                 sums[0] = $fma(x, b0, sums[0]);
                                 sums[1] = $fma(x, b1, sums[1]);
                             }
-                            b = b.add(2 * $lanes);
+                            b = b.wrapping_offset(t.b_row);
                         }
                     }
-                    Left::Rows(table) => {
+                    Left::Rows { table, pitch } => {
                         for run in 0..t.runs {
-                            let rows = table.add(run * MAX_ROWS).cast::<[*const f32; ROWS]>().read();
+                            let rows = table.add(run * pitch).cast::<[*const f32; ROWS]>().read();
+                            if rows[0].is_null() {
+                                b = b.wrapping_offset(t.k as isize * t.b_row);
+                                continue;
+                            }
                             for k in 0..t.k {
                                 let (b0, b1) = ($load(b), $load(b.add($lanes)));
                                 for (row, sums) in rows.iter().zip(&mut sums) {
@@ -163,8 +188,20 @@ macro_rules! x86_tile {
                                     sums[0] = $fma(x, b0, sums[0]);
                                     sums[1] = $fma(x, b1, sums[1]);
                                 }
-                                b = b.add(2 * $lanes);
+                                b = b.wrapping_offset(t.b_row);
                             }
+                        }
+                    }
+                    Left::Columns { table, offset } => {
+                        for k in 0..t.k {
+                            let a = (*table.add(k)).add(offset);
+                            let (b0, b1) = ($load(b), $load(b.add($lanes)));
+                            for (i, sums) in sums.iter_mut().enumerate() {
+                                let x = $splat(*a.add(i));
+                                sums[0] = $fma(x, b0, sums[0]);
+                                sums[1] = $fma(x, b1, sums[1]);
+                            }
+                            b = b.wrapping_offset(t.b_row);
                         }
                     }
                 }
@@ -230,9 +267,13 @@ mod tests {
                 let at =
                     |n: usize| lines[(n % MAX_ROWS).min(rows - 1) * runs * k + n / MAX_ROWS * k..].as_ptr();
                 let table: Vec<*const f32> = (0..runs * MAX_ROWS).map(at).collect();
-                for (left, k, runs) in
-                    [(Left::Packed(a.as_ptr()), runs * k, 1), (Left::Rows(table.as_ptr()), k, runs)]
-                {
+                let columns_of: Vec<*const f32> =
+                    (0..runs * k).map(|s| a[s * kernels.rows..].as_ptr()).collect();
+                for (left, k, runs) in [
+                    (Left::Packed(a.as_ptr()), runs * k, 1),
+                    (Left::Rows { table: table.as_ptr(), pitch: MAX_ROWS }, k, runs),
+                    (Left::Columns { table: columns_of.as_ptr(), offset: 0 }, runs * k, 1),
+                ] {
                     let mut c = vec![1.0f32; rows * columns];
                     let tile = Tile {
                         rows,
@@ -240,6 +281,7 @@ mod tests {
                         runs,
                         a: left,
                         b: b.as_ptr(),
+                        b_row: columns as isize,
                         c: c.as_mut_ptr(),
                         c_row: columns,
                         accumulate: true,
@@ -254,6 +296,33 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_run_of_zeros_is_left_out() {
+        for isa in Isa::runnable() {
+            let kernels = Kernels::new(isa);
+            let (k, columns) = (3, kernels.columns);
+            let a = [2.0f32; 3];
+            let b = vec![1.0f32; 2 * k * columns];
+            let mut table = [std::ptr::null(); 2 * MAX_ROWS];
+            table[MAX_ROWS..].fill(a.as_ptr());
+            let mut c = vec![0.0f32; columns];
+            let tile = Tile {
+                rows: 1,
+                k,
+                runs: 2,
+                a: Left::Rows { table: table.as_ptr(), pitch: MAX_ROWS },
+                b: b.as_ptr(),
+                b_row: columns as isize,
+                c: c.as_mut_ptr(),
+                c_row: columns,
+                accumulate: false,
+            };
+            // SAFETY: the operands have the sizes of the tile; the instruction set is this machine's.
+            unsafe { kernels.run(&tile) };
+            assert!(c.iter().all(|c| *c == 6.0), "{isa:?}");
         }
     }
 }

@@ -17,9 +17,11 @@ pub(crate) struct Side {
     pub(crate) rows: usize,
     pub(crate) k: usize,
     /// The strides of rows and of k, where each is one number and no element is outside.
-    plain: Option<(isize, isize)>,
-    /// Runs along k that lie in memory as they are.
+    pub(crate) plain: Option<(isize, isize)>,
+    /// Runs along k that lie in memory as they are: of the left operand.
     pub(crate) runs: Option<Separable>,
+    /// Runs along the rows that lie in memory as they are, at every k: of the left operand.
+    pub(crate) columns: Option<Separable>,
 }
 
 pub(crate) fn product(axes: &[(usize, usize)]) -> usize {
@@ -40,8 +42,19 @@ pub(crate) struct Part {
 }
 
 impl Side {
-    /// The operand over these batch, row and k axes.
-    pub(crate) fn new(kernel: &Kernel, operand: &Operand, axes: [&[(usize, usize)]; 3]) -> Side {
+    /// The left operand over these batch, row and k axes, which may be read as it lies in memory.
+    pub(crate) fn left(kernel: &Kernel, operand: &Operand, axes: [&[(usize, usize)]; 3]) -> Side {
+        let mut side = Side::right(kernel, operand, axes);
+        let [batch, rows, k] = axes;
+        if side.dtype == DType::F32 {
+            side.runs = Separable::new(&operand.map, &[batch, rows].concat(), &k.to_vec());
+            side.columns = Separable::new(&operand.map, &[batch, k].concat(), &rows.to_vec());
+        }
+        side
+    }
+
+    /// The right operand over these batch, row (n) and k axes.
+    pub(crate) fn right(kernel: &Kernel, operand: &Operand, axes: [&[(usize, usize)]; 3]) -> Side {
         let [batch, rows, k] = axes;
         let dtype = kernel.buffers[operand.buffer].dtype;
         let alone = |axes: &[(usize, usize)]| Walk::new(&operand.map, &axes.to_vec());
@@ -57,7 +70,6 @@ impl Side {
             }
             _ => None,
         };
-        let outer = [batch, rows].concat();
         Side {
             buffer: operand.buffer,
             dtype,
@@ -66,7 +78,8 @@ impl Side {
             rows: product(rows),
             k: product(k),
             plain,
-            runs: Separable::new(&operand.map, &outer, &k.to_vec()).filter(|_| dtype == DType::F32),
+            runs: None,
+            columns: None,
         }
     }
 
@@ -133,7 +146,7 @@ impl Side {
     }
 
     /// The address of a part's first element.
-    fn first(&self, part: Part) -> isize {
+    pub(crate) fn first(&self, part: Part) -> isize {
         let point = self.point(part.batch, part.rows.0, part.k.0);
         self.walk.address(point).unwrap_or(0) as isize
     }

@@ -16,12 +16,15 @@ impl Default for Pointer {
     }
 }
 
+/// Most runs whose places are kept.
+const MOST_RUNS: usize = 1 << 15;
+
 /// Addresses of the rows and of the runs of columns of a matrix whose map is a sum of the two.
 #[derive(Debug)]
 pub(crate) struct Separable {
     rows: Walk,
-    /// Divisor, extent and stride of every guard.
-    guards: Vec<(i64, i64, i64)>,
+    /// See [`Walk::single`].
+    single: bool,
     /// Base and guard positions where each run of columns starts.
     runs: Vec<[i64; MAX_GUARDS + 1]>,
     /// Columns of a run; they follow each other in memory.
@@ -71,6 +74,9 @@ impl Separable {
             return None;
         }
         let (count, run) = (columns.extents.iter().product::<usize>(), columns.extents[last]);
+        if count / run.max(1) > MOST_RUNS {
+            return None;
+        }
         let mut runs = Vec::new();
         columns.odometer(0, count / run.max(1), run, |base, positions| {
             let mut line = [0; MAX_GUARDS + 1];
@@ -78,12 +84,12 @@ impl Separable {
             line[1..].copy_from_slice(positions);
             runs.push(line);
         });
-        Some(Separable {
-            guards: rows.guards.iter().map(|g| (g.divisor, g.extent, g.stride)).collect(),
-            rows,
-            runs,
-            run,
-        })
+        Some(Separable { single: rows.single(), rows, runs, run })
+    }
+
+    /// True where some of its elements may be outside.
+    pub(crate) fn guarded(&self) -> bool {
+        !self.rows.guards.is_empty()
     }
 
     /// Fills `table[run][row]`, runs `pitch` apart, with where each row's run starts, or with `outside`.
@@ -96,27 +102,23 @@ impl Separable {
         table: &mut [Pointer],
     ) {
         let runs = &self.runs[runs];
-        let mut row = 0;
-        self.rows.odometer(first, count, 1, |base, positions| {
+        let last = self.rows.extents.len().saturating_sub(1);
+        let longest = if self.single { 1 } else { usize::MAX };
+        self.rows.stretches(first, count, longest, |at, length, base, positions| {
             for (line, table) in runs.iter().zip(table.chunks_exact_mut(pitch)) {
-                let mut address = base + line[0];
-                let mut inside = true;
-                for ((divisor, extent, stride), (row, column)) in
-                    self.guards.iter().zip(positions.iter().zip(&line[1..]))
-                {
-                    let position = row + column;
-                    let coordinate = if *divisor == 1 {
-                        position
-                    } else {
-                        inside &= position.rem_euclid(*divisor) == 0;
-                        position.div_euclid(*divisor)
-                    };
-                    inside &= (0..*extent).contains(&coordinate);
-                    address += coordinate * stride;
+                let mut there = *positions;
+                for (position, column) in there.iter_mut().zip(&line[1..]).take(self.rows.guards.len()) {
+                    *position += column;
                 }
-                table[row] = Pointer(if inside { origin.wrapping_offset(address as isize) } else { outside });
+                let s = self.rows.segment(&there, base + line[0], last, at, length);
+                let table = &mut table[at..at + length];
+                table[..s.low].fill(Pointer(outside));
+                table[s.high..].fill(Pointer(outside));
+                let (start, step) = (origin.wrapping_offset(s.address as isize), s.step as isize);
+                for (i, pointer) in table[s.low..s.high].iter_mut().enumerate() {
+                    *pointer = Pointer(start.wrapping_offset((s.low + i) as isize * step));
+                }
             }
-            row += 1;
         });
     }
 }

@@ -7,6 +7,9 @@ use crate::error::At;
 use crate::shape::Axes;
 use crate::tensor::{Tensor, here};
 
+/// Most elements of a window that are compared one by one.
+const UNROLLED: usize = 16;
+
 impl Tensor {
     /// `max(x, 0)`; its gradient at 0 is 0.
     #[track_caller]
@@ -73,14 +76,28 @@ impl Tensor {
             Ok(windows) => windows,
             Err(failed) => return failed,
         };
-        let value = windows.max([-2]);
-        Tensor::custom_gradient(&value, &[windows], |g, y, inputs| {
-            let windows = &inputs[0];
-            let (axis, count) = (windows.rank() - 2, windows.shape()[windows.rank() - 2]);
-            let position = Tensor::iota(windows.shape(), axis);
-            let hit = windows.equal(y.expand_dims(-2));
-            let first = Tensor::select(&hit, &position, count as i32).min([-2]).expand_dims(-2);
-            vec![Some(Tensor::select(&position.equal(first), g.expand_dims(-2), 0.0))]
+        let count = windows.shape()[windows.rank() - 2];
+        if count > UNROLLED {
+            let value = windows.max([-2]);
+            return Tensor::custom_gradient(&value, &[windows], move |g, y, inputs| {
+                let position = Tensor::iota(inputs[0].shape(), inputs[0].rank() - 2);
+                let hit = inputs[0].equal(y.expand_dims(-2));
+                let first = Tensor::select(&hit, &position, count as i32).min([-2]);
+                vec![Some(Tensor::select(&position.equal(first.expand_dims(-2)), g.expand_dims(-2), 0.0))]
+            });
+        }
+        // Cell by cell: a few loads of a window's elements instead of a loop over them.
+        let cell = |i: usize| windows.slice_axis(-2, i as i64, i as i64 + 1).squeeze([-2]);
+        let cells: Vec<Tensor> = (0..count).map(cell).collect();
+        let Some(value) = cells.iter().cloned().reduce(|a, b| a.maximum(b)) else { return windows.max([-2]) };
+        Tensor::custom_gradient(&value, &[windows], move |g, y, inputs| {
+            let position = Tensor::iota(inputs[0].shape(), inputs[0].rank() - 2);
+            let none = Tensor::full(y.shape(), count as f64, DType::I32);
+            let first = (0..count)
+                .rev()
+                .zip(cells.iter().rev())
+                .fold(none, |later, (i, cell)| Tensor::select(&cell.equal(y), i as i32, &later));
+            vec![Some(Tensor::select(&position.equal(first.expand_dims(-2)), g.expand_dims(-2), 0.0))]
         })
     }
 
