@@ -413,3 +413,76 @@ fn inside(first: i64, step: i64, extent: i64) -> (i64, i64) {
         s => ((first - extent - s).div_euclid(-s), first.div_euclid(-s) + 1),
     }
 }
+
+/// Most entries of a path's table.
+const TABLE: usize = 1024;
+
+/// A walk made ready for blocks of any start and length: where it consists of short runs without guards, a table holds
+/// where each run of a period begins, so that a run costs a look-up and not an odometer's step.
+#[derive(Clone, Debug)]
+pub(crate) struct Path {
+    pub(crate) walk: Walk,
+    /// Addresses of a period's runs; empty where the walk is followed without a table.
+    table: Vec<i64>,
+    /// Slower axes that the table does not cover.
+    outer: usize,
+}
+
+impl Path {
+    pub(crate) fn new(walk: Walk) -> Path {
+        let rank = walk.extents.len();
+        let (mut outer, mut table) = (rank.saturating_sub(1), vec![0]);
+        while outer > 0 && table.len() * walk.extents[outer - 1] <= TABLE {
+            outer -= 1;
+            let stride = walk.base.strides[outer];
+            let starts = 0..walk.extents[outer] as i64;
+            table = starts.flat_map(|i| table.iter().map(move |a| a + i * stride)).collect();
+        }
+        if table.len() < 2 || !walk.guards.is_empty() {
+            table.clear();
+        }
+        Path { walk, table, outer }
+    }
+
+    /// Visits the points `start..start + count` (in walking order) as runs.
+    #[inline]
+    pub(crate) fn segments(&self, start: usize, count: usize, mut visit: impl FnMut(Segment)) {
+        let walk = &self.walk;
+        let (Some(run), Some(step)) = (walk.extents.last().copied(), walk.base.strides.last().copied()) else {
+            return walk.segments(start, count, visit);
+        };
+        if self.table.is_empty() {
+            return walk.segments(start, count, visit);
+        }
+        let (mut number, mut skip) = (start / run, start % run);
+        let mut period = number / self.table.len();
+        number %= self.table.len();
+        let mut base = self.period(period);
+        let mut at = 0;
+        while at < count {
+            let points = (run - skip).min(count - at);
+            let address = base + self.table[number] + skip as i64 * step;
+            visit(Segment { at, count: points, runs: 1, address, pitch: 0, step, low: 0, high: points });
+            at += points;
+            skip = 0;
+            number += 1;
+            if number == self.table.len() {
+                number = 0;
+                period += 1;
+                base = self.period(period);
+            }
+        }
+    }
+
+    /// The address at which a period begins.
+    fn period(&self, number: usize) -> i64 {
+        let mut rest = number;
+        let mut address = self.walk.base.offset;
+        for axis in (0..self.outer).rev() {
+            let extent = if axis == 0 { usize::MAX } else { self.walk.extents[axis] };
+            address += (rest % extent) as i64 * self.walk.base.strides[axis];
+            rest /= extent;
+        }
+        address
+    }
+}

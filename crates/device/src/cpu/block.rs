@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::sync::Mutex;
 
-use crate::cpu::address::Walk;
+use crate::cpu::address::{Path, Segment, Walk};
 use crate::cpu::isa::Isa;
 use crate::cpu::lanes::{self, Kind, Source};
 use crate::cpu::tape::{Arg, Op};
@@ -38,7 +38,15 @@ pub(crate) struct Block<'a> {
     width: usize,
     /// Where each register's lanes are: in `memory`, or borrowed from a buffer.
     lanes: &'a mut [*const u32],
+    /// What the next block will read: first lane and number of cache lines that are not fetched yet.
+    ahead: [(*const u32, usize); STREAMS],
+    streams: usize,
 }
+
+/// Loads of a block that are fetched early.
+const STREAMS: usize = 4;
+pub(crate) fn tune(name: &'static str, default: usize) -> usize { std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default) }
+static PF: std::sync::LazyLock<usize> = std::sync::LazyLock::new(|| tune("KILN_PF", 0));
 
 #[derive(Default)]
 struct Scratch {
@@ -72,7 +80,7 @@ impl<'a> Block<'a> {
             }
             let shift = scratch.memory.as_ptr().align_offset(64);
             let memory = scratch.memory[shift..].as_mut_ptr();
-            let mut block = Block { launched, memory, width: pitch, lanes: &mut scratch.lanes[..slots] };
+            let mut block = Block { launched, memory, width: pitch, lanes: &mut scratch.lanes[..slots], ahead: [(std::ptr::null(), 0); STREAMS], streams: 0 };
             let result = body(&mut block);
             settle();
             result
@@ -126,45 +134,36 @@ impl<'a> Block<'a> {
     /// Executes instructions over the points `start..start + count` of their walks.
     pub(crate) fn execute(&mut self, ops: &[Op], start: usize, count: usize) {
         for op in ops {
+            self.fetch();
             match op {
                 Op::Compute { kind, args, out, store } => self.compute(*kind, *args, *out, store, start, count),
-                Op::Load { walk, buffer, dtype, fill, borrow, ahead, out } => {
+                Op::Load { path, buffer, dtype, fill, borrow, ahead, out } => {
                     let base = self.launched.bases.0[*buffer].cast_const();
-                    match walk.run(start, count) {
+                    match path.walk.run(start, count) {
                         Some(first) if *borrow && dtype.host_size() == 4 => {
                             let lanes = base.cast::<u32>().wrapping_offset(first as isize);
                             if *ahead {
-                                prefetch(lanes.wrapping_add(count), count);
+                                self.ahead[self.streams % STREAMS] = (lanes.wrapping_add(count), count.div_ceil(16));
+                                self.streams += 1;
                             }
                             self.lanes[*out] = lanes;
                         }
-                        _ => load(base, *dtype, walk, *fill, start, self.slot_mut(*out, count)),
+                        _ => load_path(base, *dtype, path, *fill, start, self.slot_mut(*out, count)),
                     }
                 }
-                Op::Store { walk, buffer, dtype, value, stream } => {
+                Op::Store { path, buffer, dtype, value, stream } => {
                     let base = self.launched.bases.0[*buffer];
                     let value = self.source(*value, count);
-                    match (value, walk.run(start, count)) {
+                    match (value, path.walk.run(start, count)) {
                         (Source::Lanes(lanes), Some(first)) if *stream => {
                             // SAFETY: the run is within the buffer, and no other task uses these elements (kernel
                             // contract).
                             unsafe { stream_run(base.cast::<u32>().offset(first as isize), lanes) };
                         }
-                        _ => store(base, *dtype, walk, value, start, count),
+                        _ => store(base, *dtype, path, value, start, count),
                     }
                 }
-                Op::Index { walk, out } => {
-                    let out = self.slot_mut(*out, count);
-                    walk.segments(start, count, |s| {
-                        let lanes = &mut out[s.at..s.at + s.runs * s.count];
-                        for (run, lanes) in lanes.chunks_exact_mut(s.count).enumerate() {
-                            let (first, step) = ((s.address + run as i64 * s.pitch) as u32, s.step as u32);
-                            for (i, lane) in lanes.iter_mut().enumerate() {
-                                *lane = first.wrapping_add((i as u32).wrapping_mul(step));
-                            }
-                        }
-                    });
-                }
+                Op::Index { path, out } => index(path, start, self.slot_mut(*out, count)),
                 Op::LoadAt { buffer, dtype, index, len, out } => {
                     let base = self.launched.bases.0[*buffer].cast_const();
                     let index = self.source(*index, count);
@@ -176,28 +175,37 @@ impl<'a> Block<'a> {
         }
     }
 
+    /// Fetches a part of what the next block will read.
+    pub(crate) fn fetch(&mut self) {
+        for (next, left) in &mut self.ahead[..self.streams.min(STREAMS)] {
+            let lines = (*left).min(*PF);
+            prefetch(*next, lines);
+            (*next, *left) = (next.wrapping_add(lines * 16), *left - lines);
+        }
+    }
+
     /// Computes lanes, in the buffer itself where they are stored in one run.
     fn compute(
         &mut self,
         kind: Kind,
         args: [Arg; 3],
         out: usize,
-        stored: &Option<(usize, Walk)>,
+        stored: &Option<(usize, Path)>,
         start: usize,
         count: usize,
     ) {
         let isa = self.launched.isa;
         let args = args.map(|a| self.source(a, count));
-        let Some((buffer, walk)) = stored else {
+        let Some((buffer, path)) = stored else {
             return lanes::compute(isa, kind, args, self.slot_mut(out, count));
         };
-        match walk.run(start, count) {
+        match path.walk.run(start, count) {
             Some(first) => lanes::compute(isa, kind, args, self.stored(out, *buffer, first, count)),
             None => {
                 let lanes = self.slot_mut(out, count);
                 lanes::compute(isa, kind, args, lanes);
                 let base = self.launched.bases.0[*buffer];
-                store(base, DType::U32, walk, Source::Lanes(lanes), start, count);
+                store(base, DType::U32, path, Source::Lanes(lanes), start, count);
             }
         }
     }
@@ -255,16 +263,16 @@ pub(crate) unsafe fn write(base: *mut u8, dtype: DType, at: i64, lane: u32) {
     }
 }
 
-/// Fetches lanes that will be read soon into the cache; addresses outside any buffer are harmless.
-fn prefetch(first: *const u32, count: usize) {
+/// Fetches cache lines that will be read soon; addresses outside any buffer are harmless.
+fn prefetch(first: *const u32, lines: usize) {
     #[cfg(target_arch = "x86_64")]
-    for line in 0..count.div_ceil(16) {
+    for line in 0..lines {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: a prefetch accesses no memory.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(first.wrapping_add(line * 16).cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = (first, count);
+    let _ = (first, lines);
 }
 
 /// Stores lanes past the cache; [`settle`] must follow before another thread reads them.
@@ -299,13 +307,13 @@ fn settle() {
     }
 }
 
+#[inline(always)]
 fn load_run(base: *const u8, dtype: DType, first: i64, step: i64, out: &mut [u32]) {
     // SAFETY: the points of a run are inside all guards, hence within the buffer (kernel contract).
     unsafe {
         match (dtype.host_size(), step) {
             (4, 1) => {
-                let source = std::slice::from_raw_parts(base.cast::<u32>().offset(first as isize), out.len());
-                out.copy_from_slice(source);
+                copy_lanes(base.cast::<u32>().offset(first as isize), out.as_mut_ptr(), out.len());
             }
             (4, 0) => out.fill(*base.cast::<u32>().offset(first as isize)),
             (4, step) => {
@@ -326,23 +334,84 @@ fn load_run(base: *const u8, dtype: DType, first: i64, step: i64, out: &mut [u32
 
 /// Loads the points `start..` of a walk.
 pub(crate) fn load(base: *const u8, dtype: DType, walk: &Walk, fill: u32, start: usize, out: &mut [u32]) {
-    walk.segments(start, out.len(), |s| {
-        let lanes = &mut out[s.at..s.at + s.runs * s.count];
+    walk.segments(start, out.len(), |s| load_segment(base, dtype, &s, fill, out));
+}
+
+#[inline(never)]
+fn load_path(base: *const u8, dtype: DType, path: &Path, fill: u32, start: usize, out: &mut [u32]) {
+    path.segments(start, out.len(), |s| load_segment(base, dtype, &s, fill, out));
+}
+
+#[inline(always)]
+fn load_segment(base: *const u8, dtype: DType, s: &Segment, fill: u32, out: &mut [u32]) {
+    let lanes = &mut out[s.at..s.at + s.runs * s.count];
+    if s.low > 0 || s.high < s.count {
         lanes[..s.low].fill(fill);
-        lanes[s.high + (s.runs - 1) * s.count..].fill(fill);
-        if s.high > s.low {
-            let mut first = s.address + s.low as i64 * s.step;
-            for run in lanes.chunks_exact_mut(s.count) {
-                load_run(base, dtype, first, s.step, &mut run[s.low..s.high]);
-                first += s.pitch;
+        lanes[s.high..].fill(fill);
+    }
+    if s.high > s.low {
+        let mut first = s.address + s.low as i64 * s.step;
+        for run in lanes.chunks_exact_mut(s.count) {
+            load_run(base, dtype, first, s.step, &mut run[s.low..s.high]);
+            first += s.pitch;
+        }
+    }
+}
+
+/// The addresses of the points `start..` of a walk.
+#[inline(never)]
+fn index(path: &Path, start: usize, out: &mut [u32]) {
+    path.segments(start, out.len(), |s| {
+        for (run, lanes) in out[s.at..s.at + s.runs * s.count].chunks_exact_mut(s.count).enumerate() {
+            let mut value = (s.address + run as i64 * s.pitch) as u32;
+            if s.step == 0 {
+                lanes.fill(value);
+                continue;
+            }
+            for lane in lanes {
+                *lane = value;
+                value = value.wrapping_add(s.step as u32);
             }
         }
     });
 }
 
+/// Copies lanes; short runs without a call.
+///
+/// # Safety
+/// As for [`std::ptr::copy_nonoverlapping`].
+#[inline(always)]
+unsafe fn copy_lanes(from: *const u32, to: *mut u32, count: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if count >= 128 {
+            return std::ptr::copy_nonoverlapping(from, to, count);
+        }
+        let mut at = 0;
+        macro_rules! piece {
+            ($size:literal) => {
+                if count & $size != 0 {
+                    std::ptr::copy_nonoverlapping(from.add(at), to.add(at), $size);
+                    at += $size;
+                }
+            };
+        }
+        piece!(64);
+        piece!(32);
+        piece!(16);
+        piece!(8);
+        piece!(4);
+        while at < count {
+            *to.add(at) = *from.add(at);
+            at += 1;
+        }
+    }
+}
+
 /// Stores the points `start..start + count` of a walk.
-fn store(base: *mut u8, dtype: DType, walk: &Walk, value: Source, start: usize, count: usize) {
-    walk.segments(start, count, |s| {
+#[inline(never)]
+fn store(base: *mut u8, dtype: DType, path: &Path, value: Source, start: usize, count: usize) {
+    path.segments(start, count, |s| {
         for run in 0..s.runs {
             let first = s.address + run as i64 * s.pitch + s.low as i64 * s.step;
             let at = s.at + run * s.count;

@@ -94,7 +94,7 @@ impl Shape {
 
     /// True where a block holds its rows' whole inner loops.
     fn whole(&self) -> bool {
-        self.chunk >= self.inner
+        self.chunk == self.inner
     }
 
     fn span(&self, number: usize) -> Span {
@@ -228,7 +228,7 @@ impl RowKernel {
     }
 
     fn blocks_of_task(&self) -> usize {
-        (TASK / (self.shape.group * self.shape.inner.max(1))).max(1)
+        (crate::cpu::block::tune("KILN_TASK", TASK) / (self.shape.group * self.shape.inner.max(1))).max(1)
     }
 
     pub(crate) fn run(&self, launched: Launched) {
@@ -245,9 +245,13 @@ impl RowKernel {
                     let span = self.shape.span(number);
                     block.execute(&self.before, span.row, span.rows);
                     for phase in &self.phases {
-                        let mut folds = Folds::new(self, phase, span);
-                        self.pass(block, &mut folds, 0, self.shape.inner);
-                        folds.finish(block);
+                        if self.shape.whole() {
+                            self.whole(block, phase, span);
+                        } else {
+                            let mut folds = Folds::new(self, phase, span);
+                            self.pass(block, &mut folds, 0, self.shape.inner);
+                            folds.finish(block);
+                        }
                         block.execute(&phase.after, span.row, span.rows);
                     }
                 }
@@ -304,6 +308,20 @@ impl RowKernel {
         }
     }
 
+    /// A phase of a block that holds its rows' whole inner loops.
+    fn whole(&self, block: &mut Block, phase: &PhaseOps, span: Span) {
+        let inner = self.shape.inner;
+        self.expand_all(block, phase, span.rows, inner);
+        block.execute(&phase.each, span.first, span.rows * inner);
+        for op in &phase.folds {
+            if let Op::Reduce { source, accumulator } = op {
+                let lanes = self.lanes(block, *source, *accumulator, span.rows * inner);
+                let accumulator = phase.accumulators[*accumulator];
+                self.fold(block, accumulator, lanes, span.rows, accumulator.out);
+            }
+        }
+    }
+
     /// One pass of a phase over the inner points `low..high` of a block of rows.
     fn pass(&self, block: &mut Block, folds: &mut Folds, low: usize, high: usize) {
         let Span { rows, first, stride, .. } = folds.span;
@@ -311,21 +329,30 @@ impl RowKernel {
         if low == high {
             return;
         }
-        for op in &phase.expansions {
-            if let Op::Expand { row, out } = op {
-                self.expand(block, *row, *out, rows, chunk.min(high - low));
-            }
-        }
+        self.expand_all(block, phase, rows, chunk.min(high - low));
         let mut at = low;
         while at < high {
             let count = chunk.min(high - at);
             block.execute(&phase.each, first + at * stride, rows * count);
             for op in &phase.folds {
                 if let Op::Reduce { source, accumulator } = op {
-                    self.fold(block, folds, *source, *accumulator, count);
+                    let mut lanes = self.lanes(block, *source, *accumulator, rows * count);
+                    if self.shape.order == Order::InnerFast || count > 1 {
+                        let accumulator = phase.accumulators[*accumulator];
+                        lanes = self.fold(block, accumulator, lanes, rows, self.levels - 1);
+                    }
+                    folds.push(block, *accumulator, lanes);
                 }
             }
             at += count;
+        }
+    }
+
+    fn expand_all(&self, block: &mut Block, phase: &PhaseOps, rows: usize, count: usize) {
+        for op in &phase.expansions {
+            if let Op::Expand { row, out } = op {
+                self.expand(block, *row, *out, rows, count);
+            }
         }
     }
 
@@ -342,34 +369,30 @@ impl RowKernel {
         }
     }
 
-    /// Folds the lanes of a block into one value for each of its rows.
-    fn fold(&self, block: &mut Block, folds: &mut Folds, source: Arg, number: usize, count: usize) {
-        let isa = block.launched.isa;
-        let Accumulator { fold, identity, out } = folds.phase.accumulators[number];
-        let rows = folds.span.rows;
-        let lanes = match block.source(source, rows * count) {
+    /// The lanes that a fold reads.
+    fn lanes<'b>(&self, block: &mut Block, source: Arg, number: usize, count: usize) -> &'b [u32] {
+        match block.source(source, count) {
             Source::Lanes(lanes) => lanes,
             Source::Splat(bits) => {
                 // The highest level's slot: it is not written before the lanes are folded.
-                let lanes = block.slot_mut(folds.level(number, LEVELS - 1), rows * count);
+                let lanes = block.slot_mut(self.levels + number * LEVELS + LEVELS - 1, count);
                 lanes.fill(bits);
                 lanes
             }
-        };
-        let whole = self.shape.whole();
-        if self.shape.order == Order::RowFast && count == 1 && !whole {
-            return folds.push(block, number, lanes);
         }
-        let target = block.slot_mut(if whole { out } else { self.levels - 1 }, rows * count.div_ceil(2));
+    }
+
+    /// Folds the lanes of a block into one value for each of its rows, in the slot `target`.
+    fn fold<'b>(&self, block: &mut Block, accumulator: Accumulator, lanes: &[u32], rows: usize, target: usize) -> &'b [u32] {
+        let (isa, Accumulator { fold, identity, .. }) = (block.launched.isa, accumulator);
+        let count = lanes.len() / rows;
+        block.fetch();
+        let target = block.slot_mut(target, rows * count.div_ceil(2));
         match self.shape.order {
             Order::InnerFast => fold::rows(isa, fold, identity, lanes, count, &mut target[..rows]),
             Order::RowFast => fold::columns(isa, fold, lanes, rows, target),
         }
-        if whole {
-            folds.known[number] = true;
-        } else {
-            folds.push(block, number, &target[..rows]);
-        }
+        &target[..rows]
     }
 }
 
@@ -394,14 +417,12 @@ struct Folds<'a> {
     phase: &'a PhaseOps,
     span: Span,
     counts: [[u8; LEVELS]; MAX_ACCUMULATORS],
-    /// The result is in its row register.
-    known: [bool; MAX_ACCUMULATORS],
 }
 
 impl<'a> Folds<'a> {
     fn new(kernel: &'a RowKernel, phase: &'a PhaseOps, span: Span) -> Folds<'a> {
         let counts = [[0; LEVELS]; MAX_ACCUMULATORS];
-        Folds { kernel, phase, span, counts, known: [false; MAX_ACCUMULATORS] }
+        Folds { kernel, phase, span, counts }
     }
 
     fn level(&self, number: usize, level: usize) -> usize {
@@ -429,8 +450,7 @@ impl<'a> Folds<'a> {
 
     /// Leaves every result in its row register.
     fn finish(&self, block: &mut Block) {
-        let accumulators = self.phase.accumulators.iter().enumerate();
-        for (number, accumulator) in accumulators.filter(|(n, _)| !self.known[*n]) {
+        for (number, accumulator) in self.phase.accumulators.iter().enumerate() {
             let out = block.slot_mut(accumulator.out, self.span.rows);
             out.fill(accumulator.identity);
             for level in (0..LEVELS).filter(|l| self.counts[number][*l] > 0) {

@@ -1,6 +1,6 @@
 //! Tapes translated for blocks of lanes: registers become slots that are used again, addresses become walks.
 
-use crate::cpu::address::{Axes, Walk};
+use crate::cpu::address::{Axes, Path, Walk};
 use crate::cpu::fold::Fold;
 use crate::cpu::lanes::Kind;
 use crate::dtype::{DType, Scalar};
@@ -22,11 +22,11 @@ pub(crate) enum Arg {
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
     Index {
-        walk: Walk,
+        path: Path,
         out: usize,
     },
     Load {
-        walk: Walk,
+        path: Path,
         buffer: usize,
         dtype: DType,
         fill: u32,
@@ -44,7 +44,7 @@ pub(crate) enum Op {
         out: usize,
     },
     Store {
-        walk: Walk,
+        path: Path,
         buffer: usize,
         dtype: DType,
         value: Arg,
@@ -56,7 +56,7 @@ pub(crate) enum Op {
         args: [Arg; 3],
         out: usize,
         /// The write-only buffer and the addresses where the result is stored at once.
-        store: Option<(usize, Walk)>,
+        store: Option<(usize, Path)>,
     },
     Check {
         ok: Arg,
@@ -98,6 +98,8 @@ enum Place {
     Kernel(usize),
 }
 
+/// Bytes of a load whose blocks are fetched early: a part of what the second cache of a core holds.
+const AHEAD: usize = 1 << 19;
 /// Bytes of a result that goes past the cache: as much as the last cache of a processor holds.
 const STREAM: usize = 1 << 25;
 
@@ -282,8 +284,9 @@ impl<'a> Translator<'a> {
             Instr::Store { buffer, map, .. } => {
                 let (walk, dtype, value) = (Walk::new(map, axes), binding(buffer), operands[0]);
                 let stream = bytes(&walk) >= STREAM && dtype.host_size() == 4;
-                if stream || !self.stored_at_once(*buffer, &walk, value, ops) {
-                    ops.push(Op::Store { walk, buffer: *buffer, dtype, value, stream });
+                let path = Path::new(walk);
+                if stream || !self.stored_at_once(*buffer, &path, value, ops) {
+                    ops.push(Op::Store { path, buffer: *buffer, dtype, value, stream });
                 }
                 return;
             }
@@ -298,7 +301,7 @@ impl<'a> Translator<'a> {
         let out = if once { self.fresh_slot() } else { self.take_slot() };
         self.places[reg as usize] = if once { Place::Kernel(out) } else { Place::Full(out) };
         let op = match instr {
-            Instr::Index(affine) => Op::Index { walk: Walk::of_affine(affine, axes), out },
+            Instr::Index(affine) => Op::Index { path: Path::new(Walk::of_affine(affine, axes)), out },
             Instr::Load { buffer, map, fill } => {
                 let walk = Walk::new(map, axes);
                 Op::Load {
@@ -307,7 +310,7 @@ impl<'a> Translator<'a> {
                     fill: fill.bits(),
                     borrow: self.outlives(reg, *buffer),
                     ahead: bytes(&walk) >= AHEAD,
-                    walk,
+                    path: Path::new(walk),
                     out,
                 }
             }
@@ -348,12 +351,12 @@ impl<'a> Translator<'a> {
     }
 
     /// Lets the instruction before compute into a write-only buffer, where its result is what is stored.
-    fn stored_at_once(&self, buffer: usize, walk: &Walk, value: Arg, ops: &mut [Op]) -> bool {
+    fn stored_at_once(&self, buffer: usize, path: &Path, value: Arg, ops: &mut [Op]) -> bool {
         let binding = self.kernel.buffers[buffer];
         let plain = binding.access == Access::Write && binding.dtype.host_size() == 4;
         match ops.last_mut() {
             Some(Op::Compute { out, store, .. }) if plain && store.is_none() && value == Arg::Slot(*out) => {
-                *store = Some((buffer, walk.clone()));
+                *store = Some((buffer, path.clone()));
                 true
             }
             _ => false,
