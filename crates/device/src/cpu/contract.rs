@@ -350,7 +350,8 @@ impl ContractKernel {
         parallel(self.tasks(), |task| {
             let area = self.area(task);
             SCRATCH.with_borrow_mut(|scratch| {
-                self.compute(launched, area, scratch, shared, self.output(launched, area));
+                let next = (task + 1 < self.tasks()).then(|| self.area(task + 1));
+                self.compute(launched, area, scratch, shared, (self.output(launched, area), next));
             });
         });
     }
@@ -395,7 +396,8 @@ impl ContractKernel {
             let (area, split) = (self.area(task), task % self.splits);
             let first = (area.batch * self.splits + split) * size + area.m.0 * row + area.n.0;
             let results = Results { c: target.at(first), row };
-            SCRATCH.with_borrow_mut(|scratch| self.compute(launched, area, scratch, &[], Some(results)));
+            SCRATCH
+                .with_borrow_mut(|scratch| self.compute(launched, area, scratch, &[], (Some(results), None)));
         });
         let lines = (SUMMED / row).max(1);
         let blocks = self.m.div_ceil(lines);

@@ -21,6 +21,7 @@ mod program;
 mod row;
 mod separable;
 mod tape;
+mod transpose;
 mod whole;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -3,6 +3,7 @@
 use crate::cpu::address::{Axes, Walk};
 use crate::cpu::block::{self, Launched};
 use crate::cpu::separable::Separable;
+use crate::cpu::transpose::{Strip, deal, transpose};
 use crate::dtype::DType;
 use crate::kernel::{Kernel, Operand};
 
@@ -83,6 +84,17 @@ impl Side {
         }
     }
 
+    /// Where a part lies in memory, if it is a strip there.
+    pub(crate) fn strip(&self, launched: Launched, part: Part) -> Option<Strip> {
+        let base = launched.bases.0[self.buffer].cast::<f32>().cast_const();
+        let (row, rows, length) = match self.plain? {
+            (1, k) => (k, part.k.1, part.rows.1),
+            (row, 1) => (row, part.rows.1, part.k.1),
+            _ => return None,
+        };
+        Some(Strip { first: base.wrapping_offset(self.first(part)), row, rows, length })
+    }
+
     /// The number of a point in walking order.
     fn point(&self, batch: usize, row: usize, k: usize) -> usize {
         if self.rows_fast {
@@ -114,30 +126,37 @@ impl Side {
         panels: &mut [f32],
     ) {
         let base = launched.bases.0[self.buffer].cast::<f32>().cast_const();
-        let whole = part.rows.1 - part.rows.1 % width;
+        let source = base.wrapping_offset(self.first(part));
+        let distance = pitch(part.k.1, width);
+        let whole = part.rows.1 % width == 0;
         match self.plain {
-            Some((1, k)) if whole == part.rows.1 && matches!(width, 6 | 12 | 16 | 32) => {
-                let source = base.wrapping_offset(self.first(part));
+            Some((1, k)) if whole && matches!(width, 6 | 12 | 16 | 32) => {
+                let strip = Strip { first: source, row: k, rows: part.k.1, length: part.rows.1 };
                 // SAFETY: the part lies within the matrix, whose elements all lie within the buffer.
                 unsafe {
                     match width {
-                        6 => copy_panels::<6>(source, k, part, panels),
-                        12 => copy_panels::<12>(source, k, part, panels),
-                        16 => copy_panels::<16>(source, k, part, panels),
-                        _ => copy_panels::<32>(source, k, part, panels),
+                        6 => deal::<6>(launched.isa, strip, distance, panels),
+                        12 => deal::<12>(launched.isa, strip, distance, panels),
+                        16 => deal::<16>(launched.isa, strip, distance, panels),
+                        _ => deal::<32>(launched.isa, strip, distance, panels),
                     }
                 }
             }
             Some(strides) => {
-                let source = base.wrapping_offset(self.first(part));
-                let distance = pitch(part.k.1, width);
                 for (panel, row) in (0..part.rows.1).step_by(width).enumerate() {
                     let target = &mut panels[panel * distance..][..part.k.1 * width];
                     let rows = width.min(part.rows.1 - row);
+                    let first = source.wrapping_offset(row as isize * strides.0);
                     // SAFETY: as above.
                     unsafe {
-                        pack_plain(source.offset(row as isize * strides.0), strides, rows, width, target)
-                    };
+                        match strides {
+                            (row, 1) if rows == width => {
+                                let strip = Strip { first, row, rows, length: part.k.1 };
+                                transpose(launched.isa, strip, target);
+                            }
+                            _ => pack_plain(first, strides, rows, width, target),
+                        }
+                    }
                 }
             }
             None if self.rows_fast => self.pack_columns(launched, part, width, line, panels),
@@ -188,11 +207,9 @@ impl Side {
             }
             line[count * length..].fill(0);
             let target = &mut panels[panel * pitch(length, width)..][..length * width];
-            for (step, target) in target.chunks_exact_mut(width).enumerate() {
-                for (i, target) in target.iter_mut().enumerate() {
-                    *target = f32::from_bits(line[i * length + step]);
-                }
-            }
+            let strip = Strip { first: line.as_ptr().cast(), row: length as isize, rows: width, length };
+            // SAFETY: the line holds this many rows.
+            unsafe { transpose(launched.isa, strip, target) };
         }
     }
 }
@@ -203,41 +220,16 @@ impl Side {
 /// `base` must point to a matrix of `rows` rows and `target.len() / width` columns.
 unsafe fn pack_plain(
     base: *const f32,
-    strides: (isize, isize),
+    (row, k): (isize, isize),
     rows: usize,
     width: usize,
     target: &mut [f32],
 ) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        match (strides, width, rows == width) {
-            ((row, 1), 32, true) => transpose_panel::<32>(base, row, target),
-            ((row, 1), 16, true) => transpose_panel::<16>(base, row, target),
-            ((row, 1), 12, true) => transpose_panel::<12>(base, row, target),
-            ((row, k), _, _) => {
-                for (step, target) in target.chunks_exact_mut(width).enumerate() {
-                    for (i, target) in target.iter_mut().enumerate() {
-                        let at = i as isize * row + step as isize * k;
-                        *target = if i < rows { *base.offset(at) } else { 0.0 };
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Packs columns that lie in memory as they are, a column of all panels at a time.
-///
-/// # Safety
-/// `base` must point to the part, whose rows are a multiple of `WIDTH`.
-unsafe fn copy_panels<const WIDTH: usize>(base: *const f32, k: isize, part: Part, panels: &mut [f32]) {
-    let distance = pitch(part.k.1, WIDTH);
-    for step in 0..part.k.1 {
-        // SAFETY: the caller's promise.
-        let column = unsafe { std::slice::from_raw_parts(base.offset(step as isize * k), part.rows.1) };
-        let (chunks, _) = column.as_chunks::<WIDTH>();
-        for (panel, chunk) in chunks.iter().enumerate() {
-            panels[panel * distance + step * WIDTH..][..WIDTH].copy_from_slice(chunk);
+    for (step, target) in target.chunks_exact_mut(width).enumerate() {
+        for (i, target) in target.iter_mut().enumerate() {
+            let at = i as isize * row + step as isize * k;
+            // SAFETY: the caller's promise.
+            *target = if i < rows { unsafe { *base.offset(at) } } else { 0.0 };
         }
     }
 }
@@ -247,31 +239,5 @@ fn copy_line<const WIDTH: usize>(line: &[u32], panels: &mut [f32], distance: usi
     let (chunks, _) = line.as_chunks::<WIDTH>();
     for (panel, chunk) in chunks.iter().enumerate() {
         panels[panel * distance..][..WIDTH].copy_from_slice(&chunk.map(f32::from_bits));
-    }
-}
-
-/// Packs rows whose columns follow each other, four columns at a time.
-///
-/// # Safety
-/// As for [`pack_plain`].
-unsafe fn transpose_panel<const WIDTH: usize>(base: *const f32, row: isize, target: &mut [f32]) {
-    let (columns, _) = target.as_chunks_mut::<WIDTH>();
-    let (fours, rest) = columns.as_chunks_mut::<4>();
-    for (step, four) in fours.iter_mut().enumerate() {
-        for i in 0..WIDTH {
-            // SAFETY: the caller's promise.
-            let values = unsafe {
-                base.offset(i as isize * row + 4 * step as isize).cast::<[f32; 4]>().read_unaligned()
-            };
-            for (column, value) in four.iter_mut().zip(values) {
-                column[i] = value;
-            }
-        }
-    }
-    for (step, column) in rest.iter_mut().enumerate() {
-        for (i, target) in column.iter_mut().enumerate() {
-            // SAFETY: the caller's promise.
-            *target = unsafe { *base.offset(i as isize * row + (4 * fours.len() + step) as isize) };
-        }
     }
 }

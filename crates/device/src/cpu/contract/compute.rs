@@ -8,6 +8,7 @@ use crate::cpu::matmul::{self, MAX_COLUMNS, Tile};
 use crate::cpu::panel::{Part, pitch};
 use crate::cpu::parallel;
 use crate::cpu::separable::Pointer;
+use crate::cpu::transpose::Strip;
 
 /// Columns that one task packs for all.
 const PACKED: usize = 128;
@@ -76,7 +77,7 @@ impl ContractKernel {
         area: Area,
         scratch: &mut Scratch,
         shared: &[f32],
-        results: Option<Results>,
+        (results, next): (Option<Results>, Option<Area>),
     ) {
         let count = self.steps(area.k).count();
         let row = area.n.1.next_multiple_of(MAX_COLUMNS);
@@ -91,6 +92,7 @@ impl ContractKernel {
         for number in 0..count.max(1) {
             let step = self.steps(area.k).nth(number);
             let right = step.map(|step| self.right(launched, area, (number, step), scratch, shared));
+            let ahead = self.ahead(launched, area, number, next);
             for top in (0..area.m.1).step_by(self.panel_m) {
                 let m = (area.m.0 + top, self.panel_m.min(area.m.1 - top));
                 let panel = Area { m, ..area };
@@ -98,7 +100,8 @@ impl ContractKernel {
                 match (step, right) {
                     (Some(step), Some(right)) => {
                         self.left(launched, panel, step, scratch);
-                        self.tiles(panel, step, right, scratch, c);
+                        let ahead = ahead.filter(|_| top == 0);
+                        self.tiles(panel, step, (right, ahead), scratch, c);
                     }
                     _ => clear(c, m.1, area.n.1),
                 }
@@ -107,6 +110,17 @@ impl ContractKernel {
                 }
             }
         }
+    }
+
+    /// What of the right operand is packed next: of the area's next step, or of the area after it.
+    fn ahead(&self, launched: Launched, area: Area, number: usize, next: Option<Area>) -> Option<Strip> {
+        if self.right != Right::Packed {
+            return None;
+        }
+        let own = self.steps(area.k).nth(number + 1).map(|step| (area, step));
+        let following = || next.and_then(|next| Some((next, self.steps(next.k).next()?)));
+        let (area, step) = own.or_else(following)?;
+        self.rhs.strip(launched, Part { batch: area.batch, rows: area.n, k: step.k() })
     }
 
     /// Makes room for panels and tables.
@@ -127,13 +141,26 @@ impl ContractKernel {
     }
 
     /// Computes a panel of rows for a step.
-    fn tiles(&self, area: Area, step: Step, right: Columns, scratch: &Scratch, results: Results) {
-        let tile_n = self.kernels.columns;
+    fn tiles(
+        &self,
+        area: Area,
+        step: Step,
+        (right, ahead): (Columns, Option<Strip>),
+        scratch: &Scratch,
+        results: Results,
+    ) {
+        let (tile_m, tile_n) = (self.kernels.rows, self.kernels.columns);
+        let all = area.n.1.div_ceil(tile_n) * area.m.1.div_ceil(tile_m);
+        let mut number = 0;
         for j in (0..area.n.1).step_by(tile_n) {
             let b = right.first.wrapping_add(j / tile_n * right.tile);
             let mut i = 0;
             while i < area.m.1 {
                 let (a, rows) = self.tile(area, step, i, scratch);
+                if let Some(strip) = ahead {
+                    strip.prefetch(number, all);
+                    number += 1;
+                }
                 let tile = Tile {
                     rows,
                     k: step.length,
