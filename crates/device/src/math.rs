@@ -251,7 +251,8 @@ pub fn atan2<const FUSED: bool>(y: f32, x: f32) -> f32 {
 /// Gauss error function (after N. Juffa's `erff`, BSD 2-clause): two polynomials, the outer one in an exponent.
 #[inline(always)]
 pub fn erf<const FUSED: bool>(x: f32) -> f32 {
-    let near = [-5.967_617e-4, 4.991_194_2e-3, -2.676_813_5e-2, 1.128_199_25e-1, -3.761_253_4e-1, 1.283_791_7e-1];
+    let near =
+        [-5.967_617e-4, 4.991_194_2e-3, -2.676_813_5e-2, 1.128_199_25e-1, -3.761_253_4e-1, 1.283_791_7e-1];
     let near = mul_add::<FUSED>(polynomial::<FUSED, 6>(x * x, near), x, x);
     let t = clamp(x.abs(), 0.0, 4.0);
     let high = mul_add::<FUSED>(t, -1.728_534_7e-5, 3.831_971_3e-4);

@@ -448,7 +448,8 @@ impl Path {
     #[inline]
     pub(crate) fn segments(&self, start: usize, count: usize, mut visit: impl FnMut(Segment)) {
         let walk = &self.walk;
-        let (Some(run), Some(step)) = (walk.extents.last().copied(), walk.base.strides.last().copied()) else {
+        let (Some(run), Some(step)) = (walk.extents.last().copied(), walk.base.strides.last().copied())
+        else {
             return walk.segments(start, count, visit);
         };
         if self.table.is_empty() {

@@ -45,7 +45,9 @@ pub(crate) struct Block<'a> {
 
 /// Loads of a block that are fetched early.
 const STREAMS: usize = 4;
-pub(crate) fn tune(name: &'static str, default: usize) -> usize { std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default) }
+pub(crate) fn tune(name: &'static str, default: usize) -> usize {
+    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
+}
 static PF: std::sync::LazyLock<usize> = std::sync::LazyLock::new(|| tune("KILN_PF", 0));
 
 #[derive(Default)]
@@ -80,7 +82,14 @@ impl<'a> Block<'a> {
             }
             let shift = scratch.memory.as_ptr().align_offset(64);
             let memory = scratch.memory[shift..].as_mut_ptr();
-            let mut block = Block { launched, memory, width: pitch, lanes: &mut scratch.lanes[..slots], ahead: [(std::ptr::null(), 0); STREAMS], streams: 0 };
+            let mut block = Block {
+                launched,
+                memory,
+                width: pitch,
+                lanes: &mut scratch.lanes[..slots],
+                ahead: [(std::ptr::null(), 0); STREAMS],
+                streams: 0,
+            };
             let result = body(&mut block);
             settle();
             result
@@ -136,14 +145,17 @@ impl<'a> Block<'a> {
         for op in ops {
             self.fetch();
             match op {
-                Op::Compute { kind, args, out, store } => self.compute(*kind, *args, *out, store, start, count),
+                Op::Compute { kind, args, out, store } => {
+                    self.compute(*kind, *args, *out, store, start, count)
+                }
                 Op::Load { path, buffer, dtype, fill, borrow, ahead, out } => {
                     let base = self.launched.bases.0[*buffer].cast_const();
                     match path.walk.run(start, count) {
                         Some(first) if *borrow && dtype.host_size() == 4 => {
                             let lanes = base.cast::<u32>().wrapping_offset(first as isize);
                             if *ahead {
-                                self.ahead[self.streams % STREAMS] = (lanes.wrapping_add(count), count.div_ceil(16));
+                                self.ahead[self.streams % STREAMS] =
+                                    (lanes.wrapping_add(count), count.div_ceil(16));
                                 self.streams += 1;
                             }
                             self.lanes[*out] = lanes;

@@ -306,7 +306,13 @@ mod tests {
         let place = |bits: u32| {
             let x = f32::from_bits(bits);
             let magnitude = i64::from(bits & 0x7fff_ffff);
-            if x.is_nan() { i64::from(u32::MAX) } else if bits >> 31 == 1 { -magnitude } else { magnitude }
+            if x.is_nan() {
+                i64::from(u32::MAX)
+            } else if bits >> 31 == 1 {
+                -magnitude
+            } else {
+                magnitude
+            }
         };
         place(a).abs_diff(place(b))
     }

@@ -102,7 +102,9 @@ impl Shape {
         let (row, rows) = (slow * self.fast + low, self.group.min(self.fast - low));
         match self.order {
             Order::InnerFast => Span { row, rows, first: row * self.inner, stride: 1 },
-            Order::RowFast => Span { row, rows, first: slow * self.inner * self.fast + low, stride: self.fast },
+            Order::RowFast => {
+                Span { row, rows, first: slow * self.inner * self.fast + low, stride: self.fast }
+            }
         }
     }
 
@@ -112,7 +114,8 @@ impl Shape {
         let slow = match self.order {
             Order::InnerFast => rows.len(),
             Order::RowFast => {
-                let products = (0..=rows.len()).rev().map(|n| rows[n..].iter().map(|a| a.1).product::<usize>());
+                let products =
+                    (0..=rows.len()).rev().map(|n| rows[n..].iter().map(|a| a.1).product::<usize>());
                 rows.len() - products.take_while(|p| *p < self.fast).count()
             }
         };
@@ -383,7 +386,14 @@ impl RowKernel {
     }
 
     /// Folds the lanes of a block into one value for each of its rows, in the slot `target`.
-    fn fold<'b>(&self, block: &mut Block, accumulator: Accumulator, lanes: &[u32], rows: usize, target: usize) -> &'b [u32] {
+    fn fold<'b>(
+        &self,
+        block: &mut Block,
+        accumulator: Accumulator,
+        lanes: &[u32],
+        rows: usize,
+        target: usize,
+    ) -> &'b [u32] {
         let (isa, Accumulator { fold, identity, .. }) = (block.launched.isa, accumulator);
         let count = lanes.len() / rows;
         block.fetch();

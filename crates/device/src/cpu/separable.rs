@@ -110,7 +110,7 @@ impl Separable {
                 for (position, column) in there.iter_mut().zip(&line[1..]).take(self.rows.guards.len()) {
                     *position += column;
                 }
-                let s = self.rows.segment(&there, base + line[0], last, at, length);
+                let s = self.rows.segment(&there, base + line[0], last, at, length, 1);
                 let table = &mut table[at..at + length];
                 table[..s.low].fill(Pointer(outside));
                 table[s.high..].fill(Pointer(outside));
