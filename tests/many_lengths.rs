@@ -12,7 +12,7 @@ const SIZES: Sizes = Sizes { vocabulary: 11, context: 40, width: 8, heads: 2, bl
 fn logits(device: &Device, gpt: &std::sync::Arc<Gpt>, forward: &Function, length: usize) {
     let numbers: Vec<i32> = (0..length as i32).map(|i| (i * 7 + 3) % 11).collect();
     let tokens = Tensor::from_vec(numbers, &[1, length]);
-    let got = forward.call(&[tokens.clone()]).unwrap()[0].to_vec::<f32>().unwrap();
+    let got = forward.call(std::slice::from_ref(&tokens)).unwrap()[0].to_vec::<f32>().unwrap();
     let expected = kiln::graph::interpret::interpret_tensors(&[gpt.logits(&tokens)]).unwrap().remove(0);
     let near = |(a, b): (&f32, &f64)| (*a as f64 - b).abs() < 1e-5;
     assert!(got.iter().zip(&expected).all(near), "length {length} on {device}");

@@ -287,7 +287,9 @@ impl ContractKernel {
         let uses = self.block_m.min(self.m).div_ceil(tile_m);
         let work = self.batch.saturating_mul(self.m * self.n).saturating_mul(self.k);
         self.right = match self.rhs.plain {
-            Some((1, k)) if self.n % tile_n == 0 && (k == tile_n as isize || uses <= 2) => Right::InPlace(k),
+            Some((1, k)) if self.n.is_multiple_of(tile_n) && (k == tile_n as isize || uses <= 2) => {
+                Right::InPlace(k)
+            }
             _ if self.splits == 1 && self.blocks().0 > 1 && work >= LARGE => match self.shared_size() {
                 size if size <= MOST_PACKED => {
                     self.shared = Mutex::new(vec![0.0; size]);

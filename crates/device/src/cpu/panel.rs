@@ -128,7 +128,7 @@ impl Side {
         let base = launched.bases.0[self.buffer].cast::<f32>().cast_const();
         let source = base.wrapping_offset(self.first(part));
         let distance = pitch(part.k.1, width);
-        let whole = part.rows.1 % width == 0;
+        let whole = part.rows.1.is_multiple_of(width);
         match self.plain {
             Some((1, k)) if whole && matches!(width, 6 | 12 | 16 | 32) => {
                 let strip = Strip { first: source, row: k, rows: part.k.1, length: part.rows.1 };

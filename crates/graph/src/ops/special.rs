@@ -8,7 +8,7 @@ use crate::tensor::Tensor;
 
 unary! {
     /// `sin(πx) / πx`, 1 at 0: exactly 0 at other whole numbers.
-    sinc(x) = in_single(x, |x| with_slope(x, &sinc_single(x), |x, y| sinc_slope(x, y)));
+    sinc(x) = in_single(x, |x| with_slope(x, &sinc_single(x), sinc_slope));
     /// Modified Bessel function of the first kind, order 0. Polynomials of Kiln's own, within 10⁻⁸ of the function
     /// before rounding.
     i0(x) = in_single(x, i0_single);

@@ -10,7 +10,7 @@ use crate::text::StringTensor;
 use crate::values::Values;
 
 /// The seed of `tf.sparse.cross_hashed` and `tf.ragged.cross_hashed`.
-pub const DEFAULT_HASH_KEY: u64 = 0xDECA_FCAF_FE;
+pub const DEFAULT_HASH_KEY: u64 = 0xDE_CAFC_AFFE;
 
 /// One feature.
 #[derive(Clone)]

@@ -35,7 +35,7 @@ impl StringTensor {
     #[track_caller]
     pub fn to_hash_bucket(&self, num_buckets: usize) -> Tensor {
         let site = Site::new("strings.to_hash_bucket");
-        self.buckets(site, num_buckets, |s| murmur64(s.as_bytes(), 0xDECA_FCAF_FE))
+        self.buckets(site, num_buckets, |s| murmur64(s.as_bytes(), 0xDE_CAFC_AFFE))
     }
 
     fn buckets(&self, site: Site, num_buckets: usize, hash: impl Fn(&str) -> u64) -> Tensor {

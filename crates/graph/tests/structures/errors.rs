@@ -13,7 +13,7 @@ trait Carrier {
 }
 
 macro_rules! carrier {
-    ($($(<$v:ident>)? $type:ty),*) => { $(
+    ($([$($v:ident)?] $type:ty,)*) => { $(
         impl$(<$v: Values>)? Carrier for $type {
             fn carried(&self) -> Option<Error> {
                 self.error().cloned()
@@ -21,7 +21,13 @@ macro_rules! carrier {
         }
     )* };
 }
-carrier!(Tensor, StringTensor, <V> SparseTensor<V>, <V> RaggedTensor<V>, <V> RaggedOrDense<V>);
+carrier! {
+    [] Tensor,
+    [] StringTensor,
+    [V] SparseTensor<V>,
+    [V] RaggedTensor<V>,
+    [V] RaggedOrDense<V>,
+}
 
 impl<T> Carrier for kiln_graph::Result<T> {
     fn carried(&self) -> Option<Error> {
