@@ -37,7 +37,7 @@ impl RaggedTensor {
 /// let animals = ragged::constant(&[vec!["cat"], vec!["dog", "fox"]]);
 /// let counts = ragged::constant(&[vec![1, 2], vec![3]]);
 /// let crossed = ragged::cross(&[&animals, &counts]);
-/// assert_eq!(crossed.to_rows()?, [vec!["cat_X_1", "cat_X_2"], vec!["dog_X_3", "fox_X_3"]]);
+/// assert_eq!(crossed.to_string_rows()?, [vec!["cat_X_1", "cat_X_2"], vec!["dog_X_3", "fox_X_3"]]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
 #[track_caller]

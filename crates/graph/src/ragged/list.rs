@@ -91,7 +91,7 @@ impl RaggedTensor<StringTensor> {
     ///
     /// # Errors
     /// The first error of what made the tensor.
-    pub fn to_list(&self) -> Result<NestedList<String>> {
+    pub fn to_string_list(&self) -> Result<NestedList<String>> {
         Ok(lists(self.check()?.nest(), self.flat_values().elements()))
     }
 
@@ -99,7 +99,7 @@ impl RaggedTensor<StringTensor> {
     ///
     /// # Errors
     /// The first error of what made the tensor.
-    pub fn to_rows(&self) -> Result<Vec<Vec<String>>> {
+    pub fn to_string_rows(&self) -> Result<Vec<Vec<String>>> {
         Ok(flat_rows(self.check()?.nest(), self.flat_values().elements()))
     }
 }
@@ -136,7 +136,7 @@ impl fmt::Display for RaggedTensor {
 impl fmt::Display for RaggedTensor<StringTensor> {
     /// The strings as nested lists; an error prints as its text.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.to_list() {
+        match self.to_string_list() {
             Ok(list) => list.fmt(f),
             Err(error) => write!(f, "{error}"),
         }

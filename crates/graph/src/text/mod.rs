@@ -11,7 +11,7 @@
 //! use kiln_graph::{StringTensor, text::Encoding};
 //! let lines = StringTensor::from_slice(&["Hello, World!", "  again "]);
 //! let words = lines.lower(Encoding::Ascii).regex_replace("[,!]", "", true).split(None, None);
-//! assert_eq!(words.to_rows()?, [vec!["hello", "world"], vec!["again"]]);
+//! assert_eq!(words.to_string_rows()?, [vec!["hello", "world"], vec!["again"]]);
 //! # Ok::<(), kiln_graph::Error>(())
 //! ```
 

@@ -81,7 +81,7 @@ impl RaggedStrings {
     /// use kiln_graph::{ragged, text::NgramOptions};
     /// let words = ragged::constant(&[vec!["a", "b", "c"], vec!["d"]]);
     /// let pairs = words.ngrams(&NgramOptions::new(2));
-    /// assert_eq!(pairs.to_rows()?, [vec!["a b", "b c"], vec![]]);
+    /// assert_eq!(pairs.to_string_rows()?, [vec!["a b", "b c"], vec![]]);
     /// # Ok::<(), kiln_graph::Error>(())
     /// ```
     #[track_caller]

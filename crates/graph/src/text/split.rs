@@ -15,7 +15,7 @@ impl StringTensor {
     /// ```
     /// use kiln_graph::StringTensor;
     /// let lines = StringTensor::from_slice(&["a,b,,c", ""]);
-    /// assert_eq!(lines.split(Some(","), None).to_rows()?, [vec!["a", "b", "", "c"], vec![""]]);
+    /// assert_eq!(lines.split(Some(","), None).to_string_rows()?, [vec!["a", "b", "", "c"], vec![""]]);
     /// # Ok::<(), kiln_graph::Error>(())
     /// ```
     #[track_caller]

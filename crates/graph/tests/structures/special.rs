@@ -204,6 +204,6 @@ fn parts_of_strings() {
     assert_eq!(strings.upper(Encoding::Utf8).to_string(), r#"["ABC" "DÉF"]"#);
     assert_eq!(StringTensor::from("x").item().expect("a string"), "x");
     let split = StringTensor::scalar("a b").split(Some(" "), Some(0));
-    assert_eq!(split.to_rows().expect("rows"), [vec!["a b"]]);
-    assert_eq!(StringTensor::scalar("a ").split(None, Some(1)).to_rows().expect("rows"), [vec!["a"]]);
+    assert_eq!(split.to_string_rows().expect("rows"), [vec!["a b"]]);
+    assert_eq!(StringTensor::scalar("a ").split(None, Some(1)).to_string_rows().expect("rows"), [vec!["a"]]);
 }
