@@ -43,12 +43,10 @@ pub(crate) struct Block<'a> {
     streams: usize,
 }
 
-/// Loads of a block that are fetched early.
+/// Loads of a block whose next elements are fetched early.
 const STREAMS: usize = 4;
-pub(crate) fn tune(name: &'static str, default: usize) -> usize {
-    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
-}
-static PF: std::sync::LazyLock<usize> = std::sync::LazyLock::new(|| tune("KILN_PF", 0));
+/// Cache lines of each that an instruction fetches: few enough to be under way at once beside its own accesses.
+const LINES: usize = 12;
 
 #[derive(Default)]
 struct Scratch {
@@ -190,7 +188,7 @@ impl<'a> Block<'a> {
     /// Fetches a part of what the next block will read.
     pub(crate) fn fetch(&mut self) {
         for (next, left) in &mut self.ahead[..self.streams.min(STREAMS)] {
-            let lines = (*left).min(*PF);
+            let lines = (*left).min(LINES);
             prefetch(*next, lines);
             (*next, *left) = (next.wrapping_add(lines * 16), *left - lines);
         }

@@ -30,7 +30,7 @@ impl MapKernel {
         translator.plan_uses(&schedule);
         let ops = translator.section(&schedule, 0, Level::Points, axes, &mut Vec::new());
         let points: usize = axes.iter().map(|a| a.1).product();
-        let width = if translator.slots <= 6 { crate::cpu::block::tune("KILN_W", 1024) } else { 512 };
+        let width = if translator.slots <= 6 { 1024 } else { 512 };
         let once = translator.once.take().unwrap_or_default();
         Ok(MapKernel { once, ops, slots: translator.slots, width: width.min(points.max(1)), points })
     }

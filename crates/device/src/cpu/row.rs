@@ -231,7 +231,7 @@ impl RowKernel {
     }
 
     fn blocks_of_task(&self) -> usize {
-        (crate::cpu::block::tune("KILN_TASK", TASK) / (self.shape.group * self.shape.inner.max(1))).max(1)
+        (TASK / (self.shape.group * self.shape.inner.max(1))).max(1)
     }
 
     pub(crate) fn run(&self, launched: Launched) {
