@@ -166,6 +166,83 @@ fn rows_of_every_shape_agree() {
     check(&sum(700, 300, true));
 }
 
+#[test]
+fn sums_are_within_the_bound_of_a_tree() {
+    for (rows, inner) in [(1, 300_000), (3, 4096), (40, 5000), (1030, 257), (6, 100), (9, 127), (2048, 17)] {
+        for columns in [false, true] {
+            let case = sum(rows, inner, columns);
+            let sums = from_host(DType::F32, &run(&Device::cpu_with_threads(2).unwrap(), &case)[1]);
+            for (row, got) in sums.into_iter().enumerate() {
+                let at = |i: usize| if columns { i * rows + row } else { row * inner + i };
+                let value = |i: usize| f64::from(f32::from_bits(case.data[0][at(i)].bits()));
+                let exact: f64 = (0..inner).map(value).sum();
+                let size: f64 = (0..inner).map(|i| value(i).abs()).sum();
+                let bound = 4.0 * (inner as f64).log2() * size / f64::from(1 << 24);
+                let error = (f64::from(f32::from_bits(got.bits())) - exact).abs();
+                assert!(error <= bound, "row {row} of {rows}×{inner}: {error:e} > {bound:e}");
+            }
+        }
+    }
+}
+
+/// The maximum of windows of 2 × 2 of images `[n, 2h, 2w, c]`, and its position.
+fn pooling([n, h, w, c]: [usize; 4]) -> Case {
+    let (hi, wi, ci) = (h as i64, w as i64, c as i64);
+    let image = map(&[4 * hi * wi * ci, 4 * wi * ci, 2 * ci, 1, 2 * wi * ci, ci], 0);
+    let out = map(&[hi * wi * ci, wi * ci, ci, 1, 0, 0], 0);
+    let instrs = vec![
+        load(0, image, Value::F32(0.0)),
+        Instr::Reduce(ReduceOp::Max, 0),
+        Instr::Compare(CompareOp::Eq, 0, 1),
+        Instr::Index(affine(&[0, 0, 0, 0, 2, 1], 0)),
+        Instr::Const(Value::I32(4)),
+        Instr::Select(2, 3, 4),
+        Instr::Reduce(ReduceOp::Min, 5),
+        store(1, out.clone(), 6),
+        store(2, out, 1),
+    ];
+    let phases =
+        vec![Phase { each: vec![0], after: vec![1, 8] }, Phase { each: vec![0, 2, 3, 5], after: vec![6, 7] }];
+    let body = Body::Row { tape: Tape { instrs }, before: vec![4], phases };
+    let buffers = [(DType::F32, READ), (DType::I32, WRITE), (DType::F32, WRITE)];
+    let points = n * h * w * c;
+    let data = vec![floats(4 * points, 8), vec![Value::I32(0); points], zeros(points)];
+    case(0.0, kernel("pooling", [&[n, h, w, c], &[2, 2]], &buffers, body), data)
+}
+
+/// Adds to images `[n, 2h, 2w, c]`, in place, `scale` times what stands at the window that each pixel is in.
+fn unpooling([n, h, w, c]: [usize; 4]) -> Case {
+    let (hi, wi, ci) = (h as i64, w as i64, c as i64);
+    let image = map(&[4 * hi * wi * ci, 4 * wi * ci, 2 * wi * ci, 2 * ci, ci, 1], 0);
+    let windows = map(&[hi * wi * ci, wi * ci, 0, ci, 0, 1], 0);
+    let instrs = vec![
+        load(0, image.clone(), Value::F32(0.0)),
+        load(1, windows, Value::F32(0.0)),
+        load(2, map(&[0; 6], 1), Value::F32(0.0)),
+        Instr::Unary(UnaryOp::Neg, 2),
+        Instr::Binary(BinaryOp::Mul, 1, 3),
+        Instr::Index(affine(&[0, 0, 1, 0, 2, 0], 5)),
+        Instr::Cast(Scalar::F32, 5),
+        Instr::Binary(BinaryOp::Add, 4, 6),
+        Instr::Binary(BinaryOp::Add, 0, 7),
+        store(0, image, 8),
+    ];
+    let buffers = [(DType::F32, BOTH), (DType::F32, READ), (DType::F32, READ)];
+    let points = n * h * w * c;
+    let data = vec![floats(4 * points, 8), floats(points, 9), floats(2, 10)];
+    case(1e-6, kernel("unpooling", [&[n, h, 2, w, 2, c], &[]], &buffers, map_body(instrs)), data)
+}
+
+#[test]
+fn windows_side_by_side_agree() {
+    for sizes in
+        [[3, 5, 7, 3], [2, 3, 13, 32], [5, 1, 2, 600], [2, 2, 1, 1500], [1, 4, 5, 1], [1, 1, 1030, 2]]
+    {
+        check(&pooling(sizes));
+        check(&unpooling(sizes));
+    }
+}
+
 /// A contraction of f32 buffers 0 and 1 into 2, doubled by the epilogue.
 fn contraction(loops: [&[usize]; 2], m: usize, [lhs, rhs, out]: [Map; 3], sizes: [usize; 3]) -> Case {
     let instrs = vec![Instr::Accumulator, Instr::Binary(BinaryOp::Add, 0, 0), store(2, out, 1)];

@@ -3,8 +3,8 @@
 //! A program is translated once (`program`, `tape`, `address`); a run walks the translated kernels (`map`, `row`,
 //! `contract`, `whole`), whose inner loops exist for several instruction sets (`isa`, `lanes`, `matmul`). How work is
 //! cut into tasks, and in what order results fold, depends on sizes alone: results are the same bit for bit for any
-//! number of threads. Apart from contractions, which use fused multiply-adds where the machine has them, they do not
-//! depend on the instruction set either.
+//! number of threads. Between instruction sets they differ by whether a multiply-add rounds once, in contractions and in
+//! transcendental functions, and by nothing else (`docs/design/cpu_lanes.md`).
 
 mod address;
 mod block;
@@ -20,6 +20,7 @@ mod print;
 mod program;
 mod row;
 mod separable;
+mod shape;
 mod tape;
 mod transpose;
 mod whole;
