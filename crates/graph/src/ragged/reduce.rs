@@ -149,6 +149,17 @@ impl RaggedTensor {
     }
 
     fn variance_nest(&self, site: Site, axes: &Axes, keepdims: bool) -> Result<Nest<Tensor>> {
+        let rank = self.shape().len();
+        let across = axes.resolve(rank).is_ok_and(|axes| axes.contains(&0) && axes.len() < rank);
+        if across {
+            // Rows of other lengths cannot meet their mean: the mean of squares less the square of the mean, of values
+            // moved near 0 together.
+            let moved = self.map_flat_values(|x| x.to_float() - x.to_float().mean(()));
+            let mut variance = moved.map_flat_values(Tensor::square).mean_nest(site, axes, keepdims)?;
+            let mean = moved.mean_nest(site, axes, keepdims)?;
+            variance.flat = site.part((variance.flat - mean.flat.square()).maximum(0.0))?;
+            return Ok(variance);
+        }
         let mean = RaggedOrDense::of(self.mean_nest(site, axes, true)?);
         let distance = self.map_flat_values(Tensor::to_float).zip(site, &mean, |x, mean| x - mean);
         distance.map_flat_values(Tensor::square).mean_nest(site, axes, keepdims)
