@@ -124,7 +124,8 @@ impl StringTensor {
             let named: Vec<usize> = match &axes {
                 Axes::All => sorted.clone(),
                 Axes::Of(named) => {
-                    named.iter().map(|axis| axis.rem_euclid(rank.max(1) as i64) as usize).collect()
+                    // The first axis named is joined first: it is the fastest.
+                    named.iter().rev().map(|axis| axis.rem_euclid(rank.max(1) as i64) as usize).collect()
                 }
             };
             let kept: Vec<usize> = (0..rank).filter(|axis| !sorted.contains(axis)).collect();

@@ -45,7 +45,11 @@ fn float(json: &Json) -> f64 {
 impl Dense {
     fn parse(json: &Json) -> Dense {
         let data = json["data"].as_array().expect("data");
-        let numbers_of = |dtype| Data::Numbers(dtype, data.iter().map(float).collect());
+        let numbers_of = |dtype| {
+            // What is read from decimals is not exact until it is rounded to the stored type.
+            let stored = |x: f64| if dtype == DType::F32 { f64::from(x as f32) } else { x };
+            Data::Numbers(dtype, data.iter().map(float).map(stored).collect())
+        };
         Dense {
             shape: numbers(&json["shape"]),
             data: match json["t"].as_str() {
