@@ -215,7 +215,7 @@ fn ragged_operations() {
         rows.boolean_mask(&rows) => "[ragged.boolean_mask]" "bool";
         rows.boolean_mask(Tensor::from_slice(&[true])) => "[ragged.boolean_mask]" "2 items" "1";
         RaggedTensor::masked_tensor(&floats(2), Tensor::from_slice(&[true, false])) => "[ragged.masked_tensor]" "rank 2";
-        &rows + &floats(2) => "[ragged.add]" "axis 1";
+        &rows + &floats(3) => "[ragged.add]" "axis 1";
         &rows * &failed => "[ragged.from_row_lengths]";
         rows.map_flat_values(|_| floats(4)) => "[ragged.map_flat_values]" "3 flat values" "[4]";
         ragged::map_flat_values(&[&rows, &deep], |v| v[0].clone()) => "[ragged.map_flat_values]" "zip_with";
