@@ -97,8 +97,8 @@ fn sparse_operations() {
         a.add(&other) => "[sparse.add]" "[3, 2]" "[3, 3]";
         a.minimum(&other) => "[sparse.minimum]" "[3, 3]";
         a.add_dense(&floats(2)) => "[sparse.add_dense]" "[3, 2]" "[2]";
-        a.mul_dense(&floats(3)) => "[sparse.mul_dense]" "[3, 2]" "[3]";
-        a.div_dense(&Tensor::ones(&[1, 3, 2])) => "[sparse.div_dense]" "[1, 3, 2]";
+        a.mul_dense(floats(3)) => "[sparse.mul_dense]" "[3, 2]" "[3]";
+        a.div_dense(Tensor::ones(&[1, 3, 2])) => "[sparse.div_dense]" "[1, 3, 2]";
         a.map_values(|_| floats(3)) => "[sparse.map_values]" "[2]" "[3]";
         sparse::map_values(&[&a, &twice], |v| v[0].clone()) => "[sparse.map_values]" "same places";
         sparse::map_values(&[], |v| v[0].clone()) => "[sparse.map_values]" "none";
