@@ -311,7 +311,7 @@ fn queue_arguments() {
     bad! {
         Queue::<Tensor>::fifo(0, &[part(&[])]) => "[queue.fifo]" "received 0";
         Queue::<Tensor>::fifo(1, &[]) => "[queue.fifo]" "and 0";
-        Queue::<Tensor>::fifo(1, &[open.clone()]) => "[queue.fifo]" "padding_fifo";
+        Queue::<Tensor>::fifo(1, std::slice::from_ref(&open)) => "[queue.fifo]" "padding_fifo";
         Queue::<Tensor>::padding_fifo(1, &[Component::any(DType::F32)]) => "[queue.padding_fifo]" "rank";
         Queue::<Tensor>::random_shuffle(4, 4, &[part(&[])], 1) => "[queue.random_shuffle]" "capacity 4" "received 4";
     }
