@@ -104,14 +104,14 @@ impl StringTensor {
         })
     }
 
-    /// The strings of some axes, `()` for all, as one, in row-major order of the axes as they are named: `[0, 1]` and
+    /// The strings of some axes, `()` for all, as one. The axis named first is joined first: `[0, 1]` and
     /// `[1, 0]` differ.
     ///
     /// ```
     /// use kiln_graph::StringTensor;
     /// let letters = StringTensor::from_vec(["a", "b", "c", "d"], &[2, 2]);
     /// assert_eq!(letters.reduce_join(0, false, "").to_vec()?, ["ac", "bd"]);
-    /// assert_eq!(letters.reduce_join([1, 0], false, "").item()?, "acbd");
+    /// assert_eq!(letters.reduce_join([0, 1], false, "").item()?, "acbd");
     /// # Ok::<(), kiln_graph::Error>(())
     /// ```
     #[track_caller]
