@@ -186,13 +186,11 @@ fn aligned(nest: &Nest<Tensor>, rank: usize, depth: usize, site: Site) -> Result
     nest.with_partitions(depth, site)
 }
 
-/// Partitions that two nests of equal depth broadcast to, and the item of each side at every place.
-#[allow(clippy::type_complexity)]
-fn paired(
-    left: &Nest<Tensor>,
-    right: &Nest<Tensor>,
-    site: Site,
-) -> Result<(Vec<Arc<Partition>>, Vec<i32>, Vec<i32>)> {
+/// Partitions, and the item of each side at every place.
+type Pairs = (Vec<Arc<Partition>>, Vec<i32>, Vec<i32>);
+
+/// What two nests of equal depth broadcast to.
+fn paired(left: &Nest<Tensor>, right: &Nest<Tensor>, site: Site) -> Result<Pairs> {
     // An extent of 1 that is promised broadcasts; a row that happens to hold one item does not.
     let meet = |axis: usize, (a, a_spreads): (usize, bool), (b, b_spreads): (usize, bool)| {
         let spread = if a == 1 && a_spreads { Some(b) } else { (b == 1 && b_spreads).then_some(a) };
