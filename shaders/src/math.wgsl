@@ -131,13 +131,21 @@ fn kiln_sin(x: f32) -> f32 { return select(kiln_sine(x, 0), x, kiln_is_zero(x));
 fn kiln_cos(x: f32) -> f32 { return kiln_sine(x, 1); }
 
 fn kiln_tanh(x: f32) -> f32 {
-    let c = 2.0 * min(abs(x), 10.0);
+    let z = x * x;
+    var p = -5.70498872745e-3;
+    p = p * z + 2.06390887954e-2;
+    p = p * z - 5.37397155531e-2;
+    p = p * z + 1.33314422036e-1;
+    p = p * z - 3.33332819422e-1;
+    let near = p * z * x + x;
+    let magnitude = abs(x);
+    let c = 2.0 * min(magnitude, 20.0);
     let whole = kiln_nearest(c * KILN_LOG2_E);
     let n = f32(whole);
     let r = (c - n * KILN_LN2_HIGH) - n * KILN_LN2_LOW;
-    let power = kiln_power_of_two(whole);
-    let grown = power * (kiln_exp_tail(r) * (r * r) + r) + (power - 1.0);
-    let y = kiln_copy_sign(grown / (grown + 2.0), x);
+    let e = (kiln_exp_tail(r) * (r * r) + r + 1.0) * kiln_power_of_two(whole);
+    let far = 1.0 - 2.0 / (e + 1.0);
+    let y = kiln_copy_sign(select(near, far, magnitude > 0.625), x);
     return select(y, x, kiln_is_nan(x));
 }
 

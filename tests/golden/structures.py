@@ -4,7 +4,8 @@
     python structures.py [PATH OF keras_api.json]
 
 Writes structures.json, one case a line: `op`, `in` and `out` (values), `args`, `tol` (largest relative error of floats; 0 is
-exact). A value is numbers or strings `{t, shape, data}`, a sparse `{indices, dense_shape, values}` or a ragged `{splits, flat}`.
+exact). A value is numbers or strings `{t, shape, data}`, a sparse `{indices, dense_shape, values}` or a ragged `{splits, flat}`
+(and `uniform`, the row lengths that are promised).
 With the path of a list of TensorFlow's names, writes those that a case or an exclusion must stand for too.
 """
 
@@ -49,7 +50,12 @@ def value(x):
             "values": dense(x.values.numpy()),
         }
     if isinstance(x, tf.RaggedTensor):
-        return {"splits": [s.numpy().tolist() for s in x.nested_row_splits], "flat": dense(x.flat_values.numpy())}
+        made = {"splits": [s.numpy().tolist() for s in x.nested_row_splits], "flat": dense(x.flat_values.numpy())}
+        uniform, level = [], x
+        while isinstance(level, tf.RaggedTensor):
+            uniform.append(None if level.uniform_row_length is None else int(level.uniform_row_length))
+            level = level.values
+        return made if set(uniform) == {None} else {**made, "uniform": uniform}
     return dense(x.numpy() if hasattr(x, "numpy") else x)
 
 
@@ -203,11 +209,12 @@ def sparse_cases():
     one = tf.constant([["red"], ["blue"]])
     two = sparse([2, 3], [[0, 0], [0, 2], [1, 1]], np.asarray(["x", "y", "z"]))
     three = tf.constant([[1, 2], [3, 40]], tf.int64)
-    case("sparse.cross", lambda *t, separator: s.cross(list(t), separator=separator), one, two, three, separator="_X_")
+    # TensorFlow moves sparse inputs before dense ones; here they stand there already.
+    case("sparse.cross", lambda *t, separator: s.cross(list(t), separator=separator), two, one, three, separator="_X_")
     case("sparse.cross", lambda *t, separator: s.cross(list(t), separator=separator), two, two, separator="-")
     for key in (None, 17):
         case("sparse.cross_hashed", lambda *t, num_buckets, hash_key: s.cross_hashed(list(t), num_buckets, hash_key),
-             one, two, three, num_buckets=2147483647, hash_key=key)
+             two, one, three, num_buckets=2147483647, hash_key=key)
     case("sparse.with_values", lambda a, v: a.with_values(v), A, tf.constant(floats(8)))
 
 
@@ -268,6 +275,10 @@ def ragged_cases():
         for t in tensors:
             for axis in [None, 0, 1, -1, [0, 1], [-1, 0]]:
                 for keepdims in (False, True):
+                    if t is INNER and axis is None and keepdims:
+                        continue  # TensorFlow adds an axis too many.
+                    if t is INNER and axis in (1, [-1, 1]) and op in ("max", "min"):
+                        continue  # Of an empty row TensorFlow gives the least finite float, Kiln -inf as NumPy and JAX.
                     case("ragged.reduce_" + op, lambda t, axis, keepdims, fn=fn: fn(t, axis, keepdims), t, axis=axis,
                          keepdims=keepdims, tol=2e-5 if op in ("variance", "std") else 2e-6)
     case("ragged.reduce_mean", lambda t, axis, keepdims: tf.reduce_mean(t, axis, keepdims), R, axis=1, keepdims=False, tol=2e-6)
@@ -367,7 +378,7 @@ def string_cases():
     case("strings.split", s.split, lines, sep=" ")
     case("strings.split", s.split, tf.constant(["a<>b<>c", "<><>", ""]), sep="<>")
     case("strings.split", s.split, tf.constant(["a<>b<>c", "<>"]), sep="<>", maxsplit=1)
-    case("strings.split", s.split, tf.constant([" a b c", "d"]), maxsplit=1)
+    case("strings.split", s.split, tf.constant([" a b c", "d e"]), maxsplit=1)
     case("strings.split", s.split, tf.constant([["a b", "c"], ["", "d e f"]]))
     byte = lambda t: tf.ragged.map_flat_values(lambda x: tf.reshape(tf.io.decode_raw(x, tf.uint8), [-1]), s.bytes_split(t))
     case("strings.bytes_split", byte, tf.constant(["abc", "", "é"]))

@@ -100,7 +100,8 @@ dense_operand!(Tensor, &Tensor, f32, i32);
 
 impl RaggedTensor {
     /// `meet` of the values of two tensors that broadcast, as NumPy's do: axes are aligned from the last, and rows of one
-    /// axis must have equal lengths, or length 1 on one side.
+    /// axis must have equal lengths, or the axis has extent 1 on one side (a uniform axis: rows that only happen to hold
+    /// one item do not broadcast).
     ///
     /// ```
     /// use kiln_graph::{Tensor, ragged};
@@ -185,39 +186,37 @@ fn aligned(nest: &Nest<Tensor>, rank: usize, depth: usize, site: Site) -> Result
     nest.with_partitions(depth, site)
 }
 
-/// Partitions that two nests of equal depth broadcast to, and the item of each side at every place.
-#[allow(clippy::type_complexity)]
-fn paired(
-    left: &Nest<Tensor>,
-    right: &Nest<Tensor>,
-    site: Site,
-) -> Result<(Vec<Arc<Partition>>, Vec<i32>, Vec<i32>)> {
-    let meet = |axis: usize, a: usize, b: usize| {
-        match (a, b) {
-        (a, b) if a == b => Ok(a),
-        (1, b) => Ok(b),
-        (a, 1) => Ok(a),
-        (a, b) => Err(site.error(format!(
-            "expected rows of equal lengths, or of length 1 on one side, received {a} and {b} along axis {axis}"
-        ))),
-    }
+/// Partitions, and the item of each side at every place.
+type Pairs = (Vec<Arc<Partition>>, Vec<i32>, Vec<i32>);
+
+/// What two nests of equal depth broadcast to.
+fn paired(left: &Nest<Tensor>, right: &Nest<Tensor>, site: Site) -> Result<Pairs> {
+    // An extent of 1 that is promised broadcasts; a row that happens to hold one item does not.
+    let meet = |axis: usize, (a, a_spreads): (usize, bool), (b, b_spreads): (usize, bool)| {
+        let spread = if a == 1 && a_spreads { Some(b) } else { (b == 1 && b_spreads).then_some(a) };
+        spread.or((a == b).then_some(a)).ok_or_else(|| {
+            site.error(format!(
+                "expected rows of equal lengths, or an extent of 1 on one side, received {a} and {b} along axis {axis}"
+            ))
+        })
     };
     let item = |start: i32, length: usize, i: usize| if length == 1 { start } else { start + i as i32 };
-    let count = meet(0, left.rows(), right.rows())?;
+    let count = meet(0, (left.rows(), true), (right.rows(), true))?;
     let mut a: Vec<i32> = (0..count).map(|i| item(0, left.rows(), i)).collect();
     let mut b: Vec<i32> = (0..count).map(|i| item(0, right.rows(), i)).collect();
     let mut partitions = vec![];
     for (level, (p, q)) in left.partitions.iter().zip(&right.partitions).enumerate() {
         let (mut lengths, mut next_a, mut next_b) = (vec![], vec![], vec![]);
+        let (p_spreads, q_spreads) = (p.uniform_length() == Some(1), q.uniform_length() == Some(1));
         for (row_a, row_b) in a.iter().zip(&b) {
             let (in_a, in_b) = (p.row(*row_a as usize), q.row(*row_b as usize));
-            let length = meet(level + 1, in_a.len(), in_b.len())?;
+            let length = meet(level + 1, (in_a.len(), p_spreads), (in_b.len(), q_spreads))?;
             lengths.push(length);
             next_a.extend((0..length).map(|i| item(in_a.start, in_a.len(), i)));
             next_b.extend((0..length).map(|i| item(in_b.start, in_b.len(), i)));
         }
         let uniform = match (p.uniform_length(), q.uniform_length()) {
-            (Some(a), Some(b)) => meet(level + 1, a, b).ok(),
+            (Some(a), Some(b)) => meet(level + 1, (a, true), (b, true)).ok(),
             _ => None,
         };
         partitions.push(Arc::new(Partition::of_lengths(site, lengths)?.promised(uniform)));

@@ -59,8 +59,8 @@ use crate::values::Values;
 /// A tensor of which one or more axes have rows of different lengths.
 ///
 /// ```
-/// use kiln_graph::ragged;
-/// let words = ragged::constant(&[vec![vec![1, 2], vec![3]], vec![], vec![vec![4, 5, 6]]]);
+/// use kiln_graph::{RaggedTensor, ragged};
+/// let words: RaggedTensor = ragged::constant(&[vec![vec![1, 2], vec![3]], vec![], vec![vec![4, 5, 6]]]);
 /// assert_eq!(words.shape(), [Some(3), None, None]);
 /// assert_eq!(words.row_splits(), [0, 2, 2, 3]);
 /// assert_eq!(words.to_tensor(0, None).shape(), [3, 2, 3]);

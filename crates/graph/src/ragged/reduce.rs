@@ -1,5 +1,7 @@
 //! Reductions over ragged and uniform axes.
 
+use std::sync::Arc;
+
 use kiln_device::{DType, ReduceOp};
 
 use super::{Nest, Partition, RaggedOrDense, RaggedTensor};
@@ -7,51 +9,68 @@ use crate::error::Result;
 use crate::shape::Axes;
 use crate::site::Site;
 use crate::tensor::Tensor;
-use crate::values::fold_segments;
+use crate::values::{Items, fold_segments};
 
-/// One axis folded away.
-fn folded(nest: &Nest<Tensor>, axis: usize, op: ReduceOp, site: Site) -> Result<Nest<Tensor>> {
-    let Some((partition, inner)) = nest.opened() else {
-        let axes = Axes::from(axis as i64);
-        return Ok(Nest::dense(site.part(nest.flat.reduce(op, &axes, site.op, site.at))?));
-    };
-    match axis {
-        0 => {
-            let places: Vec<i32> =
-                (0..partition.rows()).flat_map(|row| 0..partition.length(row) as i32).collect();
-            by_segment(&inner, &places, partition.longest(), op, site)
+/// Where the items of a nest go when one of its ragged axes is folded away: cells under partitions of their own.
+struct Fold {
+    partitions: Vec<Arc<Partition>>,
+    /// The cell of every item.
+    cells: Vec<i32>,
+    count: usize,
+}
+
+impl Fold {
+    /// The fold along an axis of partitions, of which there is at least one.
+    fn along(partitions: &[Arc<Partition>], axis: usize, site: Site) -> Result<Fold> {
+        let Some((outer, inner)) = partitions.split_first() else {
+            return Err(site.error("expected rows"));
+        };
+        match axis {
+            0 => {
+                let places = (0..outer.rows()).flat_map(|row| 0..outer.length(row) as i32).collect();
+                Fold::by_segment(inner, places, outer.longest(), site)
+            }
+            1 => Fold::by_segment(inner, outer.ids(), outer.rows(), site),
+            _ => {
+                let mut fold = Fold::along(inner, axis - 1, site)?;
+                fold.partitions.insert(0, outer.clone());
+                Ok(fold)
+            }
         }
-        1 => by_segment(&inner, &partition.ids(), partition.rows(), op, site),
-        _ => Ok(folded(&inner, axis - 1, op, site)?.divided(partition.clone())),
+    }
+
+    /// Items into the segments that ids name. Rows that fall together are aligned at their starts.
+    fn by_segment(partitions: &[Arc<Partition>], ids: Vec<i32>, segments: usize, site: Site) -> Result<Fold> {
+        let Some((outer, inner)) = partitions.split_first() else {
+            return Ok(Fold { partitions: vec![], cells: ids, count: segments });
+        };
+        let mut lengths = vec![0; segments];
+        for (row, id) in ids.iter().enumerate() {
+            let length = &mut lengths[*id as usize];
+            *length = outer.length(row).max(*length);
+        }
+        let rows = Partition::of_lengths(site, lengths)?.promised(outer.uniform_length());
+        let items = |(row, id): (usize, &i32)| {
+            let start = rows.splits()[*id as usize];
+            start..start + outer.length(row) as i32
+        };
+        let items = ids.iter().enumerate().flat_map(items).collect();
+        let mut fold = Fold::by_segment(inner, items, rows.items(), site)?;
+        fold.partitions.insert(0, rows.into());
+        Ok(fold)
     }
 }
 
-/// Items folded into the segments that ids name. Rows that fall together are aligned at their starts.
-fn by_segment(
-    nest: &Nest<Tensor>,
-    ids: &[i32],
-    segments: usize,
-    op: ReduceOp,
-    site: Site,
-) -> Result<Nest<Tensor>> {
-    let Some((partition, inner)) = nest.opened() else {
-        return Ok(Nest::dense(site.part(fold_segments(&nest.flat, ids, segments, op, site.at))?));
-    };
-    let mut lengths = vec![0; segments];
-    for (row, id) in ids.iter().enumerate() {
-        let length = &mut lengths[*id as usize];
-        *length = partition.length(row).max(*length);
+/// One axis folded away.
+fn folded(nest: &Nest<Tensor>, axis: usize, op: ReduceOp, site: Site) -> Result<Nest<Tensor>> {
+    let ragged = nest.partitions.len();
+    if ragged == 0 || axis > ragged {
+        let axes = Axes::from((axis - ragged) as i64);
+        let flat = site.part(nest.flat.reduce(op, &axes, site.op, site.at))?;
+        return Ok(Nest { partitions: nest.partitions.clone(), flat });
     }
-    let rows = Partition::of_lengths(site, lengths)?.promised(partition.uniform_length());
-    let items: Vec<i32> = ids
-        .iter()
-        .enumerate()
-        .flat_map(|(row, id)| {
-            let start = rows.splits()[*id as usize];
-            start..start + partition.length(row) as i32
-        })
-        .collect();
-    Ok(by_segment(&inner, &items, rows.items(), op, site)?.divided(rows))
+    let Fold { partitions, cells, count } = Fold::along(&nest.partitions, axis, site)?;
+    Ok(Nest { partitions, flat: site.part(fold_segments(&nest.flat, &cells, count, op, site.at))? })
 }
 
 impl RaggedTensor {
@@ -149,9 +168,41 @@ impl RaggedTensor {
     }
 
     fn variance_nest(&self, site: Site, axes: &Axes, keepdims: bool) -> Result<Nest<Tensor>> {
-        let mean = RaggedOrDense::of(self.mean_nest(site, axes, true)?);
-        let distance = self.map_flat_values(Tensor::to_float).zip(site, &mean, |x, mean| x - mean);
+        self.check()?;
+        let values = self.map_flat_values(Tensor::to_float);
+        let mean = values.mean_of_items(site, axes)?;
+        let distance = values.map_flat_values(|x| x - &mean);
         distance.map_flat_values(Tensor::square).mean_nest(site, axes, keepdims)
+    }
+
+    /// The mean over some axes, once more for every item that takes part in it; it broadcasts to the flat values.
+    fn mean_of_items(&self, site: Site, axes: &Axes) -> Result<Tensor> {
+        let axes = axes.resolve(self.rank()).map_err(|message| site.error(message))?;
+        let (flat, ragged) = (self.flat_values(), self.ragged_rank());
+        // The cell of every item, through one fold after the other.
+        let mut cells: Vec<i32> = (0..flat.shape()[0] as i32).collect();
+        let (mut partitions, mut count) = (self.nest().partitions.clone(), cells.len());
+        for axis in axes.iter().rev().filter(|axis| **axis <= ragged) {
+            let fold = match partitions.is_empty() {
+                true => Fold { partitions: vec![], cells: vec![0; count], count: 1 },
+                false => Fold::along(&partitions, *axis, site)?,
+            };
+            cells.iter_mut().for_each(|cell| *cell = fold.cells[*cell as usize]);
+            (partitions, count) = (fold.partitions, fold.count);
+        }
+        let inner: Vec<i64> =
+            axes.iter().filter(|axis| **axis > ragged).map(|axis| (axis - ragged) as i64).collect();
+        let mut sums = flat.clone();
+        if !inner.is_empty() {
+            sums = flat.sum(&inner[..]).keep_dims(flat, &inner[..]);
+        }
+        let mut sizes = vec![0.0f32; count];
+        cells.iter().for_each(|cell| sizes[*cell as usize] += 1.0);
+        let width: usize = inner.iter().map(|axis| flat.shape()[*axis as usize]).product();
+        let scales: Vec<f32> = sizes.iter().map(|size| 1.0 / (size * width as f32)).collect();
+        let scales = Tensor::from_slice(&scales).cast(flat.dtype()).as_column(flat.rank(), site.at);
+        let means = fold_segments(&sums, &cells, count, ReduceOp::Sum, site.at) * scales;
+        Ok(site.part(means)?.pick(&cells, site.at))
     }
 
     /// True where any item over some axes is not 0; see [`RaggedTensor::reduce_sum`].

@@ -9,7 +9,7 @@ use crate::text::{CrossInput, Features, StringTensor, crossed_hashes, crossed_st
 /// Every way of taking one feature of each input, row by row, joined by `separator`: a sparse `[rows, most in a row]`.
 ///
 /// Features are strings or integers. Of a sparse or ragged input of rank 2, a row's features are its entries in their
-/// order; of a dense one, its columns.
+/// order; of a dense one, its columns. Inputs keep their order (TensorFlow moves sparse ones before dense ones).
 ///
 /// ```
 /// use kiln_graph::{StringTensor, Tensor, sparse};

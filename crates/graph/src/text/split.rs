@@ -10,7 +10,7 @@ use crate::values::Values;
 impl StringTensor {
     /// The parts of every string between separators, as `str.split` of Python has them: `None` for runs of white space,
     /// which leave no empty parts, and at most `maxsplit` separations. The result has one more axis; a single string
-    /// counts as a vector of one.
+    /// counts as a vector of one. (TensorFlow adds an empty part where `maxsplit` ends at the last word.)
     ///
     /// ```
     /// use kiln_graph::StringTensor;

@@ -104,14 +104,14 @@ impl StringTensor {
         })
     }
 
-    /// The strings of some axes, `()` for all, as one, in row-major order of the axes as they are named: `[0, 1]` and
+    /// The strings of some axes, `()` for all, as one. The axis named first is joined first: `[0, 1]` and
     /// `[1, 0]` differ.
     ///
     /// ```
     /// use kiln_graph::StringTensor;
     /// let letters = StringTensor::from_vec(["a", "b", "c", "d"], &[2, 2]);
     /// assert_eq!(letters.reduce_join(0, false, "").to_vec()?, ["ac", "bd"]);
-    /// assert_eq!(letters.reduce_join([1, 0], false, "").item()?, "acbd");
+    /// assert_eq!(letters.reduce_join([0, 1], false, "").item()?, "acbd");
     /// # Ok::<(), kiln_graph::Error>(())
     /// ```
     #[track_caller]
@@ -124,7 +124,8 @@ impl StringTensor {
             let named: Vec<usize> = match &axes {
                 Axes::All => sorted.clone(),
                 Axes::Of(named) => {
-                    named.iter().map(|axis| axis.rem_euclid(rank.max(1) as i64) as usize).collect()
+                    // The first axis named is joined first: it is the fastest.
+                    named.iter().rev().map(|axis| axis.rem_euclid(rank.max(1) as i64) as usize).collect()
                 }
             };
             let kept: Vec<usize> = (0..rank).filter(|axis| !sorted.contains(axis)).collect();

@@ -94,7 +94,7 @@ fn sparse_arithmetic() {
     check(&[&[5], &[3]], |x| matrix(&x[0]).minimum(&other(&x[1])).to_dense(0.0).square());
     check(&[&[5], &[4, 4]], |x| matrix(&x[0]).add_dense(&x[1]).square());
     check(&[&[5], &[4, 1]], |x| matrix(&x[0]).mul_dense(&x[1]).values().square());
-    check(&[&[5], &[4]], |x| matrix(&x[0]).div_dense(&x[1].square()).values().clone());
+    check(&[&[5], &[4]], |x| matrix(&x[0]).div_dense(x[1].square()).values().clone());
     check(&[&[2, 3]], |x| SparseTensor::from_dense(&x[0]).map_values(|v| v.exp()).to_dense(0.0));
 }
 

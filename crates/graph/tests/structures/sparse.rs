@@ -86,7 +86,7 @@ pub(crate) const TABLE: &[(&str, Run)] = &[
         let buckets = c.size("num_buckets").unwrap_or(0);
         vec![crossed(c, |all| sparse::cross_hashed(all, buckets, hash_key(c))).into()]
     }),
-    ("sparse.div_dense", |c| vec![c.sparse(0).div_dense(&c.x(1)).into()]),
+    ("sparse.div_dense", |c| vec![c.sparse(0).div_dense(c.x(1)).into()]),
     ("sparse.expand_dims", |c| vec![c.sparse(0).expand_dims(c.int("axis")).into()]),
     ("sparse.eye", |c| {
         let (rows, columns) = (c.int("num_rows") as usize, c.int("num_columns") as usize);
@@ -101,7 +101,7 @@ pub(crate) const TABLE: &[(&str, Run)] = &[
     ("sparse.mask", |c| vec![c.sparse(0).mask(&c.ints("mask_indices")).into()]),
     ("sparse.maximum", |c| vec![c.sparse(0).maximum(&c.sparse(1)).into()]),
     ("sparse.minimum", |c| vec![c.sparse(0).minimum(&c.sparse(1)).into()]),
-    ("sparse.mul_dense", |c| vec![c.sparse(0).mul_dense(&c.x(1)).into()]),
+    ("sparse.mul_dense", |c| vec![c.sparse(0).mul_dense(c.x(1)).into()]),
     ("sparse.reduce_max", |c| vec![c.sparse(0).reduce_max(c.axes(), c.flag("keepdims")).into()]),
     ("sparse.reduce_max_sparse", |c| {
         vec![c.sparse(0).reduce_max_sparse(c.axes(), c.flag("keepdims")).into()]

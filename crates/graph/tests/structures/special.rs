@@ -165,9 +165,11 @@ fn operators() {
     let limits = Tensor::from_vec([10.0f32, 20.0], &[2, 1]);
     assert_eq!((&limits - &rows).to_rows::<f32>().expect("rows"), [vec![9.0, 8.0], vec![17.0]]);
     assert_eq!(rows.zip_with(&limits, |a, b| a.less(b)).dtype(), DType::Bool);
-    // Rows of length 1 broadcast even where that is not promised.
-    let ones = ragged::constant(&[vec![10.0f32], vec![20.0]]);
+    // An extent of 1 broadcasts, a row that happens to hold one item does not.
+    let ones = RaggedTensor::from_uniform_row_length(floats(&[10.0, 20.0]), 1, None);
     assert_eq!((&rows + &ones).to_rows::<f32>().expect("rows"), [vec![11.0, 12.0], vec![23.0]]);
+    let chance = ragged::constant(&[vec![10.0f32], vec![20.0]]);
+    assert!((&rows + &chance).error().is_some());
     // Of different ranks: rows meet the last axes.
     let deep = ragged::constant(&[vec![vec![1.0f32, 2.0], vec![3.0]], vec![vec![4.0, 5.0], vec![6.0]]]);
     let sum = &deep + &rows;

@@ -2,7 +2,7 @@
 
 use kiln_graph::sparse::SparseTensor as Sparse;
 use kiln_graph::text::{self, DecodeErrors, Encoding, Formatted, NgramOptions, NumberFormat, Unit};
-use kiln_graph::{DType, RaggedStrings, StringTensor, sets};
+use kiln_graph::{DType, StringTensor, sets};
 
 use crate::Run;
 use crate::value::{Call, Value};
@@ -74,8 +74,7 @@ fn ngrams(c: &Call) -> Vec<Value> {
     };
     match &c.inputs[0] {
         Value::Ragged { .. } => vec![c.ragged_strings(0).ngrams(&options).into()],
-        // TensorFlow gives rows of equal lengths as a ragged tensor too.
-        _ => vec![RaggedStrings::from_tensor(c.s(0).ngrams(&options), 1).into()],
+        _ => vec![c.s(0).ngrams(&options).into()],
     }
 }
 

@@ -2,7 +2,7 @@
 
 use kiln_graph::{
     Axes, DType, RaggedOrDense, RaggedStrings, RaggedTensor, SparseStrings, SparseTensor, StringTensor,
-    Tensor,
+    Tensor, Values,
 };
 use serde_json::Value as Json;
 
@@ -25,8 +25,17 @@ pub(crate) struct Dense {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
     Dense(Dense),
-    Sparse { indices: Vec<i32>, shape: Vec<usize>, values: Dense },
-    Ragged { splits: Vec<Vec<i32>>, flat: Dense },
+    Sparse {
+        indices: Vec<i32>,
+        shape: Vec<usize>,
+        values: Dense,
+    },
+    /// `uniform` holds the row lengths that are promised; empty where none is.
+    Ragged {
+        splits: Vec<Vec<i32>>,
+        uniform: Vec<Option<usize>>,
+        flat: Dense,
+    },
 }
 
 fn numbers<T: TryFrom<i64>>(json: &Json) -> Vec<T> {
@@ -45,7 +54,11 @@ fn float(json: &Json) -> f64 {
 impl Dense {
     fn parse(json: &Json) -> Dense {
         let data = json["data"].as_array().expect("data");
-        let numbers_of = |dtype| Data::Numbers(dtype, data.iter().map(float).collect());
+        let numbers_of = |dtype| {
+            // What is read from decimals is not exact until it is rounded to the stored type.
+            let stored = |x: f64| if dtype == DType::F32 { f64::from(x as f32) } else { x };
+            Data::Numbers(dtype, data.iter().map(float).map(stored).collect())
+        };
         Dense {
             shape: numbers(&json["shape"]),
             data: match json["t"].as_str() {
@@ -106,7 +119,12 @@ impl Value {
             };
         }
         match json.get("splits") {
-            Some(splits) => Value::Ragged { splits: lists(splits), flat: Dense::parse(&json["flat"]) },
+            Some(splits) => {
+                let extent = |extent: &Json| extent.as_u64().map(|extent| extent as usize);
+                let uniform = json["uniform"].as_array().map(|all| all.iter().map(extent).collect());
+                let flat = Dense::parse(&json["flat"]);
+                Value::Ragged { splits: lists(splits), uniform: uniform.unwrap_or_default(), flat }
+            }
             None => Value::Dense(Dense::parse(json)),
         }
     }
@@ -118,8 +136,22 @@ impl Value {
                 Value::Sparse { indices, shape, values },
                 Value::Sparse { indices: other_indices, shape: other_shape, values: other_values },
             ) => indices == other_indices && shape == other_shape && values.near(other_values, tolerance),
-            (Value::Ragged { splits, flat }, Value::Ragged { splits: other_splits, flat: other_flat }) => {
-                splits == other_splits && flat.near(other_flat, tolerance)
+            (
+                Value::Ragged { splits, flat, .. },
+                Value::Ragged { splits: other_splits, flat: other_flat, .. },
+            ) => splits == other_splits && flat.near(other_flat, tolerance),
+            // Rows of one length may as well be a dense axis.
+            (Value::Dense(a), Value::Ragged { splits, flat, .. }) => {
+                let mut shape = vec![splits[0].len() - 1];
+                for splits in splits {
+                    let lengths: Vec<i32> = splits.windows(2).map(|pair| pair[1] - pair[0]).collect();
+                    if lengths.windows(2).any(|pair| pair[0] != pair[1]) {
+                        return false;
+                    }
+                    shape.push(lengths.first().map_or(0, |length| *length as usize));
+                }
+                shape.extend(&flat.shape[1..]);
+                a.near(&Dense { shape, data: flat.data.clone() }, tolerance)
             }
             _ => false,
         }
@@ -160,7 +192,11 @@ macro_rules! from {
 
         impl From<RaggedTensor<$values>> for Value {
             fn from(ragged: RaggedTensor<$values>) -> Value {
-                Value::Ragged { flat: ragged.flat_values().into(), splits: ragged.nested_row_splits() }
+                Value::Ragged {
+                    flat: ragged.flat_values().into(),
+                    splits: ragged.nested_row_splits(),
+                    uniform: vec![],
+                }
             }
         }
 
@@ -180,6 +216,22 @@ impl From<Vec<i32>> for Value {
     fn from(numbers: Vec<i32>) -> Value {
         Tensor::from_slice(&numbers).into()
     }
+}
+
+/// Values under partitions, of which some promise a row length.
+fn divided<V: Values>(
+    mut values: RaggedOrDense<V>,
+    splits: &[Vec<i32>],
+    uniform: &[Option<usize>],
+) -> RaggedTensor<V> {
+    for (level, splits) in splits.iter().enumerate().rev() {
+        let rows = splits.len() - 1;
+        values = match uniform.get(level).copied().flatten() {
+            Some(length) => RaggedTensor::from_uniform_row_length(values, length, Some(rows)).into(),
+            None => RaggedTensor::from_row_splits(values, splits).into(),
+        };
+    }
+    values.ragged()
 }
 
 /// One call of the golden file.
@@ -233,14 +285,14 @@ impl Call {
 
     pub(crate) fn ragged(&self, i: usize) -> RaggedTensor {
         match &self.inputs[i] {
-            Value::Ragged { splits, flat } => RaggedTensor::from_nested_row_splits(flat.tensor(), splits),
+            Value::Ragged { splits, uniform, flat } => divided(flat.tensor().into(), splits, uniform),
             other => panic!("expected a ragged value, received {other:?}"),
         }
     }
 
     pub(crate) fn ragged_strings(&self, i: usize) -> RaggedStrings {
         match &self.inputs[i] {
-            Value::Ragged { splits, flat } => RaggedTensor::from_nested_row_splits(flat.strings(), splits),
+            Value::Ragged { splits, uniform, flat } => divided(flat.strings().into(), splits, uniform),
             other => panic!("expected a ragged value, received {other:?}"),
         }
     }
