@@ -19,6 +19,8 @@ use crate::error::Result;
 use crate::kernel::{Access, Affine, Instr, Kernel, Map, Operand, Reg, Tape};
 
 mod compute;
+#[cfg(test)]
+mod tests;
 
 /// Most elements, columns and rows of one task's block.
 const BLOCK: usize = 576 * BLOCK_N;
