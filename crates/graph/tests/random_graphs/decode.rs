@@ -53,8 +53,10 @@ impl Decoder {
 
     /// An earlier value that satisfies a condition; late ones first.
     pub(crate) fn pick(&mut self, wanted: impl Fn(&Facts) -> bool) -> Option<usize> {
+        // Not a large value itself: rounding of it is more than a sine's whole range. Its scaled form comes after it.
+        let usable = |f: &Facts| wanted(f) && (!f.dtype.is_float() || f.bound <= LARGEST);
         let fitting: Vec<usize> =
-            (0..self.recipe.facts.len()).rev().filter(|i| wanted(&self.recipe.facts[*i])).collect();
+            (0..self.recipe.facts.len()).rev().filter(|i| usable(&self.recipe.facts[*i])).collect();
         // Two bytes: half of the picks are among the latest.
         let near = if self.flag() { fitting.len() } else { fitting.len().min(4) };
         let chosen = self.choose(near);
