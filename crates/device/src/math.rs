@@ -1,11 +1,11 @@
 //! The meaning of every operation of [`crate::op`] on device scalars, as branch-free functions.
 //!
 //! The transcendental functions are polynomials without calls, so that a loop over them vectorises; the WGSL library
-//! (`shaders/src/math.wgsl`) holds the same ones, but for `tanh`, which is in two ranges there. The constant `FUSED`
-//! says whether their multiply-adds round once: true only where the instruction set has such an instruction, because a
-//! call would be slower than all the rest. Results of the two forms differ in the last places; each form gives the same
-//! bits wherever it is compiled. `reference` holds the `f64` meaning for the interpreter, `integer` the integer
-//! operations and the random bits. Bounds are tested in `tests/math.rs`.
+//! (`shaders/src/math.wgsl`) holds the same ones. The constant `FUSED` says whether their multiply-adds round once:
+//! true only where the instruction set has such an instruction, because a call would be slower than all the rest.
+//! Results of the two forms differ in the last places; each form gives the same bits wherever it is compiled.
+//! `reference` holds the `f64` meaning for the interpreter, `integer` the integer operations and the random bits.
+//! Bounds are tested in `tests/math.rs`.
 
 mod integer;
 mod reference;

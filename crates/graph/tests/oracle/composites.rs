@@ -26,6 +26,10 @@ fn activations() -> Vec<Case> {
         add("logsumexp", |x, axis| x.logsumexp(axis));
         cases.push(Case::new(format!("relu {shape:?}"), input(), Exact, |x| x[0].relu()));
     }
+    // A sign that a compiler knows, given to a magnitude.
+    let input = || [Input::distinct(&[7])];
+    cases.push(Case::new("tanh of sigmoid", input(), Ulp(4.0), |x| x[0].sigmoid().tanh()).differentiable());
+    cases.push(Case::new("atan of exp", input(), Ulp(4.0), |x| x[0].exp().arctan()).differentiable());
     // One relu a shape: shapes with two axes stand twice above.
     cases.sort_by(|a, b| a.name.cmp(&b.name));
     cases.dedup_by(|a, b| a.name == b.name);
