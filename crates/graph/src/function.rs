@@ -337,10 +337,7 @@ impl FunctionCache {
         const WAY_OUT: &str = "pad or bucket the arguments to fewer shapes";
         let count = self.trace_count();
         if self.limit.is_some_and(|limit| count >= limit) {
-            let message = format!(
-                "{why}: it would be traced for the {}th time, more than its limit; {WAY_OUT}",
-                count + 1
-            );
+            let message = format!("{why}: it has been traced {count} times, its limit; {WAY_OUT}");
             return Err(Error::Trace { message, at });
         }
         if count >= WARN_AFTER && count.is_power_of_two() {

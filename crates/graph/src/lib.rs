@@ -11,7 +11,8 @@
 //! op, graph, grad         the primitives, the arena, the gradients
 //! interpret               the naive meaning of every primitive: the oracle
 //! fuse, lower, plan       graph → groups → kernels → a program with planned memory
-//! evaluate, function      programs compiled once, replayed
+//! evaluate, function      programs compiled once, replayed; files of them
+//! autodiff, random, tree  derivatives beyond gradients; distributions; structures of tensors
 //! sparse, ragged, text    structures on the host whose values are tensors; sets and queues of them
 //! ```
 //!

@@ -41,7 +41,9 @@ fn one_trace_more_than_the_limit_is_an_error_that_says_why() {
     double.call(&[Tensor::zeros(&[2])]).unwrap();
     let text = double.call(&[Tensor::zeros(&[3])]).unwrap_err().to_string();
     assert!(
-        text.contains("for the 3th time") && text.contains("is float32 [3]") && text.contains("saved.rs:"),
+        text.contains("traced 2 times, its limit")
+            && text.contains("is float32 [3]")
+            && text.contains("saved.rs:"),
         "{text}"
     );
     double.call(&[Tensor::zeros(&[1])]).expect("what is traced still runs");
