@@ -16,6 +16,10 @@ use crate::shape::strides;
 mod contract;
 mod cost;
 mod reduce;
+mod room;
+
+use room::Memory;
+pub(crate) use room::{Contents, Room};
 
 /// How a group needs a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,9 +40,6 @@ struct Request {
     need: Need,
 }
 
-/// Most values that one kernel stores.
-const MOST_STORES: usize = 8;
-
 struct Sweep {
     prepared: Prepared,
     groups: Vec<Group>,
@@ -53,12 +54,17 @@ struct Sweep {
     refusals: Vec<Refusal>,
     cheap: Vec<bool>,
     sources: Vec<cost::Source>,
+    reduces: Vec<bool>,
+    /// The memory of every node, should it be stored, and the memory behind it.
+    memory: Vec<Memory>,
+    behind: Vec<Option<Memory>>,
+    room: Room,
     /// The groups of calls.
     calls: HashMap<NodeId, GroupId>,
 }
 
-/// Divides a prepared graph into groups.
-pub(crate) fn fuse(prepared: Prepared) -> Result<Fused> {
+/// Divides a prepared graph into groups that a device has room for.
+pub(crate) fn fuse(prepared: Prepared, room: Room) -> Result<Fused> {
     let count = prepared.graph.nodes.len();
     let mut homed = vec![false; count];
     let mut parts_of: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
@@ -73,6 +79,8 @@ pub(crate) fn fuse(prepared: Prepared) -> Result<Fused> {
     }
     let cheap = cost::cheap(&prepared.graph);
     let sources = cost::sources(&prepared.graph);
+    let reduces = cost::reduces(&prepared.graph);
+    let (memory, behind) = room::memories(&prepared);
     let mut sweep = Sweep {
         groups: vec![],
         requests: vec![vec![]; count],
@@ -84,6 +92,10 @@ pub(crate) fn fuse(prepared: Prepared) -> Result<Fused> {
         refusals: vec![],
         cheap,
         sources,
+        reduces,
+        memory,
+        behind,
+        room,
         calls: HashMap::new(),
         prepared,
     };
@@ -106,12 +118,10 @@ impl Sweep {
     }
 
     fn visit(&mut self, id: NodeId) -> Result<()> {
-        let mut requests = std::mem::take(&mut self.requests[id.index()]);
-        for request in &mut requests {
-            request.place = request.place.resolved(&self.groups[request.group].loops);
-        }
+        let requests = self.take_requests(id);
         match self.node(id).op {
             Op::Input(leaf) => {
+                requests.iter().for_each(|r| self.binds(r.group, id));
                 self.leaf_reads.extend(requests.into_iter().map(|r| (leaf, r.group, r.place)));
                 Ok(())
             }
@@ -133,7 +143,7 @@ impl Sweep {
                 for (n, input) in self.node(id).inputs.clone().into_iter().enumerate() {
                     let movable = starts.get(n) != Some(&true);
                     let request = Request { group, place: Place::whole(movable), need: Need::Stored };
-                    self.requests[input.index()].push(request);
+                    self.ask(input, request);
                 }
                 Ok(())
             }
@@ -144,10 +154,11 @@ impl Sweep {
 
     /// A concatenation is memory: whoever reads it comes after all its parts.
     fn concat(&mut self, id: NodeId, requests: &[Request]) {
+        requests.iter().filter(|r| r.need != Need::Order).for_each(|r| self.binds(r.group, id));
         for part in self.parts_of.get(&id).cloned().unwrap_or_default() {
             for request in requests {
                 let ordered = Request { group: request.group, place: Place::whole(true), need: Need::Order };
-                self.requests[part.index()].push(ordered);
+                self.ask(part, ordered);
             }
         }
     }
@@ -166,7 +177,7 @@ impl Sweep {
             let fits = |p: &Place| request.need == Need::Value || p.fill.is_none_or(|fill| fill == zero);
             let asked = through(graph.node(id), graph.node(input), &request.place, loops, may_split);
             match asked.filter(fits) {
-                Some(place) => self.requests[input.index()].push(Request { place, ..request }),
+                Some(place) => self.ask(input, Request { place, ..request }),
                 None => stuck.push(request),
             }
         }
@@ -182,7 +193,7 @@ impl Sweep {
         let loops = &mut self.groups[group].loops;
         let place = through(graph.node(id), graph.node(input), &Place::at(positions), loops, !stored_input)
             .ok_or_else(|| Error::Internal(format!("view %{} cannot be copied", id.0)))?;
-        self.requests[input.index()].push(Request { group, place, need: Need::Value });
+        self.ask(input, Request { group, place, need: Need::Value });
         Ok(())
     }
 
@@ -202,6 +213,7 @@ impl Sweep {
         if !must_store
             && self.cheap[id.index()]
             && (askers.len() > 1 || positions_of(&requests, askers[0]).is_none())
+            && askers.iter().all(|group| self.has_room(id, *group, false).is_ok())
         {
             for request in &requests {
                 if let Some(positions) = request.place.positions() {
@@ -249,10 +261,8 @@ impl Sweep {
             if others.clone().any(|other| reaches(&self.readers, other, group)) {
                 return Err("another kernel needs it before this one can run".into());
             }
-            if self.groups[group].stores.len() >= MOST_STORES {
-                return Err("the kernel stores enough already".into());
-            }
         }
+        self.has_room(id, group, must_store)?;
         match &node.op {
             Op::Reduce { .. } => self.join_reduce(id, group, positions)?,
             Op::MatMul | Op::Conv { .. } => self.join_contraction(id, group, positions)?,
@@ -353,7 +363,7 @@ impl Sweep {
                 self.store(id, group, requests);
                 for input in self.node(id).inputs.clone() {
                     let request = Request { group, place: Place::whole(false), need: Need::Stored };
-                    self.requests[input.index()].push(request);
+                    self.ask(input, request);
                 }
             }
             _ => {
@@ -382,6 +392,8 @@ impl Sweep {
     fn store(&mut self, id: NodeId, group: GroupId, requests: &[Request]) {
         self.groups[group].stores.push(id);
         self.stored_by[id.index()] = Some(group);
+        self.binds(group, id);
+        requests.iter().filter(|r| r.need != Need::Order).for_each(|r| self.binds(r.group, id));
         for asker in askers(requests) {
             if asker != group && !self.readers[group].contains(&asker) {
                 self.readers[group].push(asker);
@@ -406,7 +418,7 @@ impl Sweep {
             _ => inputs.iter().map(|n| (*n, Place::at(positions.iter().cloned()), Need::Value)).collect(),
         };
         for (input, place, need) in asked {
-            self.requests[input.index()].push(Request { group, place, need });
+            self.ask(input, Request { group, place, need });
         }
     }
 
@@ -451,7 +463,7 @@ impl Sweep {
         if !elementwise(first.kind) || !elementwise(second.kind) || first.kind != second.kind {
             return None;
         }
-        if first.stores.len() + second.stores.len() > MOST_STORES || self.node(id).is_empty() {
+        if !self.have_room(a, b) || self.node(id).is_empty() {
             return None;
         }
         let mut names = HashMap::new();
@@ -492,6 +504,7 @@ impl Sweep {
     fn merge(&mut self, from: GroupId, to: GroupId, names: &HashMap<Var, Var>) {
         let gone = std::mem::replace(&mut self.groups[from], Group::new(Kind::Map));
         self.groups[from].alive = false;
+        self.groups[to].contents.absorb(&gone.contents);
         for (id, positions) in gone.members {
             let positions = positions.iter().map(|l| rename(&gone.loops.resolve(l), names)).collect();
             self.groups[to].members.push((id, positions));
