@@ -14,15 +14,15 @@ impl Tensor {
             return self.clone();
         }
         if !self.dtype().is_integer() {
-            return Tensor::failed(op, format!("expected integer indices, received {}", self.dtype()), at);
+            return Tensor::failed(op, format!("expected integer indices, received {}; cast them to int32", self.dtype()), at);
         }
         if bound == 0 {
             let none = if self.is_empty() {
                 return self.cast_at(DType::I32, at);
             } else {
-                "there is nothing to index"
+                format!("expected an axis with elements, received extent 0 and indices {:?}", self.shape())
             };
-            return Tensor::failed(op, none.into(), at);
+            return Tensor::failed(op, none, at);
         }
         let index = self.cast_at(DType::I32, at);
         Tensor::op(
@@ -73,7 +73,7 @@ impl Tensor {
         let Some(axis) = resolve_axis(axis, self.rank()) else {
             return Tensor::failed(
                 "take",
-                format!("axis {axis} is out of range for shape {:?}", self.shape()),
+                crate::shape::no_axis(axis, self.shape()),
                 at,
             );
         };
@@ -171,7 +171,7 @@ impl Tensor {
         let Some(axis) = resolve_axis(axis, self.rank()) else {
             return Tensor::failed(
                 "argsort",
-                format!("axis {axis} is out of range for shape {:?}", self.shape()),
+                crate::shape::no_axis(axis, self.shape()),
                 at,
             );
         };

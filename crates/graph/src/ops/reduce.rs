@@ -129,7 +129,7 @@ impl Tensor {
         let Some(resolved) = resolve_axis(axis, self.rank()) else {
             return Tensor::failed(
                 name,
-                format!("axis {axis} is out of range for shape {:?}", self.shape()),
+                crate::shape::no_axis(axis, self.shape()),
                 at,
             );
         };
@@ -160,7 +160,7 @@ impl Tensor {
                 Tensor::op(Op::Scan { op, axis, reverse }, vec![numbers], shape, dtype, at)
             }
             None => {
-                Tensor::failed(name, format!("axis {axis} is out of range for shape {:?}", self.shape()), at)
+                Tensor::failed(name, crate::shape::no_axis(axis, self.shape()), at)
             }
         }
     }

@@ -126,7 +126,7 @@ pub(super) fn along(x: &Tensor, axes: &Axes) -> Result<(Tensor, i64), Tensor> {
         Axes::Of(named) => match named[..] {
             [axis] if resolve_axis(axis, x.rank()).is_some() => Ok((x.clone(), axis)),
             [axis] => {
-                Err(Tensor::invalid("", format!("axis {axis} is out of range for shape {:?}", x.shape())))
+                Err(Tensor::invalid("", crate::shape::no_axis(axis, x.shape())))
             }
             _ => Err(Tensor::invalid(
                 "",

@@ -8,6 +8,12 @@ use crate::op::{Op, window_count};
 use crate::shape::{Axes, Shape, resolve_axis};
 use crate::tensor::{Tensor, here};
 
+fn no_broadcast(shape: &[usize], target: &[usize]) -> String {
+    format!(
+        "shape {shape:?} does not broadcast to {target:?}: dimensions, aligned from the last, must be equal or 1"
+    )
+}
+
 impl Tensor {
     pub(crate) fn reshape_at(&self, shape: Shape, at: At) -> Tensor {
         if self.shape() == shape {
@@ -76,7 +82,7 @@ impl Tensor {
             }
             None => Tensor::failed(
                 "expand_dims",
-                format!("axis {axis} is out of range for {:?}", self.shape()),
+                crate::shape::no_axis_of_rank(axis, self.rank() + 1),
                 at,
             ),
         }
@@ -119,7 +125,7 @@ impl Tensor {
                 }
                 Some(_) if *dim == 1 => {}
                 _ => {
-                    let message = format!("shape {:?} does not broadcast to {shape:?}", self.shape());
+                    let message = no_broadcast(self.shape(), shape);
                     return Tensor::failed("broadcast_to", message, at);
                 }
             }
@@ -134,7 +140,7 @@ impl Tensor {
     pub fn broadcast_to(&self, shape: &[usize]) -> Tensor {
         let at = here();
         if self.error().is_none() && shape.len() < self.rank() {
-            let message = format!("shape {:?} does not broadcast to {shape:?}", self.shape());
+            let message = no_broadcast(self.shape(), shape);
             return Tensor::failed("broadcast_to", message, at);
         }
         self.broadcast_at(shape, at)
@@ -166,7 +172,8 @@ impl Tensor {
             return self.clone();
         }
         let (Some(i), Some(j)) = (resolve_axis(a, self.rank()), resolve_axis(b, self.rank())) else {
-            let message = format!("axes {a} and {b} are not both in range for shape {:?}", self.shape());
+            let wrong = if resolve_axis(a, self.rank()).is_none() { a } else { b };
+            let message = crate::shape::no_axis(wrong, self.shape());
             return Tensor::failed("swap_axes", message, at);
         };
         let mut permutation: Vec<i64> = (0..self.rank() as i64).collect();
@@ -184,7 +191,7 @@ impl Tensor {
         let Some(axis) = resolve_axis(axis, self.rank()) else {
             return Tensor::failed(
                 "slice",
-                format!("axis {axis} is out of range for {:?}", self.shape()),
+                crate::shape::no_axis(axis, self.shape()),
                 at,
             );
         };
@@ -282,7 +289,7 @@ impl Tensor {
         let Some(resolved) = resolve_axis(axis, first.rank()) else {
             return Tensor::failed(
                 "concat",
-                format!("axis {axis} is out of range for {:?}", first.shape()),
+                crate::shape::no_axis(axis, first.shape()),
                 at,
             );
         };

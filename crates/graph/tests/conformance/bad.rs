@@ -225,7 +225,7 @@ fn end_of(run: Run, bad: &Bad) -> End {
 /// What is wrong with the words of a refusal.
 fn wrong_with(text: &str, op: &str) -> Option<&'static str> {
     let public = match op {
-        "get_item" => "get_item",
+        
         op if op.starts_with("at_") => "at",
         op => op,
     };

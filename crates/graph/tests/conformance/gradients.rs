@@ -33,6 +33,12 @@ pub(crate) const NOT_DIFFERENTIABLE: &[(&str, &str)] = &[
     ("stop_gradient", "its gradient is 0 by design"),
 ];
 
+/// Cases whose gradient is documented to be another: name, argument, reason.
+const ASSUMED: &[(&str, &str, &str)] = &[
+    ("lstsq", "rcond", "the gradient is that of a rank which does not change; here a singular value that is not 0 is cut off"),
+    ("pinv", "rcond", "as lstsq"),
+];
+
 /// How many cases of an operation agree with differences.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Checked {
@@ -113,7 +119,7 @@ impl Weighted {
         let (right, _) = slope(self.difference(&above, &here), 1.0);
         let (left, _) = slope(self.difference(&here, &below), 1.0);
         let noise = 16.0 * noise;
-        let defined = here.iter().flatten().all(|y| !y.is_nan());
+        let defined = here.iter().flatten().all(|y| y.is_finite());
         let all_finite = [near, far, right, left].iter().all(|x| x.is_finite());
         let smooth = (near - far).abs() <= 1e-5 * near.abs() + noise
             && (right - left).abs() <= 1e-3 * near.abs() + 1e-4 + 4.0 * noise;
@@ -212,6 +218,9 @@ fn survey_of(group: &Group) -> Survey {
     let mut survey = Survey { checked: BTreeMap::new(), failures: vec![] };
     for (number, case) in golden.cases.iter().enumerate().filter(|(_, case)| has_gradient(&golden, case)) {
         if NOT_DIFFERENTIABLE.iter().any(|(name, _)| *name == case.op) {
+            continue;
+        }
+        if !case.grad && ASSUMED.iter().any(|(op, arg, _)| *op == case.op && !case.args[arg].is_null()) {
             continue;
         }
         let so_far = survey.checked.entry(case.op.clone()).or_default();
