@@ -1,6 +1,7 @@
 //! The backward sweep that puts every node into a group.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use kiln_device::Value;
 
@@ -427,28 +428,33 @@ impl Sweep {
         self.refusals.push(Refusal { node: id.0, op, reason });
     }
 
-    /// Makes one group of two that ask for all of a node at the same coordinates of equal loops.
+    /// Makes one group of those that ask for all of a node at the same coordinates of equal loops.
     fn merge_askers(&mut self, id: NodeId, mut requests: Vec<Request>) -> Vec<Request> {
-        'again: loop {
-            let groups = askers(&requests);
-            for (n, a) in groups.iter().enumerate() {
-                for b in &groups[n + 1..] {
-                    let (Some(at_a), Some(at_b)) = (positions_of(&requests, *a), positions_of(&requests, *b))
-                    else {
-                        continue;
-                    };
-                    let Some(names) = self.same_loops(id, (*a, &at_a), (*b, &at_b)) else { continue };
-                    self.merge(*b, *a, &names);
-                    requests.retain(|r| r.group != *b || r.place.positions().is_none());
-                    for request in requests.iter_mut().filter(|r| r.group == *b) {
-                        request.group = *a;
-                        request.place = renamed(&request.place, &names);
+        let mut groups = plain_askers(&requests);
+        let mut absorbed: HashMap<GroupId, (GroupId, HashMap<Var, Var>)> = HashMap::new();
+        let mut next = 0;
+        while next < groups.len() {
+            let others = groups.split_off(next + 1);
+            let (a, at_a) = groups[next].clone();
+            for (b, at_b) in others {
+                match self.same_loops(id, (a, &at_a), (b, &at_b)) {
+                    Some(names) => {
+                        self.merge(b, a, &names);
+                        absorbed.insert(b, (a, names));
                     }
-                    continue 'again;
+                    None => groups.push((b, at_b)),
                 }
             }
-            return requests;
+            next += 1;
         }
+        requests.retain(|r| !absorbed.contains_key(&r.group) || r.place.positions().is_none());
+        for request in &mut requests {
+            if let Some((group, names)) = absorbed.get(&request.group) {
+                request.place = renamed(&request.place, names);
+                request.group = *group;
+            }
+        }
+        requests
     }
 
     /// The variables of `b` as those of `a`, where the two groups may become one.
@@ -583,20 +589,31 @@ fn askers(requests: &[Request]) -> Vec<GroupId> {
     groups
 }
 
-/// The positions at which a group asks for the value, where they are plain and all the same.
-fn positions_of(requests: &[Request], group: GroupId) -> Option<Vec<Linear>> {
-    let mut found: Option<Vec<Linear>> = None;
-    for request in requests.iter().filter(|r| r.group == group) {
-        if request.need != Need::Value {
-            return None;
-        }
-        let positions = request.place.positions()?;
-        match &found {
-            Some(other) if *other != positions => return None,
-            _ => found = Some(positions),
+/// The groups that ask for the value at plain positions, always the same, in order.
+fn plain_askers<'a>(requests: impl IntoIterator<Item = &'a Request>) -> Vec<(GroupId, Vec<Linear>)> {
+    let mut found: Vec<(GroupId, Option<Vec<Linear>>)> = vec![];
+    let mut numbers: HashMap<GroupId, usize> = HashMap::new();
+    for request in requests {
+        let positions = request.place.positions().filter(|_| request.need == Need::Value);
+        match numbers.entry(request.group) {
+            Entry::Vacant(entry) => {
+                entry.insert(found.len());
+                found.push((request.group, positions));
+            }
+            Entry::Occupied(entry) => {
+                let known = &mut found[*entry.get()].1;
+                if *known != positions {
+                    *known = None;
+                }
+            }
         }
     }
-    found
+    found.into_iter().filter_map(|(group, positions)| Some((group, positions?))).collect()
+}
+
+/// The positions at which a group asks for the value, where they are plain and all the same.
+fn positions_of(requests: &[Request], group: GroupId) -> Option<Vec<Linear>> {
+    plain_askers(requests.iter().filter(|r| r.group == group)).pop().map(|(_, positions)| positions)
 }
 
 /// The loops of a group, for the parts of the sweep in other files.
