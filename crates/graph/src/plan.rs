@@ -7,7 +7,7 @@ use kiln_device::{
 };
 
 use crate::error::Result;
-use crate::fuse::{Fused, GroupId, Kind, Linear, Place, Spot, fuse, prepare, reaches};
+use crate::fuse::{Fused, GroupId, Kind, Linear, MOST_BUFFERS, Place, Spot, fuse, prepare, reaches};
 use crate::graph::{Graph, NodeId};
 use crate::lower::{Context, Key, Lowered, Storage, Work, lower};
 use crate::op::Op;
@@ -158,6 +158,7 @@ fn reads_leaf(fused: &Fused, operand: NodeId, value: NodeId) -> bool {
 /// Lets groups of scalars ride along in a kernel that neither needs them nor is needed by them: who hosts whom.
 fn ride_along(fused: &Fused, edges: &mut Edges) -> Vec<Option<GroupId>> {
     let mut hosts = vec![None; fused.groups.len()];
+    let mut bound: Vec<usize> = (0..fused.groups.len()).map(|group| fused.buffers(group)).collect();
     for rider in 0..fused.groups.len() {
         let group = &fused.groups[rider];
         let scalar = group.alive && group.kind == Kind::Map && group.loops.rows.is_empty();
@@ -169,6 +170,7 @@ fn ride_along(fused: &Fused, edges: &mut Edges) -> Vec<Option<GroupId>> {
             *host != rider
                 && other.alive
                 && hosts[*host].is_none()
+                && bound[*host] + bound[rider] <= MOST_BUFFERS
                 && !matches!(other.kind, Kind::Whole(_))
                 && !shares_written_state(fused, rider, *host)
                 && !reaches(edges, rider, *host)
@@ -176,6 +178,7 @@ fn ride_along(fused: &Fused, edges: &mut Edges) -> Vec<Option<GroupId>> {
         };
         let Some(host) = (0..fused.groups.len()).rev().find(fits) else { continue };
         hosts[rider] = Some(host);
+        bound[host] += bound[rider];
         let moved = std::mem::take(&mut edges[rider]);
         edges[host].extend(moved);
         for (group, list) in edges.iter_mut().enumerate() {
@@ -264,7 +267,8 @@ fn ride_on_copy(lowered: &mut Vec<Lowered>, copy: &mut Lowered) {
         lowered.push(last);
         return;
     };
-    if !apart || !scalars.rows.is_empty() || !scalars.once.instrs.is_empty() {
+    let few = scalars.buffers.len() + host.buffers.len() <= MOST_BUFFERS;
+    if !apart || !few || !scalars.rows.is_empty() || !scalars.once.instrs.is_empty() {
         lowered.push(last);
         return;
     }

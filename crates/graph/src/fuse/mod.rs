@@ -74,6 +74,10 @@ impl Group {
     }
 }
 
+/// Most buffers that one kernel binds: Metal has 31, Mesa's lavapipe 32. What a sweep cannot foresee, as a table for indices,
+/// comes on top.
+pub(crate) const MOST_BUFFERS: usize = 24;
+
 /// Why two nodes do not share a kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -96,6 +100,13 @@ pub(crate) struct Fused {
     /// Which groups read which leaves, and where.
     pub(crate) leaf_reads: Vec<(usize, GroupId, Place)>,
     pub(crate) refusals: Vec<Refusal>,
+}
+
+impl Fused {
+    /// The buffers that a group binds, at most.
+    pub(crate) fn buffers(&self, group: GroupId) -> usize {
+        sweep::buffers(&self.groups, &self.readers, &self.leaf_reads, group)
+    }
 }
 
 /// True where `to` needs, directly or not, what `from` stores.

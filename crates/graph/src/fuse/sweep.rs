@@ -1,13 +1,13 @@
 //! The backward sweep that puts every node into a group.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use kiln_device::Value;
 
 use super::linear::{Linear, Loops, Var};
 use super::prepare::{Prepared, from_start, is_view};
 use super::view::{Place, Spot, through};
-use super::{Fused, Group, GroupId, Kind, Refusal, reaches};
+use super::{Fused, Group, GroupId, Kind, MOST_BUFFERS, Refusal, reaches};
 use crate::error::{Error, Result};
 use crate::graph::{Node, NodeId};
 use crate::op::Op;
@@ -260,6 +260,7 @@ impl Sweep {
             _ => {
                 self.take_rows(id, group, &positions);
                 self.agrees(id, group, &positions)?;
+                self.can_bind(id, group)?;
                 if must_store {
                     self.stores_in_order(id, group, &flat)?;
                 }
@@ -330,6 +331,22 @@ impl Sweep {
         }
         if group.loops.points(&used) as f64 > 1.25 * self.node(id).len() as f64 {
             return Err("windows overlap: it would be computed again for each".into());
+        }
+        Ok(())
+    }
+
+    /// Whether a kernel that computes a node too binds not too many buffers. What it asks for and is not yet computed counts
+    /// as one each.
+    fn can_bind(&self, id: NodeId, group: GroupId) -> Result<(), String> {
+        let inputs = self.node(id).inputs.len();
+        if inputs < 2 || self.groups[group].members.len() + inputs <= MOST_BUFFERS / 2 {
+            return Ok(());
+        }
+        let inline = |n: usize| matches!(self.prepared.graph.nodes[n].op, Op::Constant(_) | Op::Iota { .. });
+        let asks = |n: &usize| !inline(*n) && self.requests[*n].iter().any(|r| r.group == group);
+        let open = (0..id.index()).filter(asks).count();
+        if open + inputs + buffers(&self.groups, &self.readers, &self.leaf_reads, group) > MOST_BUFFERS {
+            return Err("the kernel reads enough already".into());
         }
         Ok(())
     }
@@ -523,6 +540,18 @@ impl Sweep {
             list.dedup();
         }
     }
+}
+
+/// Values that a group stores, values of others and leaves that it reads.
+pub(super) fn buffers(
+    groups: &[Group],
+    readers: &[Vec<GroupId>],
+    leaf_reads: &[(usize, GroupId, Place)],
+    group: GroupId,
+) -> usize {
+    let read = (0..groups.len()).filter(|g| readers[*g].contains(&group)).map(|g| groups[g].stores.len());
+    let leaves: HashSet<usize> = leaf_reads.iter().filter(|r| r.1 == group).map(|r| r.0).collect();
+    groups[group].stores.len() + read.sum::<usize>() + leaves.len()
 }
 
 /// The number of an element in row-major order.
