@@ -335,7 +335,7 @@ const PRODUCTS: &[(&str, fn(&Tensor) -> Tensor)] = &[
     ("cumprod", |x| x.cumprod(0)),
     ("cumprod of rows", |x| x.reshape(&[2, 2]).cumprod(0).flatten_from(0)),
     ("cumprod from the end", |x| x.flip(0).cumprod(0).exp()),
-    ("at", |x| x.at(Tensor::from_slice(&[1, 3, 1, 1])).multiply(x)),
+    ("at", |x| x.at(&Tensor::from_slice(&[1, 3, 1, 1])).multiply(x)),
     ("segment_prod", |x| ops::segment_prod(x, &Tensor::from_slice(&[1, 0, 1, 1]), 2)),
 ];
 

@@ -207,8 +207,8 @@ fn transposed(
         PerAxis::Default => vec![None; axes],
         given => given.resolve("output_padding", axes, &[])?.into_iter().map(Some).collect(),
     };
-    let numbers = s.strides.iter().chain(&s.dilations).chain(extra.iter().flatten());
-    if let Some(huge) = numbers.into_iter().find(|n| i32::try_from(**n).is_err()) {
+    let mut numbers = s.strides.iter().chain(&s.dilations).chain(extra.iter().flatten());
+    if let Some(huge) = numbers.find(|n| i32::try_from(**n).is_err()) {
         return Err(format!("expected strides, dilation rates and output padding below 2³¹, received {huge}"));
     }
     let mut geometry = ConvGeometry {
