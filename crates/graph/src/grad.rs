@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use kiln_device::{BinaryOp, ReduceOp, ScatterOp, UnaryOp};
 
-use crate::body::{ids, reached};
+use crate::body::{before, ids, reached};
 use crate::bundle::{Bundle, Source};
 use crate::error::{At, Error, Result};
 use crate::op::{ConvKind, Op};
@@ -135,7 +135,7 @@ fn between(roots: &[Tensor], targets: &[Tensor]) -> Vec<Tensor> {
     let through = |t: &Tensor, on_path: &HashSet<u64>| {
         on_path.contains(&t.node.id) || t.node.inputs.iter().any(|t| on_path.contains(&t.node.id))
     };
-    let mut order = reached(roots, |_| false);
+    let mut order = reached(roots, before(&on_path));
     order.retain(|t| {
         let kept = through(t, &on_path);
         if kept {
