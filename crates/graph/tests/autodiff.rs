@@ -411,8 +411,13 @@ const PRODUCTS: &[(&str, fn(&Tensor) -> Tensor)] = &[
 #[test]
 fn products_with_factors_of_0_have_their_derivatives() -> Result<()> {
     for (name, f) in PRODUCTS {
-        for point in [[0.0f32, 2.0, 0.0, 3.0], [1.0, 0.0, 2.0, 0.0], [0.0; 4], [2.0, 0.0, 3.0, -1.0], [0.5, -1.5, 2.0, 3.0]]
-        {
+        for point in [
+            [0.0f32, 2.0, 0.0, 3.0],
+            [1.0, 0.0, 2.0, 0.0],
+            [0.0; 4],
+            [2.0, 0.0, 3.0, -1.0],
+            [0.5, -1.5, 2.0, 3.0],
+        ] {
             let x = Tensor::from_slice(&point);
             let y = f(&x);
             let y = (&y * leaf(y.shape(), 3)).sum(());

@@ -209,7 +209,9 @@ fn transposed(
     };
     let mut numbers = s.strides.iter().chain(&s.dilations).chain(extra.iter().flatten());
     if let Some(huge) = numbers.find(|n| i32::try_from(**n).is_err()) {
-        return Err(format!("expected strides, dilation rates and output padding below 2³¹, received {huge}"));
+        return Err(format!(
+            "expected strides, dilation rates and output padding below 2³¹, received {huge}"
+        ));
     }
     let mut geometry = ConvGeometry {
         input: vec![],

@@ -77,7 +77,10 @@ fn table() -> String {
         text.push('\n');
     };
     list("Names of Keras without golden cases:", EXCLUDED);
-    list("Operations of floats without a gradient that differences can be compared with:", NOT_DIFFERENTIABLE);
+    list(
+        "Operations of floats without a gradient that differences can be compared with:",
+        NOT_DIFFERENTIABLE,
+    );
     list("Operations whose zeros may have either sign:", ANY_ZERO);
     text.truncate(text.trim_end().len());
     text.push('\n');
