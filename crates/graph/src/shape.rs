@@ -44,7 +44,9 @@ pub(crate) fn no_axis(axis: i64, shape: &[usize]) -> String {
 pub(crate) fn no_axis_of_rank(axis: i64, rank: usize) -> String {
     match rank {
         0 => format!("axis {axis} is out of range for a tensor of rank 0: a scalar has no axes"),
-        rank => format!("axis {axis} is out of range for a tensor of rank {rank}; expected −{rank} ≤ axis < {rank}"),
+        rank => format!(
+            "axis {axis} is out of range for a tensor of rank {rank}; expected −{rank} ≤ axis < {rank}"
+        ),
     }
 }
 
@@ -80,8 +82,7 @@ impl Axes {
         };
         let mut axes = Vec::with_capacity(named.len());
         for axis in named {
-            let resolved = resolve_axis(*axis, rank)
-                .ok_or_else(|| no_axis_of_rank(*axis, rank))?;
+            let resolved = resolve_axis(*axis, rank).ok_or_else(|| no_axis_of_rank(*axis, rank))?;
             if axes.contains(&resolved) {
                 return Err(format!("axis {axis} is named twice in {named:?}"));
             }

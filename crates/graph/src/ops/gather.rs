@@ -180,7 +180,8 @@ fn written(
     let given = updates.shape();
     let updates = updates.cast_at(x.dtype(), at).broadcast_to(&expected);
     if updates.error().is_some() {
-        let message = format!("expected updates of shape {expected:?}, or that broadcast to it, received {given:?}");
+        let message =
+            format!("expected updates of shape {expected:?}, or that broadcast to it, received {given:?}");
         return Tensor::failed(op, message, at);
     }
     let (places, extents) = (coordinates(indices, at), &x.shape()[..depth]);

@@ -80,11 +80,7 @@ impl Tensor {
                 shape.insert(axis, 1);
                 self.reshape_at(shape, at)
             }
-            None => Tensor::failed(
-                "expand_dims",
-                crate::shape::no_axis_of_rank(axis, self.rank() + 1),
-                at,
-            ),
+            None => Tensor::failed("expand_dims", crate::shape::no_axis_of_rank(axis, self.rank() + 1), at),
         }
     }
 
@@ -189,11 +185,7 @@ impl Tensor {
             return self.clone();
         }
         let Some(axis) = resolve_axis(axis, self.rank()) else {
-            return Tensor::failed(
-                "slice",
-                crate::shape::no_axis(axis, self.shape()),
-                at,
-            );
+            return Tensor::failed("slice", crate::shape::no_axis(axis, self.shape()), at);
         };
         let extent = self.shape()[axis] as i64;
         let resolve = |bound: i64| if bound < 0 { bound + extent } else { bound };
@@ -287,11 +279,7 @@ impl Tensor {
             return Tensor::failed("concat", "expected at least one tensor, received none".into(), at);
         };
         let Some(resolved) = resolve_axis(axis, first.rank()) else {
-            return Tensor::failed(
-                "concat",
-                crate::shape::no_axis(axis, first.shape()),
-                at,
-            );
+            return Tensor::failed("concat", crate::shape::no_axis(axis, first.shape()), at);
         };
         let fits = |t: &&Tensor| {
             t.rank() == first.rank()

@@ -83,8 +83,7 @@ impl Lu {
         let packed: Vec<f64> = (0..rows * columns).map(|n| at(n / columns, n % columns)).collect();
         // Below a pivot of 0 the library divides by it.
         let divided = packed.iter().any(|x| !x.is_finite()) && a.values.iter().all(|x| x.is_finite());
-        let (packed, order) =
-            if divided { eliminated(a) } else { (packed, factor.P().arrays().0.to_vec()) };
+        let (packed, order) = if divided { eliminated(a) } else { (packed, factor.P().arrays().0.to_vec()) };
         Lu { factor, packed, columns, order }
     }
 
@@ -121,7 +120,8 @@ impl Lu {
 /// Gauss' elimination with the largest pivots, for matrices of which a pivot is 0: packed factors and the order of rows.
 fn eliminated(a: Matrix<'_>) -> (Vec<f64>, Vec<usize>) {
     let (m, n) = (a.rows, a.columns);
-    let mut rows: Vec<(usize, Vec<f64>)> = a.values.chunks(n.max(1)).map(<[f64]>::to_vec).enumerate().collect();
+    let mut rows: Vec<(usize, Vec<f64>)> =
+        a.values.chunks(n.max(1)).map(<[f64]>::to_vec).enumerate().collect();
     for k in 0..m.min(n) {
         let largest = (k..m).max_by(|i, j| rows[*i].1[k].abs().total_cmp(&rows[*j].1[k].abs()));
         rows.swap(k, largest.unwrap_or(k));

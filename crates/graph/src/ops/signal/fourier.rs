@@ -188,7 +188,8 @@ pub(super) fn transform(z: &Tensor, sign: f64, count: usize, at: At) -> Tensor {
     let rank = z.rank();
     let (n, lead) = (z.shape()[rank - 2], z.shape()[..rank - 2].to_vec());
     if n > LONGEST {
-        let message = format!("expected a length of at most 2²⁵, received {n}; transform parts of the signal");
+        let message =
+            format!("expected a length of at most 2²⁵, received {n}; transform parts of the signal");
         return Tensor::failed("fft", message, at);
     }
     let prime = n > DENSE && factors::divisor(n).is_none();
