@@ -116,8 +116,10 @@ fn gradients_by_rows_agree_with_those_of_map() {
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
+type OfRow = fn(&[Tensor]) -> Vec<Tensor>;
+
 /// Functions of a row whose control flow depends on it.
-fn controlled() -> Vec<(&'static str, fn(&[Tensor]) -> Vec<Tensor>)> {
+fn controlled() -> Vec<(&'static str, OfRow)> {
     vec![
         ("cond", |x| {
             ops::cond(
@@ -225,7 +227,7 @@ fn controlled() -> Vec<(&'static str, fn(&[Tensor]) -> Vec<Tensor>)> {
 #[test]
 fn control_flow_by_rows_agrees_with_map() {
     let values = [0.1f32, 0.3, 1.2, 0.8, 2.5, 0.4, 0.2, 0.25, 0.7, 0.6, 3.0, 6.5];
-    let all = || [Tensor::from_vec(&values, &[6, 2]), Tensor::from_vec(&values, &[6, 2]).flip(0)];
+    let all = || [Tensor::from_vec(values, &[6, 2]), Tensor::from_vec(values, &[6, 2]).flip(0)];
     let mut wrong = vec![];
     for (name, f) in controlled() {
         for device in devices() {
