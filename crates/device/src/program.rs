@@ -205,6 +205,19 @@ impl Program {
         found
     }
 
+    /// Whether a function of the host may be called.
+    pub fn calls_host(&self) -> bool {
+        fn any(steps: &[Step]) -> bool {
+            steps.iter().any(|step| match step {
+                Step::Host(_) => true,
+                Step::Branch { arms, .. } => arms.iter().any(|arm| any(arm)),
+                Step::Loop { body, .. } => any(body),
+                Step::Launch(_) | Step::Copy { .. } => false,
+            })
+        }
+        any(&self.steps)
+    }
+
     /// Bytes of all temporaries.
     pub fn temporary_bytes(&self) -> usize {
         self.buffers.iter().filter(|b| b.role == Role::Temporary).map(|b| b.bytes).sum()

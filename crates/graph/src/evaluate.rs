@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use kiln_device::{Buffer, DType, Device, Executable};
 
+use crate::bind::Bindings;
 use crate::build::{Bound, Built, build};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
@@ -14,11 +15,11 @@ use crate::plan::{self, External};
 use crate::report::Report;
 use crate::tensor::{Kind, Stored, Tensor};
 use crate::trace::Recorded;
-use crate::variable::writing;
 
 /// A graph compiled for a device.
 pub(crate) struct Compiled {
     graph: Graph,
+    calls_host: bool,
     executable: Executable,
     externals: Vec<External>,
     pub(crate) report: Report,
@@ -40,12 +41,18 @@ impl Compiled {
     /// Compiles a graph.
     pub(crate) fn new(graph: Graph, device: &Device) -> Result<Compiled> {
         let plan = plan::plan(&graph, device)?;
+        let calls_host = plan.program.calls_host();
         let executable = device.compile(plan.program)?;
-        Ok(Compiled { graph, executable, externals: plan.externals, report: plan.report })
+        Ok(Compiled { graph, calls_host, executable, externals: plan.externals, report: plan.report })
     }
 
     pub(crate) fn graph(&self) -> &Graph {
         &self.graph
+    }
+
+    /// Whether a function of the host may run in it.
+    pub(crate) fn calls_host(&self) -> bool {
+        self.calls_host
     }
 
     pub(crate) fn executable(&self) -> &Executable {
@@ -68,10 +75,11 @@ impl Compiled {
         self.externals.iter().map(buffer).collect()
     }
 
-    /// Runs with the leaves bound; the caller holds [`crate::variable::writing`] where the graph assigns.
-    pub(crate) fn run(&self, leaves: &[Buffer]) -> Result<Vec<Buffer>> {
+    /// Runs once; its assignments have taken effect then.
+    pub(crate) fn run(&self, bindings: Bindings) -> Result<Vec<Buffer>> {
         let outputs = self.outputs()?;
-        self.executable.run(&self.bind(leaves, &outputs))?;
+        self.executable.run(&self.bind(&bindings.leaves, &outputs))?;
+        bindings.commit()?;
         Ok(outputs)
     }
 }
@@ -134,18 +142,21 @@ pub(crate) fn device_of(bound: &[Bound], arguments: &[Tensor], wanted: Option<&D
 
 /// Computes tensors in one program and keeps their values with them.
 pub(crate) fn evaluate(tensors: &[Tensor], device: Option<&Device>) -> Result<Vec<Stored>> {
-    let pending = pending(tensors);
-    if !pending.is_empty() {
+    loop {
+        let pending = pending(tensors);
+        if pending.is_empty() {
+            break;
+        }
         let Built { graph, bound } = build(None, &[], &pending, &Recorded::default())?;
         let device = device_of(&bound, &[], device)?;
         let compiled = compiled(graph, &device)?;
-        let reads_state = bound.iter().any(|b| matches!(b, Bound::Reading(_)));
-        let _writing = reads_state.then(writing);
-        let leaves = bound.iter().map(|b| b.buffer(&device)).collect::<Result<Vec<_>>>()?;
-        let outputs = compiled.run(&leaves)?;
+        // Where a variable has been assigned meanwhile, what was read of it has a value of its own.
+        let Some(bindings) = Bindings::new(&compiled, &bound, &[], &device)? else { continue };
+        let outputs = compiled.run(bindings)?;
         for (tensor, buffer) in pending.iter().zip(outputs) {
             let _ = tensor.node.value.set(Stored { device: device.clone(), buffer });
         }
+        break;
     }
     let value = |t: &Tensor| t.node.value.get().cloned();
     tensors.iter().map(|t| value(t).ok_or_else(|| Error::Internal("a value was not kept".into()))).collect()
@@ -204,14 +215,4 @@ pub(crate) fn leaf_on(tensor: &Tensor, device: &Device) -> Result<Stored> {
         (_, Some(stored)) => moved(stored, tensor.dtype(), tensor.len(), device),
         (_, None) => Err(Error::Internal("a leaf has no value".into())),
     }
-}
-
-/// Prepares the states that a graph assigns for being written: lazy readers of their present contents get a copy.
-pub(crate) fn before_write(graph: &Graph, bound: &[Bound]) -> Result<()> {
-    for assign in &graph.assigns {
-        if let Bound::State(slab) = &bound[assign.leaf] {
-            slab.before_write()?;
-        }
-    }
-    Ok(())
 }

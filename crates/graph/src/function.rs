@@ -14,13 +14,13 @@ pub use saved::SavedFunction;
 pub use signature::TensorSpec;
 pub use tree::TreeFunction;
 
+use crate::bind::Bindings;
 use crate::build::{Bound, Built, build};
 use crate::error::{At, Error, Result};
-use crate::evaluate::{Compiled, before_write, device_of};
+use crate::evaluate::{Compiled, device_of, evaluate};
 use crate::report::Report;
 use crate::tensor::{Kind, Stored, Tensor, here};
 use crate::trace;
-use crate::variable::{Writing, writing};
 use signature::{Form, Signature};
 
 type OwnBody = dyn Fn(&[Tensor]) -> Result<Vec<Tensor>> + Send + Sync;
@@ -243,8 +243,8 @@ impl FunctionCache {
     #[track_caller]
     pub fn call(&self, arguments: &[Tensor], body: &Body<'_>) -> Result<Vec<Tensor>> {
         let at = here();
-        let (concrete, leaves, _writing) = self.ready(arguments, body)?;
-        concrete.run(&leaves, at)
+        let (concrete, bindings) = self.ready(arguments, body)?;
+        concrete.run(bindings, at)
     }
 
     /// Traces and compiles for these arguments without running; the closure is not traced again where it was.
@@ -271,9 +271,11 @@ impl FunctionCache {
     /// As [`FunctionCache::call`].
     #[track_caller]
     pub fn profile(&self, arguments: &[Tensor], body: &Body<'_>) -> Result<Report> {
-        let (concrete, leaves, _writing) = self.ready(arguments, body)?;
+        let (concrete, bindings) = self.ready(arguments, body)?;
         let outputs = concrete.compiled.outputs()?;
-        let times = concrete.compiled.executable().profile(&concrete.compiled.bind(&leaves, &outputs))?;
+        let buffers = concrete.compiled.bind(&bindings.leaves, &outputs);
+        let times = concrete.compiled.executable().profile(&buffers)?;
+        bindings.commit()?;
         Ok(concrete.compiled.report.clone().timed(times))
     }
 
@@ -316,19 +318,16 @@ impl FunctionCache {
         Ok(made)
     }
 
-    /// The program for these arguments and its leaves, while nobody else writes or moves state.
+    /// The program for these arguments, bound to them and to state.
     #[track_caller]
-    fn ready(&self, arguments: &[Tensor], body: &Body<'_>) -> Result<(Arc<Concrete>, Vec<Buffer>, Writing)> {
+    fn ready(&self, arguments: &[Tensor], body: &Body<'_>) -> Result<(Arc<Concrete>, Bindings)> {
         loop {
             let concrete = self.concrete(arguments, body)?;
             let on_device = |t| Ok(crate::evaluate::stored_on(t, &concrete.device)?.buffer);
             let passed = arguments.iter().map(on_device).collect::<Result<Vec<Buffer>>>()?;
-            let writing = writing();
-            if concrete.is_stale() {
-                continue;
+            if let Some(bindings) = concrete.bindings(&passed)? {
+                return Ok((concrete, bindings));
             }
-            let leaves = concrete.leaves(&passed)?;
-            return Ok((concrete, leaves, writing));
         }
     }
 
@@ -380,6 +379,8 @@ impl FunctionCache {
         });
         let outputs = outputs?;
         let Built { graph, bound } = build(Some(id), &placeholders, &outputs, &recorded)?;
+        let read: Vec<Tensor> = bound.iter().filter_map(Bound::captured_reading).cloned().collect();
+        evaluate(&read, None)?;
         let device = device_of(&bound, arguments, None)?;
         Ok(Concrete {
             compiled: Compiled::new(graph, &device)?,
@@ -393,23 +394,17 @@ impl FunctionCache {
 impl Concrete {
     /// True where a variable it reads or writes has moved to another slab.
     fn is_stale(&self) -> bool {
-        self.bound.iter().any(|b| matches!(b, Bound::State(slab) if slab.is_left()))
+        self.bound.iter().any(Bound::is_over)
     }
 
-    /// Buffers of all leaves, given those of the arguments; the caller holds [`writing`].
-    fn leaves(&self, arguments: &[Buffer]) -> Result<Vec<Buffer>> {
-        // First: a tensor that read what is written is bound to its copy.
-        before_write(self.compiled.graph(), &self.bound)?;
-        let buffer = |bound: &Bound| match bound {
-            Bound::Argument(n) => Ok(arguments[*n].clone()),
-            other => other.buffer(&self.device),
-        };
-        self.bound.iter().map(buffer).collect()
+    /// Bound to arguments and state; `None` where state has moved since the trace.
+    fn bindings(&self, arguments: &[Buffer]) -> Result<Option<Bindings>> {
+        Bindings::new(&self.compiled, &self.bound, arguments, &self.device)
     }
 
-    /// Runs with the leaves bound; results are on the device.
-    fn run(&self, leaves: &[Buffer], at: At) -> Result<Vec<Tensor>> {
-        let outputs = self.compiled.run(leaves)?;
+    /// Runs once; results are on the device.
+    fn run(&self, bindings: Bindings, at: At) -> Result<Vec<Tensor>> {
+        let outputs = self.compiled.run(bindings)?;
         let tensor = |((shape, dtype), buffer): (&Form, Buffer)| {
             let stored = Stored { device: self.device.clone(), buffer };
             Tensor::from_stored(shape.clone(), *dtype, stored, at)

@@ -161,10 +161,8 @@ pub fn graph_of(arguments: &[Tensor], outputs: &[Tensor]) -> Result<(Graph, Vec<
     let built = build(None, arguments, outputs, &Recorded::default())?;
     let value = |bound: &Bound| match bound {
         Bound::Argument(n) => leaf_values(&arguments[*n]),
-        Bound::State(slab) => stored_values(&slab.stored.device, &slab.stored.buffer, slab.dtype, slab.count),
-        Bound::Reading(leaf) => {
-            let slab = &leaf.slab;
-            stored_values(&slab.stored.device, &leaf.buffer(), slab.dtype, slab.count)
+        Bound::State(slab) | Bound::Reading { slab, .. } => {
+            stored_values(&slab.device, &slab.buffer(), slab.dtype, slab.count)
         }
         Bound::Value(tensor) => leaf_values(tensor),
     };

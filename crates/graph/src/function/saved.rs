@@ -22,7 +22,7 @@ use crate::op::Op;
 use crate::shape::Shape;
 use crate::tensor::{Stored, Tensor, here};
 use crate::trace;
-use crate::variable::{Slab, writing};
+use crate::variable::{Access, Slab};
 
 const VERSION: u32 = 1;
 const KEY: &str = "kiln_function";
@@ -92,14 +92,16 @@ impl Writer {
                 if let Some(known) = self.states.iter().position(|(s, _)| Arc::ptr_eq(s, slab)) {
                     return Ok(SavedBound::State(known));
                 }
-                let bytes = slab.stored.device.download(&slab.stored.buffer, slab.dtype, 0, slab.count)?;
+                let bytes = slab.device.download(&slab.buffer(), slab.dtype, 0, slab.count)?;
                 let n = self.states.len();
                 self.entries.push((format!("state.{n}"), slab.dtype, vec![slab.count], bytes));
                 self.states.push((slab.clone(), (slab.dtype, slab.count)));
                 Ok(SavedBound::State(n))
             }
-            Bound::Reading(_) | Bound::Value(_) => {
-                let bytes = device.download(&bound.buffer(device)?, leaf.dtype, 0, count)?;
+            Bound::Reading { .. } => Err(Error::Internal("a function reads no variable from outside".into())),
+            Bound::Value(tensor) => {
+                let stored = crate::evaluate::leaf_on(tensor, device)?;
+                let bytes = device.download(&stored.buffer, leaf.dtype, 0, count)?;
                 self.entries.push((format!("value.{}", self.values), leaf.dtype, leaf.shape.clone(), bytes));
                 self.values += 1;
                 Ok(SavedBound::Value(self.values - 1))
@@ -136,7 +138,8 @@ pub(super) fn save(name: &str, programs: &[(Signature, Arc<Concrete>)], path: &P
     if programs.is_empty() {
         return Err(file_error(path, format!("`{name}` has not been traced yet; call or prepare it once")));
     }
-    let _writing = writing();
+    let bound = programs.iter().flat_map(|(_, concrete)| &concrete.bound);
+    let _access = Access::read(bound.filter_map(Bound::slab).cloned());
     let mut writer = Writer::default();
     let programs = programs.iter().map(|(s, c)| writer.program(s, c)).collect::<Result<Vec<_>>>()?;
     let states = writer.states.iter().map(|(_, form)| *form).collect();
@@ -303,8 +306,9 @@ impl SavedFunction {
         let concrete = self.concrete(&signature::of(arguments), at)?;
         let passed =
             arguments.iter().map(|t| Ok(stored_on(t, &self.device)?.buffer)).collect::<Result<Vec<_>>>()?;
-        let _writing = writing();
-        concrete.run(&concrete.leaves(&passed)?, at)
+        let bindings = concrete.bindings(&passed)?;
+        let moved = || Error::Internal("the state of a saved function has moved".into());
+        concrete.run(bindings.ok_or_else(moved)?, at)
     }
 
     fn concrete(&self, signature: &Signature, at: At) -> Result<Arc<Concrete>> {
