@@ -19,7 +19,7 @@ mod control;
 mod custom;
 
 use control::{of_loop, of_switch};
-pub(crate) use custom::CustomRule;
+pub(crate) use custom::{CustomRule, alias};
 
 /// Gradients of a scalar with respect to tensors it is computed from; zeros where it does not depend on one.
 ///

@@ -66,7 +66,7 @@ mod variable;
 
 pub use autodiff::{Pullback, checkpoint, custom_gradient, hessian, hvp, jacobian, jvp, vjp};
 pub use error::{At, Error, Result};
-pub use function::{Function, FunctionCache, SavedFunction, TensorSpec, TreeFunction};
+pub use function::{Argument, Function, FunctionCache, SavedFunction, TensorSpec, TreeFunction};
 pub use grad::{gradients, gradients_with};
 pub use host::{HostArray, host_call, host_call_with_gradient};
 pub use kiln_device::{DType, Device, DeviceInfo, DeviceKind, Error as DeviceError, ReduceOp, ScatterOp};

@@ -1,10 +1,12 @@
 //! What is being traced on this thread.
 
 use std::cell::RefCell;
+use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{At, Error, Result};
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, next_id};
 use crate::variable::Variable;
 
 /// A number that no other trace of this process has had.
@@ -16,12 +18,46 @@ pub(crate) struct TraceId(u64);
 pub(crate) struct Recorded {
     /// The last assignment of each variable, in order of the first.
     pub(crate) assigns: Vec<(Variable, Tensor)>,
+    /// Whether variables were created.
+    pub(crate) created: bool,
 }
 
 struct Active {
-    id: TraceId,
-    what: What,
+    traced: Arc<Traced>,
+    /// Whether variables may be created.
+    creates: bool,
     recorded: Recorded,
+}
+
+/// One trace, as its placeholders know it.
+#[derive(Debug)]
+pub(crate) struct Traced {
+    pub(crate) id: TraceId,
+    what: What,
+    name: String,
+    /// Tensors of smaller numbers were made before its end; the largest number while it goes on.
+    ended: AtomicU64,
+}
+
+impl Traced {
+    /// True for a tensor that was made before the end.
+    pub(crate) fn has_made(&self, tensor: &Tensor) -> bool {
+        tensor.node.id < self.ended.load(Ordering::Relaxed)
+    }
+
+    /// Whether it goes on, on this thread or another.
+    pub(crate) fn is_active(&self) -> bool {
+        self.ended.load(Ordering::Relaxed) == u64::MAX
+    }
+}
+
+impl fmt::Display for Traced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.what {
+            What::Function => write!(f, "function `{}`", self.name),
+            What::Body(op) | What::Host(op) => write!(f, "the body of a `{op}`"),
+        }
+    }
 }
 
 /// What is being traced.
@@ -44,15 +80,34 @@ struct Ender;
 
 impl Drop for Ender {
     fn drop(&mut self) {
-        STACK.with_borrow_mut(|stack| stack.pop());
+        let ended = STACK.with_borrow_mut(Vec::pop);
+        if let Some(active) = &ended {
+            active.traced.ended.store(next_id(), Ordering::Relaxed);
+        }
+        // Dropped here, outside of the borrow: what it recorded may hold the last of other tensors.
+        drop(ended);
     }
 }
 
-/// Runs `body` as a trace and returns its result with the effects recorded.
+/// Runs the body of an operation as a trace and returns its result with the effects recorded.
 pub(crate) fn record<R>(what: What, body: impl FnOnce(TraceId) -> R) -> (R, Recorded) {
+    begin(what, String::new(), false, body)
+}
+
+/// Runs the closure of a function as a trace, in which variables may be created or not.
+pub(crate) fn record_function<R>(
+    name: &str,
+    creates: bool,
+    body: impl FnOnce(TraceId) -> R,
+) -> (R, Recorded) {
+    begin(What::Function, name.to_owned(), creates, body)
+}
+
+fn begin<R>(what: What, name: String, creates: bool, body: impl FnOnce(TraceId) -> R) -> (R, Recorded) {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let id = TraceId(NEXT.fetch_add(1, Ordering::Relaxed));
-    STACK.with_borrow_mut(|stack| stack.push(Active { id, what, recorded: Recorded::default() }));
+    let traced = Arc::new(Traced { id, what, name, ended: AtomicU64::new(u64::MAX) });
+    STACK.with_borrow_mut(|stack| stack.push(Active { traced, creates, recorded: Recorded::default() }));
     let ender = Ender;
     let result = body(id);
     let recorded = STACK.with_borrow_mut(|stack| stack.last_mut().map(|a| std::mem::take(&mut a.recorded)));
@@ -67,7 +122,29 @@ pub(crate) fn host<R>(op: &'static str, body: impl FnOnce() -> R) -> R {
 
 /// The function being traced on this thread.
 pub(crate) fn current() -> Option<TraceId> {
-    STACK.with_borrow(|stack| stack.iter().rev().find(|a| a.what == What::Function).map(|a| a.id))
+    let function = |a: &&Active| a.traced.what == What::Function;
+    STACK.with_borrow(|stack| stack.iter().rev().find(function).map(|a| a.traced.id))
+}
+
+/// A trace that goes on on this thread, for its placeholders.
+pub(crate) fn active(id: TraceId) -> Option<Arc<Traced>> {
+    STACK.with_borrow(|stack| stack.iter().rev().find(|a| a.traced.id == id).map(|a| a.traced.clone()))
+}
+
+fn innermost() -> Option<Arc<Traced>> {
+    STACK.with_borrow(|stack| stack.last().map(|a| a.traced.clone()))
+}
+
+/// Whether a call of a function becomes a part of what is being traced.
+///
+/// # Errors
+/// Inside a function of the host.
+pub(crate) fn is_inside(at: At) -> Result<bool> {
+    match innermost().map(|traced| traced.what) {
+        Some(What::Host(op)) => Err(in_host(op, at)),
+        Some(What::Function | What::Body(_)) => Ok(true),
+        None => Ok(false),
+    }
 }
 
 /// Records an assignment in the current trace; false where there is none.
@@ -79,7 +156,7 @@ pub(crate) fn assign(variable: &Variable, value: &Tensor, at: At) -> Result<bool
         let Some(active) = stack.last_mut() else {
             return Ok(false);
         };
-        match active.what {
+        match active.traced.what {
             What::Function => {}
             What::Body(op) => {
                 let message = "a variable cannot be assigned inside a branch or a loop: pass its value in, return the new \
@@ -111,42 +188,63 @@ fn in_host(op: &'static str, at: At) -> Error {
     Error::Operation { op, message: message.into(), at }
 }
 
-/// An error where a value is read inside a trace.
-pub(crate) fn forbid_reading(at: At) -> Result<()> {
-    let what = STACK.with_borrow(|stack| stack.last().map(|a| a.what));
-    match what {
-        None => Ok(()),
-        Some(What::Function) => Err(Error::Trace {
-            message: "a value cannot be read while a function is traced: it is computed only when the function runs. \
-                      Return the tensor from the function and read it outside, or branch with `Tensor::select`"
-                .into(),
-            at,
-        }),
-        Some(What::Body(op)) => {
-            let message = "a value cannot be read inside a branch or a loop: it is computed only when that runs. Return \
-                           the tensor from it and read the result";
-            Err(Error::Operation { op, message: message.into(), at })
+/// An error inside a trace where something is asked for that is not a part of it.
+pub(crate) fn forbid(action: &str, at: At) -> Result<()> {
+    let Some(traced) = innermost() else { return Ok(()) };
+    match traced.what {
+        What::Host(op) => Err(in_host(op, at)),
+        What::Function | What::Body(_) => {
+            let message = format!("{action} while {traced} is being traced; do it before");
+            Err(Error::Trace { message, at })
         }
-        Some(What::Host(op)) => Err(in_host(op, at)),
     }
 }
 
-/// An error where a variable is made inside a trace.
-pub(crate) fn forbid_variables(at: At) -> Result<()> {
-    let what = STACK.with_borrow(|stack| stack.last().map(|a| a.what));
-    match what {
-        None => Ok(()),
-        Some(What::Function) => Err(Error::Trace {
-            message:
-                "a variable cannot be created while a function is traced: every call would make a new one. \
-                      Create it before, and capture it"
-                    .into(),
-            at,
-        }),
-        Some(What::Body(op)) => {
-            let message = "a variable cannot be created inside a branch or a loop: create it before";
+/// An error where a value that is not computed yet is read inside a trace.
+pub(crate) fn forbid_reading(at: At) -> Result<()> {
+    let Some(traced) = innermost() else { return Ok(()) };
+    match traced.what {
+        What::Function => {
+            let message = format!(
+                "a value cannot be read while {traced} is being traced: it is computed only when the function runs. \
+                 Return the tensor and read it outside; to branch on it use `ops::cond` or `Tensor::select`, to loop \
+                 `ops::while_loop`, to compute with it in Rust `host_call`"
+            );
+            Err(Error::Trace { message, at })
+        }
+        What::Body(op) => {
+            let message = "a value cannot be read inside a branch or a loop: it is computed only when that runs. Return \
+                           the tensor and read the result; to branch on it use `ops::cond` or `Tensor::select`, to \
+                           compute with it in Rust `host_call`";
             Err(Error::Operation { op, message: message.into(), at })
         }
-        Some(What::Host(op)) => Err(in_host(op, at)),
+        What::Host(op) => Err(in_host(op, at)),
     }
+}
+
+/// Notes that a variable is made; an error where the trace may not.
+pub(crate) fn create_variable(at: At) -> Result<()> {
+    STACK.with_borrow_mut(|stack| {
+        let Some(active) = stack.last_mut() else { return Ok(()) };
+        match active.traced.what {
+            What::Function if active.creates => {
+                active.recorded.created = true;
+                Ok(())
+            }
+            What::Function => {
+                let message = format!(
+                    "{} creates a variable whenever it is traced, so that there would be one for every signature. Create \
+                     it before, or build the model before; or create it at the first call alone and keep it",
+                    active.traced
+                );
+                Err(Error::Trace { message, at })
+            }
+            What::Body(op) => {
+                let message = "a variable cannot be created inside a branch or a loop: create it, or build the model, \
+                               before";
+                Err(Error::Operation { op, message: message.into(), at })
+            }
+            What::Host(op) => Err(in_host(op, at)),
+        }
+    })
 }

@@ -177,10 +177,10 @@ impl Variable {
     pub fn new(initial: &Tensor) -> Result<Variable> {
         let at = here();
         initial.check()?;
-        trace::forbid_variables(at)?;
+        trace::create_variable(at)?;
         let device = default_device()?;
         let slab = Slab::new(&device, initial.dtype(), initial.len())?;
-        let value = evaluate::stored_on(initial, &device)?;
+        let value = evaluate::stored_on(initial, &device, at)?;
         device.copy(&value.buffer, 0, &slab.stored.buffer, 0, initial.dtype(), initial.len())?;
         let inner = Inner {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
@@ -192,6 +192,20 @@ impl Variable {
             latest: Mutex::default(),
         };
         Ok(Variable { inner: Arc::new(inner) })
+    }
+
+    /// A variable of a part of a slab.
+    pub(crate) fn within(slab: &Arc<Slab>, offset: usize, shape: Shape) -> Variable {
+        let inner = Inner {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            name: Mutex::new(String::new()),
+            shape,
+            dtype: slab.dtype,
+            trainable: AtomicBool::new(false),
+            cell: Mutex::new(Cell { slab: slab.clone(), offset }),
+            latest: Mutex::default(),
+        };
+        Variable { inner: Arc::new(inner) }
     }
 
     /// The same variable under a name, for listings, files and errors.
@@ -317,7 +331,7 @@ impl Variable {
             return Ok(());
         }
         let device = self.device();
-        let value = evaluate::stored_on(value, &device)?;
+        let value = evaluate::stored_on(value, &device, at)?;
         let _writing = writing();
         let (slab, offset) = self.place();
         slab.before_write()?;
