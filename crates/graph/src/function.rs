@@ -50,6 +50,9 @@ macro_rules! shared_methods {
         /// tensors have now: [`crate::SavedFunction::load`] runs them without the closure, in another process too. The format is
         /// described in `docs/formats.md`.
         ///
+        /// A program is of concrete shapes. Where the signature has open dimensions ([`TensorSpec`] with `None`), call or
+        /// prepare every size that shall run from the file first: other ones are errors there.
+        ///
         /// # Errors
         /// Where there is no program yet, one calls back into Rust code, or the file cannot be written.
         #[track_caller]

@@ -360,7 +360,8 @@ impl SavedFunction {
             (None, _) => {
                 let signature = Signature { structure: structure.unwrap_or_default().into(), forms };
                 format!(
-                    "expected one of {}, received {}; save it for these arguments too",
+                    "expected one of {}, received {}; programs in a file are of concrete shapes: call or prepare the \
+                     function for these arguments too before it is saved",
                     self.signatures().join(", "),
                     signature::as_call(&self.name, &signature)
                 )
