@@ -150,7 +150,12 @@ impl HostFunction {
 
     /// The error of a call that failed so.
     pub fn error(&self, message: String) -> Error {
-        let at = if self.at.is_empty() { String::new() } else { format!(" ({})", self.at) };
+        // An error of this operation as text has its name and line already.
+        let (message, at) = match message.strip_prefix(&format!("[{}] ", self.op)) {
+            Some(rest) => (rest.to_owned(), String::new()),
+            None if self.at.is_empty() => (message, String::new()),
+            None => (message, format!(" (at {})", self.at)),
+        };
         Error::Host { op: self.op.clone(), message, at }
     }
 }

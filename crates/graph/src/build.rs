@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use kiln_device::Device;
 
+use crate::body::{dependents, ids};
 use crate::error::{At, Error, Result};
 use crate::graph::{Assign, Graph, Leaf, NodeId, subsume};
 use crate::op::Op;
 use crate::tensor::{Kind, Tensor};
-use crate::trace::{Recorded, TraceId};
+use crate::trace::{Recorded, TraceId, Traced};
 use crate::variable::{Reading, Slab};
 
 /// What is bound to a leaf of a graph at run time.
@@ -36,8 +37,17 @@ impl Bound {
         match self {
             Bound::Argument(_) => None,
             Bound::State(slab) | Bound::Reading { slab, .. } => Some(slab.device.clone()),
-            Bound::Value(tensor) => tensor.node.value.get().map(|s| s.device.clone()),
+            Bound::Value(tensor) => home(tensor),
         }
+    }
+}
+
+/// The device that a tensor's value is bound to; host elements go to any.
+pub(crate) fn home(tensor: &Tensor) -> Option<Device> {
+    match &tensor.node.kind {
+        Kind::Host(_) => None,
+        Kind::Variable(reading) => Some(reading.slab.device.clone()),
+        _ => tensor.node.value.get().map(|s| s.device.clone()),
     }
 }
 
@@ -57,16 +67,20 @@ struct Builder {
     readings: HashMap<u64, (NodeId, usize)>,
     /// Building the body of a branch or loop, whose only leaves are its parameters.
     inside: bool,
+    /// Who asks for the graph.
+    at: Option<At>,
 }
 
-/// Builds the graph of `outputs` and of what a trace has recorded. `arguments` are the placeholders, leaf 0 and on.
+/// Builds the graph of `outputs` and of what a trace has recorded. `arguments` are the placeholders, leaf 0 and on;
+/// `at` is who asks.
 pub(crate) fn build(
     trace: Option<TraceId>,
     arguments: &[Tensor],
     outputs: &[Tensor],
     recorded: &Recorded,
+    at: At,
 ) -> Result<Built> {
-    let mut builder = Builder::new(trace, false);
+    let mut builder = Builder { at: Some(at), ..Builder::new(trace, false) };
     for (n, argument) in arguments.iter().enumerate() {
         let leaf = Leaf { shape: argument.shape().to_vec(), dtype: argument.dtype(), state: false };
         let id = builder.leaf(leaf, Bound::Argument(n), argument.node.at);
@@ -122,6 +136,7 @@ impl Builder {
             states: HashMap::new(),
             readings: HashMap::new(),
             inside,
+            at: None,
         }
     }
 
@@ -178,6 +193,9 @@ impl Builder {
                 stack.extend(missing.into_iter().rev());
                 continue;
             }
+            if let Kind::Placeholder(traced) = &tensor.node.kind {
+                return Err(leaked(root, &tensor, traced, self.at.unwrap_or(root.node.at)));
+            }
             let id = self.place(&tensor, computed)?;
             self.done.insert(tensor.node.id, id);
             stack.pop();
@@ -213,15 +231,7 @@ impl Builder {
                 }
             }
             Kind::Variable(reading) => self.variable(tensor, reading),
-            Kind::Placeholder(trace) if Some(*trace) == self.trace => {
-                Err(Error::Internal("a placeholder is not among the arguments".into()))
-            }
-            Kind::Placeholder(_) => Err(Error::Trace {
-                message: "a tensor of a function's trace is used outside of it: it stands for an argument that has no \
-                          value here. Return it from the function and use the result of the call"
-                    .into(),
-                at: node.at,
-            }),
+            Kind::Placeholder(_) => Err(Error::Internal("a placeholder is not among the arguments".into())),
             Kind::Failed(error) => Err(error.clone()),
         }
     }
@@ -272,4 +282,28 @@ fn values(bundle: &Tensor) -> Option<&[Tensor]> {
         Kind::Bundle(all) if all.call().is_none() => Some(&bundle.node.inputs[..all.forms.len()]),
         _ => None,
     }
+}
+
+/// The error of an expression that needs a placeholder of another trace. It names the line where the expression left the
+/// trace, which is the last that the trace has made on the way to `root`, and the line where that is used.
+fn leaked(root: &Tensor, placeholder: &Tensor, traced: &Traced, asked: At) -> Error {
+    let on_the_way = dependents(std::slice::from_ref(root), &ids([placeholder]));
+    let (mut made, mut at) = (root, asked);
+    while !traced.has_made(made) {
+        let Some(next) = made.node.inputs.iter().find(|t| on_the_way.contains(&t.node.id)) else { break };
+        (made, at) = (next, made.node.at);
+    }
+    let line = made.node.at;
+    let what = match made.node.id == placeholder.node.id {
+        true => format!("an argument of {traced}, called at {line},"),
+        false => format!("the tensor made at {line} of an argument of {traced}"),
+    };
+    let message = match traced.is_active() {
+        true => format!("{what} has no value while that is being traced; use it in expressions alone"),
+        false => format!(
+            "{what} is used outside of the trace: the argument has no value here. Return the tensor as a result, and use \
+             the result of the call"
+        ),
+    };
+    Error::Trace { message, at }
 }

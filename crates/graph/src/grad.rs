@@ -21,8 +21,8 @@ mod readings;
 mod fold;
 
 use control::{of_loop, of_switch};
+pub(crate) use custom::{CustomRule, alias};
 use fold::{reduce, scan, scatter};
-pub(crate) use custom::CustomRule;
 use readings::{all_of, is_reading, of_others};
 
 /// Gradients of a scalar with respect to tensors it is computed from; zeros where it does not depend on one.

@@ -5,17 +5,20 @@
 //! variable keeps the value it saw, because its range is copied before the first write to it.
 
 mod gate;
+mod operators;
 mod slab;
+mod update;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
-use kiln_device::{DType, Device, size};
+use kiln_device::{BinaryOp, DType, Device, size};
 
 use crate::default_device;
 use crate::error::{At, Error, Result};
 use crate::evaluate;
 use crate::op::Op;
+use crate::ops::Operand;
 use crate::shape::Shape;
 use crate::tensor::{Kind, Node, Tensor, here};
 use crate::trace::{self, Assigned, TraceId};
@@ -27,23 +30,23 @@ use slab::{lock, next_id};
 ///
 /// [`Variable::read`] gives a tensor; [`Variable::assign`] sets the value. Inside a [`crate::Function`] the same program
 /// means the same: a read after an assignment gives what was assigned. The assignments of a call take effect together
-/// when it ends.
+/// when it ends; other threads see the values from before until then. A trace belongs to its thread: what a thread that a
+/// traced closure starts assigns, it assigns at once and not in every call.
 ///
 /// ```
 /// use kiln_graph::{Tensor, Variable};
 /// let counter = Variable::new(&Tensor::scalar(1.0f32))?;
 /// let before = counter.read();
-/// counter.assign(&(&counter.read() + 1.0))?;
+/// counter.assign(&counter + 1.0)?;
 /// assert_eq!(counter.read().item::<f32>()?, 2.0);
 /// assert_eq!(before.item::<f32>()?, 1.0);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Variable {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
 struct Inner {
     id: u64,
     name: Mutex<String>,
@@ -55,7 +58,6 @@ struct Inner {
     latest: Mutex<Latest>,
 }
 
-#[derive(Clone, Debug)]
 struct Cell {
     slab: Arc<Slab>,
     offset: usize,
@@ -67,12 +69,6 @@ struct Latest {
     node: Weak<Node>,
 }
 
-impl std::fmt::Debug for Latest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Latest({:?})", self.trace)
-    }
-}
-
 impl Variable {
     /// A variable with an initial value, on the default device (see [`crate::with_device`]).
     ///
@@ -82,10 +78,10 @@ impl Variable {
     pub fn new(initial: &Tensor) -> Result<Variable> {
         let at = here();
         initial.check()?;
-        trace::forbid_variables(at)?;
+        trace::create_variable(at)?;
         let device = default_device()?;
         let slab = Slab::new(&device, initial.dtype(), initial.len())?;
-        let value = evaluate::stored_on(initial, &device)?;
+        let value = evaluate::stored_on(initial, &device, at)?;
         device.copy(&value.buffer, 0, &slab.buffer(), 0, initial.dtype(), initial.len())?;
         let inner = Inner {
             id: next_id(),
@@ -97,6 +93,20 @@ impl Variable {
             latest: Mutex::default(),
         };
         Ok(Variable { inner: Arc::new(inner) })
+    }
+
+    /// A variable of a part of a slab.
+    pub(crate) fn within(slab: &Arc<Slab>, offset: usize, shape: Shape) -> Variable {
+        let inner = Inner {
+            id: next_id(),
+            name: Mutex::new(String::new()),
+            shape,
+            dtype: slab.dtype,
+            trainable: AtomicBool::new(false),
+            cell: Mutex::new(Cell { slab: slab.clone(), offset }),
+            latest: Mutex::default(),
+        };
+        Variable { inner: Arc::new(inner) }
     }
 
     /// The same variable under a name, for listings, files and errors.
@@ -180,17 +190,24 @@ impl Variable {
     /// far, or the value from before the call.
     #[track_caller]
     pub fn read(&self) -> Tensor {
-        let at = here();
+        self.read_at(here())
+    }
+
+    fn read_at(&self, at: At) -> Tensor {
         if let Err(error) = self.check_place("read", at) {
             return Tensor::from_error(error, at);
         }
+        if let Some(tensor) = trace::present(self.id()) {
+            return tensor;
+        }
         let (slab, offset) = self.place();
-        let assigned = trace::assigned(slab.id, &(offset..offset + self.len()));
+        let range = offset..offset + self.len();
+        let assigned = trace::assigned(slab.id, &range);
         if assigned.is_empty() {
             return self.read_state(slab, offset, at);
         }
         let tensor = self.read_assigned(&slab, offset, &assigned, at);
-        trace::hand_out(self.id(), &tensor);
+        trace::hand_out(self.id(), &tensor, slab.id, range);
         tensor
     }
 
@@ -243,37 +260,73 @@ impl Variable {
         tensor
     }
 
-    /// Sets the value: now, or inside a function being traced, at the end of each call.
+    /// Sets the value: now, or inside a function being traced, at the end of each call. It takes the variable's dtype.
+    ///
+    /// ```
+    /// use kiln_graph::{Tensor, Variable};
+    /// let rate = Variable::new(&Tensor::scalar(0.1f32))?;
+    /// rate.assign(2)?;
+    /// rate.assign_sub(&rate * 0.5)?;
+    /// assert_eq!(rate.read().item::<f32>()?, 1.0);
+    /// # Ok::<(), kiln_graph::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// Where shape or dtype differ from the variable's, or the value cannot be computed.
+    /// Where the shape differs from the variable's, or the value cannot be computed.
     #[track_caller]
-    pub fn assign(&self, value: &Tensor) -> Result<()> {
+    pub fn assign(&self, value: impl Operand) -> Result<()> {
         let at = here();
+        self.set(&value.tensor(self.dtype(), at), "assign", at)
+    }
+
+    /// Adds to the value.
+    ///
+    /// # Errors
+    /// As [`Variable::assign`].
+    #[track_caller]
+    pub fn assign_add(&self, change: impl Operand) -> Result<()> {
+        let at = here();
+        let change = change.tensor(self.dtype(), at);
+        self.set(&self.read_at(at).binary(BinaryOp::Add, &change, at), "assign_add", at)
+    }
+
+    /// Subtracts from the value.
+    ///
+    /// # Errors
+    /// As [`Variable::assign`].
+    #[track_caller]
+    pub fn assign_sub(&self, change: impl Operand) -> Result<()> {
+        let at = here();
+        let change = change.tensor(self.dtype(), at);
+        self.set(&self.read_at(at).binary(BinaryOp::Sub, &change, at), "assign_sub", at)
+    }
+
+    fn set(&self, value: &Tensor, op: &'static str, at: At) -> Result<()> {
         value.check()?;
-        self.check_place("assign", at)?;
-        if value.shape() != self.shape() || value.dtype() != self.dtype() {
+        self.check_place(op, at)?;
+        if value.shape() != self.shape() {
+            let (shape, dtype) = (self.shape(), self.dtype());
             let message = format!(
-                "expected shape {:?} {} for variable `{}`, received {:?} {}",
-                self.shape(),
-                self.dtype(),
-                self.name(),
+                "expected shape {shape:?} {dtype} for {}, received {:?} {}",
+                self.described(),
                 value.shape(),
                 value.dtype()
             );
-            return Err(Error::Operation { op: "assign", message, at });
+            return Err(Error::Operation { op, message, at });
         }
+        let value = &value.cast_at(self.dtype(), at);
+        value.check()?;
         if trace::assign(self, value, at)? {
             return Ok(());
         }
         let device = self.device();
-        let value = evaluate::stored_on(value, &device)?;
+        let value = evaluate::stored_on(value, &device, at)?;
         loop {
             let (slab, offset) = self.place();
             let _access = Access::write([slab.clone()]);
             if slab.is_left() {
                 // Packed into another one meanwhile.
-                self.check_place("assign", at)?;
+                self.check_place(op, at)?;
                 continue;
             }
             let written = offset..offset + self.len();
@@ -282,22 +335,12 @@ impl Variable {
         }
     }
 
-    /// Adds to the value; several additions of one trace add up.
-    ///
-    /// # Errors
-    /// As [`Variable::assign`].
-    #[track_caller]
-    pub fn assign_add(&self, change: &Tensor) -> Result<()> {
-        self.assign(&(self.read() + change))
-    }
-
-    /// Subtracts from the value; several subtractions of one trace add up.
-    ///
-    /// # Errors
-    /// As [`Variable::assign`].
-    #[track_caller]
-    pub fn assign_sub(&self, change: &Tensor) -> Result<()> {
-        self.assign(&(self.read() - change))
+    /// The variable as errors call it.
+    fn described(&self) -> String {
+        match self.name() {
+            name if name.is_empty() => format!("an unnamed variable of shape {:?}", self.shape()),
+            name => format!("variable `{name}`"),
+        }
     }
 
     /// Moves variables of one dtype and device into one flat buffer, in order, and gives a variable of all of it.
@@ -310,7 +353,7 @@ impl Variable {
     #[track_caller]
     pub fn pack(variables: &[Variable]) -> Result<Variable> {
         let at = here();
-        trace::forbid_variables(at)?;
+        trace::create_variable(at)?;
         let error = |message: &str| Error::Operation { op: "pack", message: message.into(), at };
         let first =
             variables.first().ok_or_else(|| error("expected at least one variable, received none"))?;
@@ -348,16 +391,17 @@ impl Variable {
             old.leave();
             offset += length;
         }
-        let inner = Inner {
-            id: next_id(),
-            name: Mutex::new("slab".into()),
-            shape: vec![count],
-            dtype,
-            trainable: AtomicBool::new(false),
-            cell: Mutex::new(Cell { slab, offset: 0 }),
-            latest: Mutex::default(),
-        };
-        Ok(Variable { inner: Arc::new(inner) })
+        Ok(Variable::within(&slab, 0, vec![count]).named("slab"))
+    }
+}
+
+impl std::fmt::Debug for Variable {
+    /// Name, shape and dtype; the value is that of [`Variable::read`].
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.name() {
+            name if name.is_empty() => write!(f, "Variable({:?}, {})", self.shape(), self.dtype()),
+            name => write!(f, "Variable({name}, {:?}, {})", self.shape(), self.dtype()),
+        }
     }
 }
 

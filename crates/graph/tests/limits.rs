@@ -217,3 +217,21 @@ fn the_gradient_of_two_thousand_elementwise_operations() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn the_program_of_a_ctc_loss_does_not_grow_with_its_frames() -> Result<()> {
+    let step = Function::new("ctc", |x| {
+        let loss = ops::ctc_loss(&x[0], &x[1], &x[2], &x[3], 0).mean(());
+        Ok([vec![loss.clone()], gradients(&loss, &x[1..2])?].concat())
+    });
+    let kernels = |frames: usize| {
+        let labels = Tensor::from_vec(vec![1, 2, 2, 3, 1, 1], &[2, 3]);
+        let of = |length: usize| Tensor::full(&[2], length as f64, kiln_graph::DType::I32);
+        let report = step.explain(&[labels, input(&[2, frames, 4], 1), of(3), of(frames)])?;
+        Ok::<_, kiln_graph::Error>(report.kernels.len())
+    };
+    with_device(&Device::cpu(), || {
+        assert_eq!(kernels(8)?, kernels(500)?);
+        Ok(())
+    })
+}

@@ -75,6 +75,7 @@ pub use bits::*;
 pub(crate) use choose::Block;
 pub use choose::get_item;
 pub use contract::Padding;
+pub(crate) use control::map_rows;
 pub use control::{Branch, cond, fori_loop, map, scan, switch, vectorized_map, while_loop};
 pub use convert::*;
 pub use convolution::{conv, conv_transpose, depthwise_conv, separable_conv};
@@ -84,6 +85,7 @@ pub use ctc::{CtcStrategy, ctc_decode, ctc_loss};
 pub use diagonal::{diag, diagflat, diagonal, trace, tril, triu};
 pub use einsum::einsum;
 pub use elementwise::{Operand, promote};
+pub(crate) use gather::rows_or_none;
 pub use gather::{
     gather, gather_nd, scatter, scatter_nd, scatter_update, tensor_scatter_nd_add, tensor_scatter_nd_max,
 };
