@@ -22,7 +22,7 @@ pub(crate) struct Bindings {
     pub(crate) leaves: Vec<Buffer>,
     access: Access,
     /// Slabs with what the run writes instead of them.
-    copies: Vec<(Written, Buffer)>,
+    copies: BTreeMap<u64, (Written, Buffer)>,
     _pins: Vec<Pin>,
 }
 
@@ -47,7 +47,7 @@ impl Bindings {
             return Ok(Some(Bindings { leaves, ..Bindings::default() }));
         }
         let written = written(compiled, bound);
-        let mut access = Access::claim(written.iter().map(|w| w.slab.clone()));
+        let mut access = Access::claim(written.values().map(|w| w.slab.clone()));
         if compiled.calls_host() {
             return Bindings::outside(bound, arguments, device, access, written);
         }
@@ -55,7 +55,7 @@ impl Bindings {
         if bound.iter().any(Bound::is_over) {
             return Ok(None);
         }
-        for Written { slab, ranges } in &written {
+        for Written { slab, ranges } in written.values() {
             slab.before_write(ranges)?;
         }
         let leaves = buffers(bound, arguments, device, |_| None)?;
@@ -68,22 +68,22 @@ impl Bindings {
         arguments: &[Buffer],
         device: &Device,
         access: Access,
-        written: Vec<Written>,
+        written: BTreeMap<u64, Written>,
     ) -> Result<Option<Bindings>> {
         let inside = Access::read(bound.iter().filter_map(Bound::slab).cloned());
         if bound.iter().any(Bound::is_over) {
             return Ok(None);
         }
-        let copy = |written: Written| {
+        let copy = |(id, written): (u64, Written)| {
             let copy = written.slab.copied()?;
-            Ok((written, copy))
+            Ok((id, (written, copy)))
         };
-        let copies = written.into_iter().map(copy).collect::<Result<Vec<_>>>()?;
+        let copies = written.into_iter().map(copy).collect::<Result<BTreeMap<_, _>>>()?;
         let mut pins = BTreeMap::new();
         for slab in bound.iter().filter_map(Bound::slab) {
             pins.entry(slab.id).or_insert_with(|| slab.pinned());
         }
-        let own = |slab: &Slab| copies.iter().find(|(w, _)| w.slab.id == slab.id).map(|(_, copy)| copy.clone());
+        let own = |slab: &Slab| copies.get(&slab.id).map(|(_, copy)| copy.clone());
         let of = |slab: &Slab| own(slab).or_else(|| pins.get(&slab.id).map(|(buffer, _)| buffer.clone()));
         let leaves = buffers(bound, arguments, device, of)?;
         drop(inside);
@@ -97,21 +97,20 @@ impl Bindings {
             return Ok(());
         }
         self.access.enter([]);
-        self.copies.drain(..).try_for_each(|(written, copy)| written.slab.commit(&written.ranges, copy))
+        let mut copies = std::mem::take(&mut self.copies).into_values();
+        copies.try_for_each(|(written, copy)| written.slab.commit(&written.ranges, copy))
     }
 }
 
-/// The slabs that a program assigns.
-fn written(compiled: &Compiled, bound: &[Bound]) -> Vec<Written> {
+/// The slabs that a program assigns, by number.
+fn written(compiled: &Compiled, bound: &[Bound]) -> BTreeMap<u64, Written> {
     let graph = compiled.graph();
-    let mut found: Vec<Written> = vec![];
+    let mut found = BTreeMap::new();
     for assign in &graph.assigns {
         let Bound::State(slab) = &bound[assign.leaf] else { continue };
         let range = assign.offset..assign.offset + graph.node(assign.value).len();
-        match found.iter_mut().find(|w| w.slab.id == slab.id) {
-            Some(known) => known.ranges.push(range),
-            None => found.push(Written { slab: slab.clone(), ranges: vec![range] }),
-        }
+        let new = || Written { slab: slab.clone(), ranges: vec![] };
+        found.entry(slab.id).or_insert_with(new).ranges.push(range);
     }
     found
 }

@@ -307,8 +307,7 @@ impl Variable {
         if value.shape() != self.shape() {
             let (shape, dtype) = (self.shape(), self.dtype());
             let message = format!(
-                "expected shape {shape:?} {dtype} for {}, received {:?} {}",
-                self.described(),
+                "expected shape {shape:?} {dtype} for {self}, received {:?} {}",
                 value.shape(),
                 value.dtype()
             );
@@ -332,14 +331,6 @@ impl Variable {
             let written = offset..offset + self.len();
             let buffer = slab.before_write(&[written])?;
             return Ok(device.copy(&value.buffer, 0, &buffer, offset, self.dtype(), self.len())?);
-        }
-    }
-
-    /// The variable as errors call it.
-    fn described(&self) -> String {
-        match self.name() {
-            name if name.is_empty() => format!("an unnamed variable of shape {:?}", self.shape()),
-            name => format!("variable `{name}`"),
         }
     }
 
@@ -392,6 +383,16 @@ impl Variable {
             offset += length;
         }
         Ok(Variable::within(&slab, 0, vec![count]).named("slab"))
+    }
+}
+
+impl std::fmt::Display for Variable {
+    /// What errors call it: its name, or that it has none.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.name() {
+            name if name.is_empty() => write!(f, "an unnamed variable of shape {:?}", self.shape()),
+            name => write!(f, "variable `{name}`"),
+        }
     }
 }
 

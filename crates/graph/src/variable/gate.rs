@@ -44,6 +44,7 @@ impl Gate {
 #[derive(Debug, Default)]
 pub(crate) struct Access {
     read: Vec<Arc<Slab>>,
+    /// In the order of their numbers.
     claimed: Vec<Arc<Slab>>,
     written: Vec<Arc<Slab>>,
 }
@@ -60,7 +61,7 @@ impl Access {
 
     /// Enters the claimed slabs, which nobody else reads from then on, and some more to read.
     pub(crate) fn enter(&mut self, read: impl IntoIterator<Item = Arc<Slab>>) {
-        let is_claimed = |slab: &Arc<Slab>| self.claimed.iter().any(|c| c.id == slab.id);
+        let is_claimed = |slab: &Arc<Slab>| self.claimed.binary_search_by_key(&slab.id, |c| c.id).is_ok();
         let read: Vec<_> = read.into_iter().filter(|slab| !is_claimed(slab)).collect();
         for slab in in_order(self.claimed.iter().cloned().chain(read)) {
             if is_claimed(&slab) {
