@@ -431,6 +431,8 @@ fn every_turn_draws_other_numbers() {
             ops::scan(body, &[], &[], Some(4), false).1.remove(0).reshape(&[16, 2])
         };
         all_differ(&rows(&draw(&|| ().into()))?);
+        let drop = |_: &[Tensor]| vec![random::uniform(&[2], 0.0, 1.0, DType::F32, ())];
+        all_differ(&rows(&ops::vectorized_map(drop, &[Tensor::zeros(&[4])])[0])?);
         let seeds = random::SeedGenerator::new(3)?;
         let (first, second) = (rows(&draw(&|| (&seeds).into()))?, rows(&draw(&|| (&seeds).into()))?);
         all_differ(&[first.clone(), second].concat());

@@ -4,7 +4,7 @@ use kiln_device::{DType, ReduceOp, ScatterOp};
 
 use super::Variable;
 use crate::error::{At, Error, Result};
-use crate::evaluate::{evaluate, step};
+use crate::evaluate::{step, stored_on};
 use crate::ops::{self, Operand};
 use crate::tensor::{Tensor, here};
 use crate::trace;
@@ -152,12 +152,16 @@ impl Variable {
             Subtract => (updates.zeros_like() - updates, ScatterOp::Fold(ReduceOp::Sum)),
             Divide => (updates.reciprocal(), ScatterOp::Fold(ReduceOp::Prod)),
         };
-        let update = Update { places, updates: &updates, fold, op, at };
         if trace::is_active() {
-            return self.apply(&update, false);
+            return self.apply(&Update { places, updates: &updates, fold, op, at }, false);
         }
         // Computed first, so that only the update itself is a program over the variable.
-        evaluate(&[places.clone(), updates.clone()], None, at)?;
+        let device = self.device();
+        let computed = |t: &Tensor| -> Result<Tensor> {
+            Ok(Tensor::from_stored(t.shape().to_vec(), t.dtype(), stored_on(t, &device, at)?, at))
+        };
+        let (places, updates) = (computed(places)?, computed(&updates)?);
+        let update = Update { places: &places, updates: &updates, fold, op, at };
         step(|| self.apply(&update, true), at)
     }
 
