@@ -123,10 +123,9 @@ fn buffers(
     own: impl Fn(&Slab) -> Option<Buffer>,
 ) -> Result<Vec<Buffer>> {
     let buffer = |bound: &Bound| match bound {
-        Bound::Argument(n) => arguments
-            .get(*n)
-            .cloned()
-            .ok_or_else(|| Error::Internal(format!("argument {n} is not bound"))),
+        Bound::Argument(n) => {
+            arguments.get(*n).cloned().ok_or_else(|| Error::Internal(format!("argument {n} is not bound")))
+        }
         Bound::State(slab) | Bound::Reading { slab, .. } => Ok(own(slab).unwrap_or_else(|| slab.buffer())),
         Bound::Value(tensor) => crate::evaluate::leaf_on(tensor, device).map(|stored| stored.buffer),
     };

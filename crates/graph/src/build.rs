@@ -91,7 +91,11 @@ pub(crate) fn build(
         builder.graph.outputs.push(id);
     }
     for assigned in &recorded.assigns {
-        let value = builder.visit(&assigned.value)?;
+        let mut value = builder.visit(&assigned.value)?;
+        // A slab is flat: what is written need not take the variable's shape before.
+        while builder.graph.node(value).op == Op::Reshape {
+            value = builder.graph.node(value).inputs[0];
+        }
         let (slab, offset) = assigned.variable.place();
         let node = builder.state(&slab, assigned.value.node.at);
         let Op::Input(leaf) = builder.graph.node(node).op else {

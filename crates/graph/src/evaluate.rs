@@ -188,7 +188,8 @@ pub(crate) fn step(record: impl Fn() -> Result<()>, at: At) -> Result<()> {
         let Built { graph, bound } = build(Some(id), &[], &[], &recorded, at)?;
         let read: Vec<Tensor> = bound.iter().filter_map(Bound::captured_reading).cloned().collect();
         evaluate(&read, None, at)?;
-        let device = one_device(bound.iter().filter_map(Bound::device), at)?.map_or_else(crate::default_device, Ok)?;
+        let device =
+            one_device(bound.iter().filter_map(Bound::device), at)?.map_or_else(crate::default_device, Ok)?;
         let compiled = compiled(graph, &device)?;
         if let Some(bindings) = Bindings::new(&compiled, &bound, &[], &device)? {
             return compiled.run(bindings).map(drop);

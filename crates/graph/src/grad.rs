@@ -17,8 +17,8 @@ use crate::tensor::{Kind, Tensor, here};
 
 mod control;
 mod custom;
-mod readings;
 mod fold;
+mod readings;
 
 use control::{of_loop, of_switch};
 pub(crate) use custom::{CustomRule, alias};

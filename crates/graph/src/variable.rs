@@ -245,9 +245,7 @@ impl Variable {
     fn read_state(&self, slab: Arc<Slab>, offset: usize, at: At) -> Tensor {
         let trace = trace::current();
         let mut latest = lock(&self.inner.latest);
-        let same = |kind: &Kind| {
-            matches!(kind, Kind::Variable(r) if r.slab.id == slab.id && r.offset == offset && !r.is_over())
-        };
+        let same = |kind: &Kind| matches!(kind, Kind::Variable(r) if r.slab.id == slab.id && r.offset == offset && !r.is_over());
         if let Some(node) = latest.node.upgrade().filter(|node| latest.trace == trace && same(&node.kind)) {
             return Tensor { node };
         }

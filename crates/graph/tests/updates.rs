@@ -128,8 +128,9 @@ fn one_bad_index_is_an_error_that_damages_nothing() {
                 every_way(|traced, v| {
                     let indices = Tensor::from_slice(&[1, bad, 0]);
                     // A GPU may report it with the next thing that is read.
-                    let outcome = apply(traced, *update, v, &indices, &Tensor::full(&[3, 3], 7.0, DType::F32))
-                        .and_then(|()| Tensor::scalar(0.0f32).square().item::<f32>().map(drop));
+                    let outcome =
+                        apply(traced, *update, v, &indices, &Tensor::full(&[3, 3], 7.0, DType::F32))
+                            .and_then(|()| Tensor::scalar(0.0f32).square().item::<f32>().map(drop));
                     let error = outcome.expect_err("out of range").to_string();
                     assert!(error.contains("out of range") && error.contains(name), "{name} {bad}: {error}");
                     assert_eq!(v.read().to_vec::<f32>()?, table(), "{name} {bad}");
@@ -152,7 +153,11 @@ fn what_does_not_fit_is_refused() -> Result<()> {
     refused(v.scatter_add(&rows, &Tensor::ones(&[3, 3])), "[scatter_add]", "[2, 3]");
     refused(v.scatter_add(&Tensor::ones(&[2]), 1.0), "[scatter_add]", "integer indices");
     refused(v.scatter_nd_add(&Tensor::from_vec([0; 3], &[1, 3]), 1.0), "[scatter_nd_add]", "received [1, 3]");
-    refused(v.batch_scatter_update(&Tensor::from_vec([0, 1], &[2, 1]), 1.0), "[batch_scatter_update]", "[4, 3]");
+    refused(
+        v.batch_scatter_update(&Tensor::from_vec([0, 1], &[2, 1]), 1.0),
+        "[batch_scatter_update]",
+        "[4, 3]",
+    );
     let flags = Variable::new(&Tensor::from_slice(&[true, false]))?;
     refused(flags.scatter_add(&rows, &Tensor::from_slice(&[true, true])), "[scatter_add]", "bool");
     flags.scatter_update(&rows, &Tensor::from_slice(&[false, true]))?;
@@ -168,7 +173,10 @@ fn what_does_not_fit_is_refused() -> Result<()> {
 fn batches_reads_and_scalars() {
     everywhere(|| {
         let (v, _) = variable(false)?;
-        v.batch_scatter_update(&Tensor::from_vec([2, -3, 1, 0], &[4, 1]), &Tensor::full(&[4, 1], 9.0, DType::F32))?;
+        v.batch_scatter_update(
+            &Tensor::from_vec([2, -3, 1, 0], &[4, 1]),
+            &Tensor::full(&[4, 1], 9.0, DType::F32),
+        )?;
         let expected = [-5.0, -4.0, 9.0, 9.0, -1.0, 0.0, 1.0, 9.0, 3.0, 9.0, 5.0, 6.0];
         assert_eq!(v.read().to_vec::<f32>()?, expected);
         assert_eq!(v.sparse_read(&Tensor::from_slice(&[-1])).to_vec::<f32>()?, [9.0, 5.0, 6.0]);
@@ -226,7 +234,10 @@ fn numbers_and_other_dtypes_are_assigned() {
         let half = Variable::new(&Tensor::zeros(&[2]).cast(DType::F16))?;
         half.assign(&v)?;
         half.assign_add(&Tensor::ones(&[2]))?;
-        assert_eq!((half.dtype(), half.read().cast(DType::F32).to_vec::<f32>()?), (DType::F16, vec![2.5, 3.5]));
+        assert_eq!(
+            (half.dtype(), half.read().cast(DType::F32).to_vec::<f32>()?),
+            (DType::F16, vec![2.5, 3.5])
+        );
         let count = Variable::new(&Tensor::from_slice(&[1i32]))?;
         count.assign_add(&Tensor::from_slice(&[1.75f32]))?;
         assert_eq!(count.read().to_vec::<i32>()?, [2]);
@@ -243,7 +254,18 @@ fn variables_stand_in_expressions() {
     everywhere(|| {
         let w = Variable::new(&Tensor::from_slice(&[2.0f32, 4.0]))?;
         let x = Tensor::from_slice(&[1.0f32, 3.0]);
-        let all = [&w * 2.0, 1.0 - &w, &w / &x, &x + &w, &w - &w, -&w, &w % 3, x.clone() * &w, 2 * &w, x.maximum(&w)];
+        let all = [
+            &w * 2.0,
+            1.0 - &w,
+            &w / &x,
+            &x + &w,
+            &w - &w,
+            -&w,
+            &w % 3,
+            x.clone() * &w,
+            2 * &w,
+            x.maximum(&w),
+        ];
         let expected: [[f32; 2]; 10] = [
             [4.0, 8.0],
             [-1.0, -3.0],

@@ -55,7 +55,9 @@ pub(super) fn of_others(
         return Ok(None);
     }
     if found.iter().any(|t| read_of(t).is_some_and(|read| read.trace != wanted.trace)) {
-        return error("the loss has read this variable outside of the function being traced, or inside of another one");
+        return error(
+            "the loss has read this variable outside of the function being traced, or inside of another one",
+        );
     }
     if found.len() > 1 && found.iter().any(|t| read_of(t).is_some_and(|read| read.assigned)) {
         return error("the loss has read this variable before and after an assignment");

@@ -174,12 +174,7 @@ impl Slab {
     }
 
     /// A reading of the present contents from an element on.
-    pub(super) fn reading(
-        self: &Arc<Self>,
-        offset: usize,
-        variable: u64,
-        trace: Option<TraceId>,
-    ) -> Reading {
+    pub(super) fn reading(self: &Arc<Self>, offset: usize, variable: u64, trace: Option<TraceId>) -> Reading {
         Reading { slab: self.clone(), offset, variable, trace, over: Arc::default() }
     }
 

@@ -106,14 +106,20 @@ impl Variable {
         let (at, op) = (here(), "batch_scatter_update");
         indices.check()?;
         let batch = indices.rank().saturating_sub(1);
-        if indices.rank() == 0 || indices.rank() > self.shape().len() || indices.shape()[..batch] != self.shape()[..batch]
+        if indices.rank() == 0
+            || indices.rank() > self.shape().len()
+            || indices.shape()[..batch] != self.shape()[..batch]
         {
-            let message =
-                format!("expected indices [b.., n] of a variable {:?}, received {:?}", self.shape(), indices.shape());
+            let message = format!(
+                "expected indices [b.., n] of a variable {:?}, received {:?}",
+                self.shape(),
+                indices.shape()
+            );
             return Err(Error::Operation { op, message, at });
         }
         let of_batch = |axis| Tensor::iota(indices.shape(), axis);
-        let columns: Vec<Tensor> = (0..batch).map(of_batch).chain([indices.cast_at(DType::I32, at)]).collect();
+        let columns: Vec<Tensor> =
+            (0..batch).map(of_batch).chain([indices.cast_at(DType::I32, at)]).collect();
         let places = Tensor::stack(&columns, -1);
         self.updated(&places, updates.tensor(self.dtype(), at), SET, op, at)
     }
@@ -130,7 +136,14 @@ impl Variable {
         ops::gather_nd(&self.read(), indices, 0)
     }
 
-    fn updated(&self, places: &Tensor, updates: Tensor, change: Change, op: &'static str, at: At) -> Result<()> {
+    fn updated(
+        &self,
+        places: &Tensor,
+        updates: Tensor,
+        change: Change,
+        op: &'static str,
+        at: At,
+    ) -> Result<()> {
         let error = |message: String| Err(Error::Operation { op, message, at });
         self.check_place(op, at)?;
         places.check()?;
@@ -171,7 +184,8 @@ impl Variable {
         let depth = places.shape().last().copied().filter(|depth| *depth <= self.shape().len());
         let Some(depth) = depth else {
             let (shape, places) = (self.shape(), places.shape());
-            let message = format!("expected indices [n.., k] of the axes of a variable {shape:?}, received {places:?}");
+            let message =
+                format!("expected indices [n.., k] of the axes of a variable {shape:?}, received {places:?}");
             return Err(Error::Operation { op, message, at });
         };
         let (extents, rest) = self.shape().split_at(depth);
