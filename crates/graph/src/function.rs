@@ -60,6 +60,7 @@ const WARN_AFTER: usize = 32;
 /// assert_eq!(add.trace_count(), 1);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias("tf.function", "jit", "torch.compile"))]
 pub struct Function {
     cache: FunctionCache,
     body: Box<OwnBody>,

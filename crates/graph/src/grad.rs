@@ -33,6 +33,7 @@ pub(crate) use custom::CustomRule;
 ///
 /// # Errors
 /// Where the loss is not a float scalar, a tensor is not of a float type, or either carries an error.
+#[doc(alias("GradientTape", "grad", "backward"))]
 #[track_caller]
 pub fn gradients(loss: &Tensor, with_respect_to: &[Tensor]) -> Result<Vec<Tensor>> {
     let at = here();
@@ -52,6 +53,7 @@ pub fn gradients(loss: &Tensor, with_respect_to: &[Tensor]) -> Result<Vec<Tensor
 ///
 /// # Errors
 /// Where shapes of `y` and cotangent differ, a type is no float, or a tensor carries an error.
+#[doc(alias = "GradientTape")]
 #[track_caller]
 pub fn gradients_with(y: &Tensor, cotangent: &Tensor, with_respect_to: &[Tensor]) -> Result<Vec<Tensor>> {
     let at = here();

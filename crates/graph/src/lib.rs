@@ -43,7 +43,12 @@ mod grad;
 pub mod graph;
 mod host;
 pub mod interpret;
+pub mod lookup;
 mod lower;
+#[cfg(feature = "ndarray")]
+mod ndarray;
+mod nested;
+pub mod numpy;
 pub mod op;
 pub mod ops;
 mod plan;
@@ -70,6 +75,7 @@ pub use function::{Function, FunctionCache, SavedFunction, TensorSpec, TreeFunct
 pub use grad::{gradients, gradients_with};
 pub use host::{HostArray, host_call, host_call_with_gradient};
 pub use kiln_device::{DType, Device, DeviceInfo, DeviceKind, Error as DeviceError, ReduceOp, ScatterOp};
+pub use nested::Nested;
 pub use ops::{Operand, Padding, promote, random_key};
 pub use queue::{Component, Queue, QueueError};
 pub use ragged::{NestedList, RaggedOrDense, RaggedStrings, RaggedTensor};
@@ -101,6 +107,7 @@ pub fn default_device() -> Result<Device> {
 }
 
 /// Runs `body` with another default device on this thread.
+#[doc(alias = "tf.device")]
 pub fn with_device<R>(device: &Device, body: impl FnOnce() -> R) -> R {
     struct Restore(Option<Device>);
     impl Drop for Restore {

@@ -133,6 +133,7 @@ impl Leaf {
 /// assert_eq!(before.item::<f32>()?, 1.0);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias("Parameter", "tf.Variable"))]
 #[derive(Clone, Debug)]
 pub struct Variable {
     inner: Arc<Inner>,

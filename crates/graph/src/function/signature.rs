@@ -25,6 +25,7 @@ pub(crate) fn of(arguments: &[Tensor]) -> Signature {
 /// let images = TensorSpec::new([None, Some(28), Some(28)], DType::F32);
 /// assert_eq!(images.to_string(), "float32 [None, 28, 28]");
 /// ```
+#[doc(alias("InputSpec", "ShapeDtypeStruct"))]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TensorSpec {
     /// The dimensions; `None` takes any size.

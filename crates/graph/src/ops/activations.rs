@@ -102,6 +102,7 @@ pub fn gelu(x: &Tensor, approximate: bool) -> Tensor {
 }
 
 /// `x · sigmoid(x)`, also called swish.
+#[doc(alias = "swish")]
 #[track_caller]
 pub fn silu(x: &Tensor) -> Tensor {
     x * x.sigmoid()
@@ -201,6 +202,7 @@ pub fn softmax(x: &Tensor, axes: impl Into<Axes>) -> Tensor {
 }
 
 /// `log(softmax(x))` along some axes, `()` for all.
+#[doc(alias = "logsoftmax")]
 #[track_caller]
 pub fn log_softmax(x: &Tensor, axes: impl Into<Axes>) -> Tensor {
     x.log_softmax(axes)

@@ -84,10 +84,12 @@ primitives! {
     /// Hyperbolic tangent.
     tanh = Tanh;
     /// Inverse tangent, in −π/2..π/2.
+    #[doc(alias = "atan")]
     arctan = Atan;
     /// The largest whole number not above `x`, as a float.
     floor = Floor;
     /// The smallest whole number not below `x`, as a float.
+    #[doc(alias = "ceiling")]
     ceil = Ceil;
     /// True where a float is NaN.
     isnan = IsNan;
