@@ -47,7 +47,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     support::training::run(&device, &options)?;
-    support::lengths::run(&device, &options)
+    support::lengths::run(&device, &options)?;
+    support::indices::run(&device, &options)
 }
 
 fn operations(gpu: bool) -> Vec<Workload> {
