@@ -13,7 +13,8 @@
 //! fuse, lower, plan       graph → groups → kernels → a program with planned memory
 //! evaluate, function      programs compiled once, replayed; files of them
 //! autodiff, random, tree  derivatives beyond gradients; distributions; structures of tensors
-//! sparse, ragged, text    structures on the host whose values are tensors; sets and queues of them
+//! sparse, ragged, text    structures on the host whose values are tensors; sets, queues and lookup tables of them
+//! nested, numpy           tensors from and to Rust's arrays and NumPy's files
 //! ```
 //!
 //! The crate never calls wgpu, never names a layer, and has no pass that changes a finished graph. Every buffer is

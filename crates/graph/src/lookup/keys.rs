@@ -112,18 +112,16 @@ impl Looked for Tensor {
     fn buckets(&self, buckets: usize, op: &'static str, at: At) -> Result<Tensor> {
         let site = Site { op, at };
         let keys = whole(self, site)?;
-        let modulus = buckets as u64;
-        let hashed = crate::host_call(
-            "lookup",
-            &[keys.clone()],
-            &[(keys.shape().to_vec(), DType::I32)],
-            move |keys| {
-                let bucket =
-                    |key: &i32| (crate::text::fingerprint64(key.to_string().as_bytes()) % modulus) as i32;
-                let found = keys[0].as_slice::<i32>()?.iter().map(bucket).collect();
-                Ok(vec![crate::HostArray::new(keys[0].shape(), found)])
-            },
-        );
+        let modulus = crate::control::number(buckets, at);
+        let forms = [(keys.shape().to_vec(), DType::I32)];
+        // Captures nothing, so that all lookups are one operation.
+        let hashed = crate::host_call(op, &[keys, modulus], &forms, |inputs| {
+            let modulus = u64::from(inputs[1].as_slice::<i32>()?.first().ok_or("no modulus")?.unsigned_abs());
+            let hash = |key: &i32| crate::text::fingerprint64(key.to_string().as_bytes());
+            let bucket = |key: &i32| hash(key).checked_rem(modulus).unwrap_or(0) as i32;
+            let found = inputs[0].as_slice::<i32>()?.iter().map(bucket).collect();
+            Ok(vec![crate::HostArray::new(inputs[0].shape(), found)])
+        });
         hashed.into_iter().next().map_or_else(|| Err(site.error("a result is missing")), |t| site.part(t))
     }
 }

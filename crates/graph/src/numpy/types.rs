@@ -16,88 +16,38 @@ struct Type {
     size: usize,
     dtype: DType,
     convert: Convert,
-    /// The kind's letter where `dtype` is written as this type.
+    /// Whether `dtype` is written as this type.
     written: bool,
 }
 
-/// The only list of them.
-const TYPES: &[Type] = &[
-    Type { kind: 'f', size: 2, dtype: DType::F16, convert: same::<f16, 2>, written: true },
-    Type { kind: 'f', size: 4, dtype: DType::F32, convert: same::<f32, 4>, written: true },
-    Type {
-        kind: 'f',
-        size: 8,
-        dtype: DType::F32,
-        convert: |data| each(data, f64::from_le_bytes, rounded),
-        written: false,
-    },
-    Type {
-        kind: 'i',
-        size: 1,
-        dtype: DType::I32,
-        convert: |data| each(data, i8::from_le_bytes, whole),
-        written: false,
-    },
-    Type {
-        kind: 'i',
-        size: 2,
-        dtype: DType::I32,
-        convert: |data| each(data, i16::from_le_bytes, whole),
-        written: false,
-    },
-    Type { kind: 'i', size: 4, dtype: DType::I32, convert: same::<i32, 4>, written: true },
-    Type {
-        kind: 'i',
-        size: 8,
-        dtype: DType::I32,
-        convert: |data| each(data, i64::from_le_bytes, whole),
-        written: false,
-    },
-    Type { kind: 'u', size: 1, dtype: DType::U8, convert: same::<u8, 1>, written: true },
-    Type {
-        kind: 'u',
-        size: 2,
-        dtype: DType::U32,
-        convert: |data| each(data, u16::from_le_bytes, positive),
-        written: false,
-    },
-    Type { kind: 'u', size: 4, dtype: DType::U32, convert: same::<u32, 4>, written: true },
-    Type {
-        kind: 'u',
-        size: 8,
-        dtype: DType::U32,
-        convert: |data| each(data, u64::from_le_bytes, positive),
-        written: false,
-    },
-    Type {
-        kind: 'b',
-        size: 1,
-        dtype: DType::Bool,
-        convert: |data| each(data, |[b]: [u8; 1]| b, |b| Ok(b != 0)),
-        written: true,
-    },
-];
-
-/// Elements that have one form in both: only the byte order may differ.
-fn same<T: Element + FromLittle<N>, const N: usize>(data: &[u8]) -> Result<Vec<u8>, Reason> {
-    each(data, T::from_little, Ok)
+/// A type of NumPy's, how its elements are read, and whether the type here is written as it.
+macro_rules! types {
+    ($($kind:literal $size:literal => $dtype:ident, $parse:expr, $convert:expr, $written:literal;)*) => {
+        /// The only list of them.
+        const TYPES: &[Type] = &[$(Type {
+            kind: $kind,
+            size: $size,
+            dtype: DType::$dtype,
+            convert: |data| each(data, $parse, $convert),
+            written: $written,
+        }),*];
+    };
 }
 
-/// A number of `N` little-endian bytes.
-trait FromLittle<const N: usize> {
-    fn from_little(bytes: [u8; N]) -> Self;
+types! {
+    'f' 2 => F16, f16::from_le_bytes, Ok, true;
+    'f' 4 => F32, f32::from_le_bytes, Ok, true;
+    'f' 8 => F32, f64::from_le_bytes, rounded, false;
+    'i' 1 => I32, i8::from_le_bytes, whole, false;
+    'i' 2 => I32, i16::from_le_bytes, whole, false;
+    'i' 4 => I32, i32::from_le_bytes, Ok, true;
+    'i' 8 => I32, i64::from_le_bytes, whole, false;
+    'u' 1 => U8, u8::from_le_bytes, Ok, true;
+    'u' 2 => U32, u16::from_le_bytes, positive, false;
+    'u' 4 => U32, u32::from_le_bytes, Ok, true;
+    'u' 8 => U32, u64::from_le_bytes, positive, false;
+    'b' 1 => Bool, u8::from_le_bytes, |b| Ok(b != 0), true;
 }
-
-macro_rules! from_little {
-    ($($type:ty: $size:literal),*) => { $(
-        impl FromLittle<$size> for $type {
-            fn from_little(bytes: [u8; $size]) -> $type {
-                <$type>::from_le_bytes(bytes)
-            }
-        }
-    )* };
-}
-from_little!(f16: 2, f32: 4, i32: 4, u32: 4, u8: 1);
 
 /// Every element of `N` little-endian bytes, converted.
 fn each<S, T: Element, const N: usize>(

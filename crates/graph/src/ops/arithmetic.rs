@@ -65,9 +65,9 @@ macro_rules! primitives {
 }
 
 primitives! {
-    /// The larger of two; NaN if either is. Where both are equal, each gets half of the gradient.
+    /// The larger of two; NaN if either is. Where both are equal, the gradient goes to the first, as in TensorFlow.
     maximum = Max;
-    /// The smaller of two; NaN if either is. Where both are equal, each gets half of the gradient.
+    /// The smaller of two; NaN if either is. Where both are equal, the gradient goes to the first, as in TensorFlow.
     minimum = Min;
     /// The remainder with the sign of the divisor; integers give 0 where the divisor is 0, floats NaN. Keras'
     /// `mod`, whose name is a word of Rust's.
@@ -116,12 +116,12 @@ binary! {
         DType::Bool => fmod_whole(&a.cast(DType::I32), &b.cast(DType::I32)),
         _ => fmod_whole(a, b),
     };
-    /// The larger of two; the other where one is NaN.
+    /// The larger of two; the other where one is NaN. Where they are equal, the gradient goes to the first.
     fmax(met, a, b) = {
         let (a, b) = without_nan(a, b);
         a.maximum(b)
     };
-    /// The smaller of two; the other where one is NaN.
+    /// The smaller of two; the other where one is NaN. Where they are equal, the gradient goes to the first.
     fmin(met, a, b) = {
         let (a, b) = without_nan(a, b);
         a.minimum(b)
@@ -134,7 +134,8 @@ binary! {
     };
 }
 
-/// The values limited to `x_min..=x_max`; NaN stays. All three broadcast and meet in one type.
+/// The values limited to `x_min..=x_max`, whose gradient at both limits is 1; NaN stays. All three broadcast and meet in one
+/// type.
 ///
 /// ```
 /// use kiln_graph::{Tensor, ops};

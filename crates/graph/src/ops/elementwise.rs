@@ -212,7 +212,7 @@ impl Tensor {
         super::arithmetic::floor_divide_at(self, &other.tensor(self.dtype(), here()), here())
     }
 
-    /// The values limited to `low..=high`.
+    /// The values limited to `low..=high`; their gradient at both limits is 1.
     #[doc(alias("clamp", "clip_by_value"))]
     #[track_caller]
     pub fn clip(&self, low: impl Operand, high: impl Operand) -> Tensor {
@@ -254,7 +254,7 @@ unary! {
     /// `−x`.
     #[doc(alias = "negative")]
     neg => Neg,
-    /// `|x|`.
+    /// `|x|`; its gradient at 0 is 0.
     abs => Abs,
     /// −1, 0 or 1.
     sign => Sign,
@@ -314,11 +314,11 @@ macro_rules! binary {
 }
 
 binary! {
-    /// The larger of two; NaN if either is.
+    /// The larger of two; NaN if either is. Where they are equal, the gradient goes to the first.
     maximum => Max,
-    /// The smaller of two; NaN if either is.
+    /// The smaller of two; NaN if either is. Where they are equal, the gradient goes to the first.
     minimum => Min,
-    /// `x` to the power of `other`.
+    /// `x` to the power of `other`. The gradient is 0 for an exponent where `x` ≤ 0, and for `x` where the exponent is 0.
     #[doc(alias = "power")]
     pow => Pow,
     /// The angle of the point (other, self), in radians.

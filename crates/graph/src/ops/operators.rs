@@ -35,8 +35,8 @@ macro_rules! operator {
             #[track_caller]
             fn $method(self, other: $rhs) -> Tensor {
                 let at = here();
-                let call: Call = $call;
-                call(&self, &other.tensor(self.dtype(), at), at)
+                const CALL: Call = $call;
+                CALL(&self, &other.tensor(self.dtype(), at), at)
             }
         }
     };
@@ -46,8 +46,8 @@ macro_rules! operator {
             #[track_caller]
             fn $method(self, other: $rhs) -> Tensor {
                 let at = here();
-                let call: Call = $call;
-                call(&self.tensor(other.dtype(), at), &other, at)
+                const CALL: Call = $call;
+                CALL(&self.tensor(other.dtype(), at), &other, at)
             }
         }
     };
@@ -56,8 +56,8 @@ macro_rules! operator {
             #[track_caller]
             fn $method(&mut self, other: $rhs) {
                 let at = here();
-                let call: Call = $call;
-                *self = call(self, &other.tensor(self.dtype(), at), at);
+                const CALL: Call = $call;
+                *self = CALL(self, &other.tensor(self.dtype(), at), at);
             }
         }
     };
