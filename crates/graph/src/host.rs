@@ -15,6 +15,7 @@ use crate::tensor::{Element, Tensor, here};
 use crate::trace;
 
 /// An array in host memory: dense, row-major.
+#[doc(alias = "ndarray")]
 #[derive(Clone)]
 pub struct HostArray {
     shape: Vec<usize>,
@@ -121,6 +122,7 @@ type HostResult = Result<Vec<HostArray>, String>;
 /// assert_eq!(median[0].item::<f32>()?, 2.0);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias("py_function", "numpy_function", "pure_callback"))]
 #[track_caller]
 pub fn host_call<F>(op: &'static str, inputs: &[Tensor], outputs: &[Form], f: F) -> Vec<Tensor>
 where
@@ -169,6 +171,7 @@ where
 /// assert_eq!(gradients(&y[0].sum(()), &[x])?[0].to_vec::<f32>()?, [3.0, 12.0]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias = "py_function")]
 #[track_caller]
 pub fn host_call_with_gradient<F>(
     op: &'static str,

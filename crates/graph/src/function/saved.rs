@@ -215,6 +215,7 @@ fn file_dtype(dtype: DType) -> Dtype {
 /// assert_eq!(loaded.call(&[Tensor::from_slice(&[1.0f32, 2.0])])?[0].to_vec::<f32>()?, [2.0, 4.0]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[doc(alias("SavedModel", "ConcreteFunction"))]
 pub struct SavedFunction {
     name: String,
     path: PathBuf,

@@ -40,7 +40,7 @@ pub fn leaky_relu(x: &Tensor, negative_slope: f32) -> Tensor {
     Tensor::select(&x.greater(0.0), x, x * negative_slope)
 }
 
-/// `x` above 0, `alpha · (e^x − 1)` below.
+/// `x` above 0, `alpha · (e^x − 1)` below; its gradient at 0 is `alpha`.
 #[track_caller]
 pub fn elu(x: &Tensor, alpha: f32) -> Tensor {
     let x = &x.to_float();
@@ -49,7 +49,7 @@ pub fn elu(x: &Tensor, alpha: f32) -> Tensor {
     Tensor::select(&above, x, below * alpha)
 }
 
-/// Scaled exponential linear unit (Klambauer et al. 2017): `1.0507 · x` above 0, `1.7581 · (e^x − 1)` below.
+/// Scaled exponential linear unit (Klambauer et al. 2017): `1.0507 · x` from 0 on, `1.7581 · (e^x − 1)` below.
 #[track_caller]
 pub fn selu(x: &Tensor) -> Tensor {
     const ALPHA: f32 = 1.673_263_2;
@@ -108,6 +108,7 @@ pub fn gelu(x: &Tensor, approximate: bool) -> Tensor {
 }
 
 /// `x · sigmoid(x)`, also called swish.
+#[doc(alias = "swish")]
 #[track_caller]
 pub fn silu(x: &Tensor) -> Tensor {
     x * x.sigmoid()
@@ -212,6 +213,7 @@ pub fn softmax(x: &Tensor, axes: impl Into<Axes>) -> Tensor {
 }
 
 /// `log(softmax(x))` along some axes, `()` for all.
+#[doc(alias = "logsoftmax")]
 #[track_caller]
 pub fn log_softmax(x: &Tensor, axes: impl Into<Axes>) -> Tensor {
     x.log_softmax(axes)
@@ -244,5 +246,5 @@ pub fn sparsemax(x: &Tensor, axis: i64) -> Tensor {
     let chosen = shifted.greater_equal(smallest);
     let count = chosen.cast(x.dtype()).sum(axis);
     let threshold = (Tensor::select(&chosen, &shifted, 0.0).sum(axis) - 1.0) / count;
-    (&shifted - threshold.keep_dims(&x, axis)).maximum(0.0)
+    (&shifted - threshold.keep_dims(&x, axis)).relu()
 }

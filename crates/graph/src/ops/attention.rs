@@ -17,6 +17,7 @@ use crate::tensor::{Tensor, here};
 ///
 /// # Errors
 /// Where ranks or extents do not fit, or the mask is not `bool`.
+#[doc(alias = "scaled_dot_product_attention")]
 #[track_caller]
 pub fn dot_product_attention(
     query: &Tensor,

@@ -77,8 +77,10 @@ binary! {
         shifted(a, b, |a, b| a.right_shift(b), |a| if a.dtype() == DType::I32 { a.right_shift(31) } else { a.zeros_like() })
     });
     /// Bits moved up, under NumPy's other name.
+    #[doc(alias = "bitwise_left_shift")]
     left_shift(met, a, b) = bitwise_left_shift(a, b);
     /// Bits moved down, under NumPy's other name.
+    #[doc(alias = "bitwise_right_shift")]
     right_shift(met, a, b) = bitwise_right_shift(a, b);
     /// The greatest common divisor of integers, not negative; 0 of two zeros. Floats and booleans are an error.
     gcd(met, a, b) = integers(a, || common_divisor(a, b));

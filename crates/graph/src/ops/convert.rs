@@ -7,6 +7,7 @@ use crate::tensor::{Tensor, here};
 
 /// Conversion by value: floats to integers truncate and saturate (NaN gives 0), integers wrap, anything to `bool` is
 /// `≠ 0`.
+#[doc(alias = "astype")]
 #[track_caller]
 pub fn cast(x: &Tensor, dtype: DType) -> Tensor {
     composed("cast", here(), &[x], || x.cast(dtype))
@@ -88,6 +89,7 @@ pub fn size(x: &Tensor) -> usize {
 }
 
 /// The value; gradients do not flow through it.
+#[doc(alias = "detach")]
 #[track_caller]
 pub fn stop_gradient(variable: &Tensor) -> Tensor {
     composed("stop_gradient", here(), &[variable], || variable.stop_gradient())

@@ -20,6 +20,7 @@ use crate::tensor::{Tensor, here};
 /// assert_eq!(ops::bincount(&x, None, 0).to_vec::<i32>()?, [0, 1, 2, 0, 1]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias = "histogram_fixed_width")]
 #[track_caller]
 pub fn bincount(x: &Tensor, weights: Option<&Tensor>, minlength: usize) -> Tensor {
     let at = here();

@@ -82,6 +82,7 @@ pub fn eye(n: usize, m: Option<usize>, k: i64, dtype: DType) -> Tensor {
 }
 
 /// The identity matrix.
+#[doc(alias = "eye")]
 #[track_caller]
 pub fn identity(n: usize, dtype: DType) -> Tensor {
     composed("identity", here(), &[], || eye(n, None, 0, dtype))
@@ -113,6 +114,7 @@ fn offset(k: i64) -> i32 {
 /// assert_eq!(ops::arange(1.0, 7.0, 2.0, DType::I32).to_vec::<i32>()?, [1, 3, 5]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias = "range")]
 #[track_caller]
 pub fn arange(start: f64, stop: f64, step: f64, dtype: DType) -> Tensor {
     composed("arange", here(), &[], || {

@@ -24,6 +24,7 @@ pub(crate) fn value_of(number: f64, dtype: DType) -> Value {
 
 impl Tensor {
     /// A vector of the slice's elements.
+    #[doc(alias("tensor", "constant", "asarray"))]
     #[track_caller]
     pub fn from_slice<T: Element>(elements: &[T]) -> Tensor {
         Tensor::from_vec(elements, &[elements.len()])
@@ -37,6 +38,7 @@ impl Tensor {
     /// assert_eq!(m.sum(0).to_vec::<f32>()?, [4.0, 6.0]);
     /// # Ok::<(), kiln_graph::Error>(())
     /// ```
+    #[doc(alias("tensor", "constant", "asarray"))]
     #[track_caller]
     pub fn from_vec<T: Element>(elements: impl AsRef<[T]>, shape: &[usize]) -> Tensor {
         let at = here();
@@ -154,7 +156,7 @@ macro_rules! from_number {
         }
     )* };
 }
-from_number!(f32, i32, u32);
+from_number!(f32, half::f16, half::bf16, i32, u32, u8, bool);
 
 impl From<&Tensor> for Tensor {
     fn from(tensor: &Tensor) -> Tensor {

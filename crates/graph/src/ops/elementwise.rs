@@ -136,6 +136,7 @@ impl Tensor {
     }
 
     /// Conversion by value: floats to integers truncate and saturate (NaN gives 0), anything to `bool` is `≠ 0`.
+    #[doc(alias = "astype")]
     #[track_caller]
     pub fn cast(&self, dtype: DType) -> Tensor {
         self.cast_at(dtype, here())
@@ -155,6 +156,7 @@ impl Tensor {
     /// assert_eq!(Tensor::select(&x.greater(0.0), &x, 0.0).to_vec::<f32>()?, [0.0, 2.0]);
     /// # Ok::<(), kiln_graph::Error>(())
     /// ```
+    #[doc(alias = "where")]
     #[track_caller]
     pub fn select(condition: &Tensor, a: impl Operand, b: impl Operand) -> Tensor {
         let at = here();
@@ -204,12 +206,14 @@ impl Tensor {
     }
 
     /// The quotient rounded down.
+    #[doc(alias = "floordiv")]
     #[track_caller]
     pub fn floor_divide(&self, other: impl Operand) -> Tensor {
         super::arithmetic::floor_divide_at(self, &other.tensor(self.dtype(), here()), here())
     }
 
-    /// The values limited to `low..=high`.
+    /// The values limited to `low..=high`; their gradient at both limits is 1.
+    #[doc(alias("clamp", "clip_by_value"))]
     #[track_caller]
     pub fn clip(&self, low: impl Operand, high: impl Operand) -> Tensor {
         let at = here();
@@ -218,6 +222,7 @@ impl Tensor {
     }
 
     /// True where a float is neither NaN nor infinite.
+    #[doc(alias = "isfinite")]
     #[track_caller]
     pub fn is_finite(&self) -> Tensor {
         let at = here();
@@ -247,8 +252,9 @@ macro_rules! unary {
 
 unary! {
     /// `−x`.
+    #[doc(alias = "negative")]
     neg => Neg,
-    /// `|x|`.
+    /// `|x|`; its gradient at 0 is 0.
     abs => Abs,
     /// −1, 0 or 1.
     sign => Sign,
@@ -271,6 +277,7 @@ unary! {
     /// Hyperbolic tangent.
     tanh => Tanh,
     /// Inverse tangent, in radians.
+    #[doc(alias = "atan")]
     arctan => Atan,
     /// Gauss error function.
     erf => Erf,
@@ -279,14 +286,17 @@ unary! {
     /// Rounded down.
     floor => Floor,
     /// Rounded up.
+    #[doc(alias = "ceiling")]
     ceil => Ceil,
     /// Rounded to the nearest whole number, halves to even.
     round => Round,
     /// The whole part.
     trunc => Trunc,
     /// Logical not of `bool`; bitwise not of integers.
+    #[doc(alias = "bitwise_not")]
     logical_not => Not,
     /// True where a float is NaN.
+    #[doc(alias = "isnan")]
     is_nan => IsNan,
 }
 
@@ -304,25 +314,33 @@ macro_rules! binary {
 }
 
 binary! {
-    /// The larger of two; NaN if either is.
+    /// The larger of two; NaN if either is. Where they are equal, the gradient goes to the first.
     maximum => Max,
-    /// The smaller of two; NaN if either is.
+    /// The smaller of two; NaN if either is. Where they are equal, the gradient goes to the first.
     minimum => Min,
-    /// `x` to the power of `other`.
+    /// `x` to the power of `other`. The gradient is 0 for an exponent where `x` ≤ 0, and for `x` where the exponent is 0.
+    #[doc(alias = "power")]
     pow => Pow,
     /// The angle of the point (other, self), in radians.
+    #[doc(alias = "atan2")]
     arctan2 => Atan2,
     /// The remainder with the sign of the divisor.
+    #[doc(alias("mod", "floormod", "remainder"))]
     modulo => Rem,
     /// Logical and; bitwise on integers.
+    #[doc(alias = "bitwise_and")]
     logical_and => And,
     /// Logical or; bitwise on integers.
+    #[doc(alias = "bitwise_or")]
     logical_or => Or,
     /// Exclusive or; bitwise on integers.
+    #[doc(alias = "bitwise_xor")]
     logical_xor => Xor,
     /// Left shift of integers.
+    #[doc(alias = "bitwise_left_shift")]
     left_shift => Shl,
     /// Right shift of integers.
+    #[doc(alias = "bitwise_right_shift")]
     right_shift => Shr,
 }
 
@@ -341,78 +359,21 @@ macro_rules! compare {
 
 compare! {
     /// Elementwise `==`, as `bool`.
+    #[doc(alias = "eq")]
     equal => Eq,
     /// Elementwise `!=`.
+    #[doc(alias = "ne")]
     not_equal => Ne,
     /// Elementwise `<`.
+    #[doc(alias("lt", "less_than"))]
     less => Lt,
     /// Elementwise `<=`.
+    #[doc(alias = "le")]
     less_equal => Le,
     /// Elementwise `>`.
+    #[doc(alias = "gt")]
     greater => Gt,
     /// Elementwise `>=`.
+    #[doc(alias = "ge")]
     greater_equal => Ge,
-}
-
-macro_rules! operator {
-    ($($trait:ident $method:ident $call:expr;)*) => { $(
-        operator!(@one $trait $method $call, Tensor, Tensor);
-        operator!(@one $trait $method $call, Tensor, &Tensor);
-        operator!(@one $trait $method $call, &Tensor, Tensor);
-        operator!(@one $trait $method $call, &Tensor, &Tensor);
-        operator!(@one $trait $method $call, Tensor, f32);
-        operator!(@one $trait $method $call, &Tensor, f32);
-        operator!(@one $trait $method $call, Tensor, i32);
-        operator!(@one $trait $method $call, &Tensor, i32);
-        operator!(@left $trait $method $call, f32, Tensor);
-        operator!(@left $trait $method $call, f32, &Tensor);
-        operator!(@left $trait $method $call, i32, Tensor);
-        operator!(@left $trait $method $call, i32, &Tensor);
-    )* };
-    (@one $trait:ident $method:ident $call:expr, $lhs:ty, $rhs:ty) => {
-        impl std::ops::$trait<$rhs> for $lhs {
-            type Output = Tensor;
-            #[track_caller]
-            fn $method(self, other: $rhs) -> Tensor {
-                let at = here();
-                let call: fn(&Tensor, &Tensor, At) -> Tensor = $call;
-                call(&self, &other.tensor(self.dtype(), at), at)
-            }
-        }
-    };
-    (@left $trait:ident $method:ident $call:expr, $lhs:ty, $rhs:ty) => {
-        impl std::ops::$trait<$rhs> for $lhs {
-            type Output = Tensor;
-            #[track_caller]
-            fn $method(self, other: $rhs) -> Tensor {
-                let at = here();
-                let call: fn(&Tensor, &Tensor, At) -> Tensor = $call;
-                call(&self.tensor(other.dtype(), at), &other, at)
-            }
-        }
-    };
-}
-
-operator! {
-    Add add |a, b, at| a.binary(BinaryOp::Add, b, at);
-    Sub sub |a, b, at| a.binary(BinaryOp::Sub, b, at);
-    Mul mul |a, b, at| a.binary(BinaryOp::Mul, b, at);
-    Div div |a, b, at| a.true_divide(b, at);
-    Rem rem |a, b, at| a.binary(BinaryOp::Rem, b, at);
-}
-
-impl std::ops::Neg for Tensor {
-    type Output = Tensor;
-    #[track_caller]
-    fn neg(self) -> Tensor {
-        self.unary(UnaryOp::Neg, here())
-    }
-}
-
-impl std::ops::Neg for &Tensor {
-    type Output = Tensor;
-    #[track_caller]
-    fn neg(self) -> Tensor {
-        self.unary(UnaryOp::Neg, here())
-    }
 }

@@ -24,18 +24,23 @@ unary! {
     /// Hyperbolic cosine.
     cosh(x) = in_single(x, |x| with_slope(x, &cosh_single(x), |x, _| sinh(x)));
     /// Inverse sine, in −π/2..π/2; NaN outside −1..1.
+    #[doc(alias = "asin")]
     arcsin(x) = in_single(x, |x| with_slope(x, &x.arctan2(leg(x)), |x, _| leg(x).reciprocal()));
     /// Inverse cosine, in 0..π; NaN outside −1..1.
+    #[doc(alias = "acos")]
     arccos(x) = in_single(x, |x| with_slope(x, &leg(x).arctan2(x), |x, _| -leg(x).reciprocal()));
     /// Inverse hyperbolic sine.
+    #[doc(alias = "asinh")]
     arcsinh(x) = in_single(x, |x| {
         with_slope(x, &arcsinh_single(x), |x, _| hypotenuse(x, &x.ones_like()).reciprocal())
     });
     /// Inverse hyperbolic cosine; NaN below 1.
+    #[doc(alias = "acosh")]
     arccosh(x) = in_single(x, |x| {
         with_slope(x, &arccosh_single(x), |x, _| ((x - 1.0).sqrt() * (x + 1.0).sqrt()).reciprocal())
     });
     /// Inverse hyperbolic tangent; ±∞ at ±1, NaN outside −1..1.
+    #[doc(alias = "atanh")]
     arctanh(x) = in_single(x, |x| {
         let size = x.abs();
         let value = (&size * 2.0 / (1.0 - &size)).log1p() * 0.5;

@@ -68,6 +68,7 @@ impl Tensor {
     /// assert!(table.take(&Tensor::from_slice(&[2]), 0).to_vec::<f32>().is_err());
     /// # Ok::<(), kiln_graph::Error>(())
     /// ```
+    #[doc(alias("index_select", "gather"))]
     #[track_caller]
     pub fn take(&self, indices: &Tensor, axis: i64) -> Tensor {
         let at = here();
@@ -99,6 +100,7 @@ impl Tensor {
 
     /// One element along the axis for every index: `output[.., i, ..] = self[.., indices[.., i, ..], ..]`.
     /// The indices have the tensor's shape except along the axis; negative ones count from the end.
+    #[doc(alias = "gather")]
     #[track_caller]
     pub fn take_along_axis(&self, indices: &Tensor, axis: i64) -> Tensor {
         let at = here();
@@ -127,6 +129,7 @@ impl Tensor {
 
     /// The tensor `[v, d..]` with updates `[n.., d..]` folded into the rows that indices `[n..]` name, in order. Negative
     /// indices count from the end.
+    #[doc(alias = "index_put")]
     #[track_caller]
     pub fn scatter(&self, indices: &Tensor, updates: &Tensor, op: ScatterOp) -> Tensor {
         let at = here();
@@ -185,6 +188,7 @@ impl Tensor {
     }
 
     /// The `k` largest along the last axis and their positions, largest first.
+    #[doc(alias = "topk")]
     #[track_caller]
     pub fn top_k(&self, k: usize) -> (Tensor, Tensor) {
         if self.error().is_none() && self.shape().last().is_none_or(|extent| k > *extent) {

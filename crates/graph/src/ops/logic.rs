@@ -22,30 +22,40 @@ macro_rules! comparisons {
 
 comparisons! {
     /// Elementwise `==`, as `bool`; false beside NaN.
+    #[doc(alias = "eq")]
     equal = Eq;
     /// Elementwise `≠`, as `bool`; true beside NaN.
+    #[doc(alias = "ne")]
     not_equal = Ne;
     /// Elementwise `<`, as `bool`; false beside NaN.
+    #[doc(alias("lt", "less_than"))]
     less = Lt;
     /// Elementwise `≤`, as `bool`; false beside NaN.
+    #[doc(alias = "le")]
     less_equal = Le;
     /// Elementwise `>`, as `bool`; false beside NaN.
+    #[doc(alias = "gt")]
     greater = Gt;
     /// Elementwise `≥`, as `bool`; false beside NaN.
+    #[doc(alias = "ge")]
     greater_equal = Ge;
 }
 
 unary! {
     /// True where the value is 0.
+    #[doc(alias = "bitwise_not")]
     logical_not(x) = x.cast(DType::Bool).logical_not();
 }
 
 binary! {
     /// True where both values are not 0.
+    #[doc(alias = "bitwise_and")]
     logical_and(met, a, b) = a.cast(DType::Bool).logical_and(b.cast(DType::Bool));
     /// True where at least one value is not 0.
+    #[doc(alias = "bitwise_or")]
     logical_or(met, a, b) = a.cast(DType::Bool).logical_or(b.cast(DType::Bool));
     /// True where exactly one value is not 0.
+    #[doc(alias = "bitwise_xor")]
     logical_xor(met, a, b) = a.cast(DType::Bool).logical_xor(b.cast(DType::Bool));
 }
 
@@ -86,6 +96,7 @@ pub fn allclose(x1: impl Operand, x2: impl Operand, rtol: f32, atol: f32, equal_
 /// assert_eq!(ops::where_(&x.greater(0.0), &x, 0.0).to_vec::<f32>()?, [0.0, 2.0]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias = "where")]
 #[track_caller]
 pub fn where_(condition: &Tensor, x1: impl Operand, x2: impl Operand) -> Tensor {
     let at = here();

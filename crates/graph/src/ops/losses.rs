@@ -35,6 +35,7 @@ fn of_one_shape(op: &'static str, target: &Tensor, output: &Tensor) -> Option<Te
 ///
 /// # Errors
 /// Where the shapes differ.
+#[doc(alias("sigmoid_cross_entropy_with_logits", "binary_cross_entropy"))]
 #[track_caller]
 pub fn binary_crossentropy(target: &Tensor, output: &Tensor, from_logits: bool) -> Tensor {
     if let Some(failed) = of_one_shape("binary_crossentropy", target, output) {
@@ -58,6 +59,7 @@ pub fn binary_crossentropy(target: &Tensor, output: &Tensor, from_logits: bool) 
 ///
 /// # Errors
 /// Where the shapes differ or the axis is out of range.
+#[doc(alias("softmax_cross_entropy_with_logits", "cross_entropy"))]
 #[track_caller]
 pub fn categorical_crossentropy(target: &Tensor, output: &Tensor, from_logits: bool, axis: i64) -> Tensor {
     let at = here();
@@ -83,6 +85,7 @@ pub fn categorical_crossentropy(target: &Tensor, output: &Tensor, from_logits: b
 ///
 /// # Errors
 /// Where the shapes do not fit or the axis is out of range.
+#[doc(alias("sparse_softmax_cross_entropy_with_logits", "nll_loss"))]
 #[track_caller]
 pub fn sparse_categorical_crossentropy(
     target: &Tensor,

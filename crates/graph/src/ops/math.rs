@@ -79,6 +79,7 @@ fn erfc_value(x: &Tensor) -> Tensor {
 /// The inverse of [`erf`] on −1 … 1: ±∞ at the ends, NaN outside.
 ///
 /// Integers become `float32`.
+#[doc(alias = "erf_inv")]
 #[track_caller]
 pub fn erfinv(x: &Tensor) -> Tensor {
     let at = here();
@@ -137,6 +138,7 @@ pub fn rsqrt(x: &Tensor) -> Tensor {
 }
 
 /// `log Σ e^x` over some axes, without overflow; −∞ over no elements.
+#[doc(alias = "reduce_logsumexp")]
 #[track_caller]
 pub fn logsumexp(x: &Tensor, axes: impl Into<Axes>, keepdims: bool) -> Tensor {
     let axes = axes.into();
@@ -148,6 +150,7 @@ pub fn logsumexp(x: &Tensor, axes: impl Into<Axes>, keepdims: bool) -> Tensor {
 
 /// The `k` largest elements along the last axis, largest first, and their positions (`int32`); of equal ones the first
 /// comes first.
+#[doc(alias = "topk")]
 #[track_caller]
 pub fn top_k(x: &Tensor, k: usize) -> (Tensor, Tensor) {
     let at = here();

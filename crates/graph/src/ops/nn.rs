@@ -32,6 +32,7 @@ impl Tensor {
     }
 
     /// `log(softmax(x))` along some axes.
+    #[doc(alias = "logsoftmax")]
     #[track_caller]
     pub fn log_softmax(&self, axes: impl Into<Axes>) -> Tensor {
         let (at, axes) = (here(), axes.into());
@@ -41,6 +42,7 @@ impl Tensor {
     }
 
     /// `log Σ exp(x)` over some axes.
+    #[doc(alias = "reduce_logsumexp")]
     #[track_caller]
     pub fn logsumexp(&self, axes: impl Into<Axes>) -> Tensor {
         let (at, axes) = (here(), axes.into());
@@ -69,6 +71,7 @@ impl Tensor {
 
     /// Largest element of sliding windows over the spatial axes of `[n, spatial.., channels]`. The gradient goes to the
     /// first largest element of a window.
+    #[doc(alias = "max_pool2d")]
     #[track_caller]
     pub fn max_pool(&self, pool: &[usize], strides: &[usize], padding: Padding) -> Tensor {
         let at = here();
@@ -102,6 +105,7 @@ impl Tensor {
     }
 
     /// Mean of sliding windows over the spatial axes of `[n, spatial.., channels]`; padded cells do not count.
+    #[doc(alias("avg_pool", "avg_pool2d"))]
     #[track_caller]
     pub fn average_pool(&self, pool: &[usize], strides: &[usize], padding: Padding) -> Tensor {
         let at = here();

@@ -21,6 +21,7 @@ fn wide(x: &Tensor) -> Tensor {
 ///
 /// # Errors
 /// Where an axis is out of range or named twice.
+#[doc(alias = "var_mean")]
 #[track_caller]
 pub fn moments(x: &Tensor, axes: impl Into<Axes>, keepdims: bool) -> (Tensor, Tensor) {
     let (at, axes) = (here(), axes.into());
@@ -167,6 +168,7 @@ pub fn rms_normalization(x: &Tensor, scale: Option<&Tensor>, axes: impl Into<Axe
 ///
 /// # Errors
 /// Where an axis is out of range or the order is 0.
+#[doc(alias = "l2_normalize")]
 #[track_caller]
 pub fn normalize(x: &Tensor, axes: impl Into<Axes>, order: u32, epsilon: f32) -> Tensor {
     let (at, axes) = (here(), axes.into());

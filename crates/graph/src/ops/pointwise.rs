@@ -84,17 +84,19 @@ primitives! {
     /// Hyperbolic tangent.
     tanh = Tanh;
     /// Inverse tangent, in −π/2..π/2.
+    #[doc(alias = "atan")]
     arctan = Atan;
     /// The largest whole number not above `x`, as a float.
     floor = Floor;
     /// The smallest whole number not below `x`, as a float.
+    #[doc(alias = "ceiling")]
     ceil = Ceil;
     /// True where a float is NaN.
     isnan = IsNan;
 }
 
 unary! {
-    /// `|x|`; integers and booleans keep their type.
+    /// `|x|`, whose gradient at 0 is 0; integers and booleans keep their type.
     abs(x) = if x.dtype() == DType::Bool { x.clone() } else { x.abs() };
     /// `|x|`, under NumPy's other name.
     absolute(x) = abs(x);
@@ -129,9 +131,9 @@ unary! {
     real(x) = x.clone();
     /// The imaginary part: zeros of the same type, because tensors are real.
     imag(x) = x.zeros_like();
-    /// The angle of a real number in the complex plane: 0, or π for negative ones (−0 too), as a float.
+    /// The angle of a real number in the complex plane: 0, or π for negative ones (−0 too), as a float. Its gradient is 0.
     angle(x) = {
-        let x = x.to_float();
+        let x = x.to_float().stop_gradient();
         x.zeros_like().arctan2(&x)
     };
 }

@@ -30,6 +30,7 @@ fn parts(
 ///
 /// # Errors
 /// Where the sizes do not fit the spatial axes, or no window fits.
+#[doc(alias = "max_pool2d")]
 #[track_caller]
 pub fn max_pool(
     inputs: &Tensor,
@@ -55,6 +56,7 @@ pub fn max_pool(
 ///
 /// # Errors
 /// As [`max_pool`].
+#[doc(alias("avg_pool", "avg_pool2d"))]
 #[track_caller]
 pub fn average_pool(
     inputs: &Tensor,

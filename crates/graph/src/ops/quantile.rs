@@ -54,6 +54,7 @@ impl std::str::FromStr for QuantileMethod {
 /// assert_eq!(ops::quantile(&x, 0.5, (), QuantileMethod::Lower, false).item::<f32>()?, 2.0);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias = "percentile")]
 #[track_caller]
 pub fn quantile(
     x: &Tensor,

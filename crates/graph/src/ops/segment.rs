@@ -18,24 +18,28 @@ use crate::trace;
 /// assert_eq!(ops::segment_sum(&data, &ids, 3).to_vec::<f32>()?, [3.0, 0.0, 10.0]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias = "unsorted_segment_sum")]
 #[track_caller]
 pub fn segment_sum(data: &Tensor, segment_ids: &Tensor, num_segments: impl Into<Option<usize>>) -> Tensor {
     segments(ReduceOp::Sum, data, segment_ids, num_segments.into(), "segment_sum", here())
 }
 
 /// Product of the rows of each segment, as [`segment_sum`]; a segment without rows is 1.
+#[doc(alias = "unsorted_segment_prod")]
 #[track_caller]
 pub fn segment_prod(data: &Tensor, segment_ids: &Tensor, num_segments: impl Into<Option<usize>>) -> Tensor {
     segments(ReduceOp::Prod, data, segment_ids, num_segments.into(), "segment_prod", here())
 }
 
 /// Largest of the rows of each segment, as [`segment_sum`]; a segment without rows is −∞, or the smallest integer.
+#[doc(alias = "unsorted_segment_max")]
 #[track_caller]
 pub fn segment_max(data: &Tensor, segment_ids: &Tensor, num_segments: impl Into<Option<usize>>) -> Tensor {
     segments(ReduceOp::Max, data, segment_ids, num_segments.into(), "segment_max", here())
 }
 
 /// Smallest of the rows of each segment, as [`segment_sum`]; a segment without rows is ∞, or the largest integer.
+#[doc(alias = "unsorted_segment_min")]
 #[track_caller]
 pub fn segment_min(data: &Tensor, segment_ids: &Tensor, num_segments: impl Into<Option<usize>>) -> Tensor {
     segments(ReduceOp::Min, data, segment_ids, num_segments.into(), "segment_min", here())

@@ -129,6 +129,7 @@ fn with_ratio(x: &Tensor, size: [usize; 2], aspect_ratio: AspectRatio) -> Tensor
 ///
 /// # Errors
 /// Where the rank is not 3 or 4, or an extent is 0.
+#[doc(alias = "interpolate")]
 #[track_caller]
 pub fn resize(
     images: &Tensor,

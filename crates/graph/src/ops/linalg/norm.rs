@@ -54,6 +54,7 @@ impl std::str::FromStr for NormOrder {
 /// assert_eq!(ops::norm(&x, 1.0, (), false).item::<f32>()?, 6.0);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias = "vector_norm")]
 #[track_caller]
 pub fn norm(x: &Tensor, order: impl Into<NormOrder>, axes: impl Into<Axes>, keepdims: bool) -> Tensor {
     let at = here();

@@ -28,6 +28,7 @@ pub fn solve(a: &Tensor, b: &Tensor) -> Tensor {
 }
 
 /// `X` of `a·X = b` as [`solve`], where only the lower or the upper triangle of `a` counts.
+#[doc(alias = "triangular_solve")]
 #[track_caller]
 pub fn solve_triangular(a: &Tensor, b: &Tensor, lower: bool) -> Tensor {
     let at = here();
@@ -108,6 +109,7 @@ pub(super) fn triangular(a: &Tensor, b: &Tensor, is_lower: bool, at: At) -> Tens
 }
 
 /// The inverses of matrices `[.., n, n]`. A singular matrix is an error of the run.
+#[doc(alias = "matrix_inverse")]
 #[track_caller]
 pub fn inv(x: &Tensor) -> Tensor {
     let at = here();
@@ -132,6 +134,7 @@ fn beside(x: &Tensor) -> Tensor {
 }
 
 /// The determinants of matrices `[.., n, n]`, `[..]`. A singular matrix has a gradient too.
+#[doc(alias = "matrix_determinant")]
 #[track_caller]
 pub fn det(x: &Tensor) -> Tensor {
     let at = here();
