@@ -291,7 +291,7 @@ fn unary(op: UnaryOp, x: &Tensor, y: &Tensor, g: &Tensor) -> Option<Tensor> {
         UnaryOp::Cos => -(g * x.sin()),
         UnaryOp::Tanh => g * (1.0 - y * y),
         UnaryOp::Atan => g / (1.0 + x * x),
-        UnaryOp::Erf => g * (-(x * x)).exp() * std::f32::consts::FRAC_2_SQRT_PI,
+        UnaryOp::Erf => g * (-(x * x)).exp() * std::f64::consts::FRAC_2_SQRT_PI,
         UnaryOp::Sigmoid => g * y * (1.0 - y),
         UnaryOp::Sign | UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round | UnaryOp::Trunc => return None,
         UnaryOp::Not | UnaryOp::IsNan => return None,
@@ -314,7 +314,7 @@ fn binary(op: BinaryOp, a: &Tensor, b: &Tensor, y: &Tensor, g: &Tensor) -> [Opti
             // d/da = b·a^(b−1), 0 for b = 0; d/db = y·log a, 0 where a = 0.
             let by_base = Tensor::select(&b.equal(0.0), 0.0, b * a.pow(b - 1.0));
             let log = Tensor::select(&a.greater(0.0), a, 1.0).log();
-            let log = Tensor::select(&a.less(0.0), f32::NAN, log);
+            let log = Tensor::select(&a.less(0.0), f64::NAN, log);
             [Some(g * by_base), Some(g * y * log)]
         }
         BinaryOp::Max | BinaryOp::Min => [Some(extreme(a)), Some(extreme(b))],

@@ -16,6 +16,7 @@ use crate::shape::strides;
 mod contract;
 mod cost;
 mod reduce;
+mod width;
 
 /// How a group needs a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,6 +203,7 @@ impl Sweep {
         if !must_store
             && self.cheap[id.index()]
             && (askers.len() > 1 || positions_of(&requests, askers[0]).is_none())
+            && askers.iter().all(|group| self.same_width(id, *group))
         {
             for request in &requests {
                 if let Some(positions) = request.place.positions() {
@@ -238,6 +240,9 @@ impl Sweep {
                 "it is read from memory, behind padding, or at several coordinates of one kernel".into()
             );
         };
+        if !self.same_width(id, group) {
+            return Err("kernels of 64 bits and of 32 have executors of their own".into());
+        }
         let node = self.node(id);
         let flat = flat(&positions, &node.shape);
         let loops = &self.groups[group].loops;
@@ -451,7 +456,8 @@ impl Sweep {
         if !elementwise(first.kind) || !elementwise(second.kind) || first.kind != second.kind {
             return None;
         }
-        if first.stores.len() + second.stores.len() > MOST_STORES || self.node(id).is_empty() {
+        let fits = first.stores.len() + second.stores.len() <= MOST_STORES && self.equal_widths(a, b);
+        if !fits || self.node(id).is_empty() {
             return None;
         }
         let mut names = HashMap::new();

@@ -37,7 +37,7 @@ pub fn rgb_to_grayscale(images: &Tensor, data_format: DataFormat) -> Tensor {
         1 => images.clone(),
         3 => {
             let x = x.to_float();
-            let part = |i: i64, weight: f32| x.slice_axis(-1, i, i + 1) * weight;
+            let part = |i: i64, weight: f64| x.slice_axis(-1, i, i + 1) * weight;
             let grey = part(0, 0.2989) + part(1, 0.587) + part(2, 0.114);
             batch.restore(&grey.cast(images.dtype()))
         }
@@ -59,7 +59,8 @@ pub fn rgb_to_hsv(images: &Tensor, data_format: DataFormat) -> Tensor {
         let epsilon = match images.dtype() {
             kiln_device::DType::F16 => 9.765_625e-4,
             kiln_device::DType::BF16 => 7.812_5e-3,
-            _ => f32::EPSILON,
+            kiln_device::DType::F64 => f64::EPSILON,
+            _ => f64::from(f32::EPSILON),
         };
         let [r, g, b] =
             channels("rgb_to_hsv", &batch, at)?.map(|c| Tensor::select(&c.abs().less(epsilon), 0.0, &c));

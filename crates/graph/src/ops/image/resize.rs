@@ -47,7 +47,7 @@ fn kernel(interpolation: Interpolation, x: f64) -> f64 {
 }
 
 /// Weights `[output, input]` that resize an axis, pixel centres at half numbers; each row has sum 1.
-fn weights(input: usize, output: usize, interpolation: Interpolation, antialias: bool) -> Vec<f32> {
+fn weights(input: usize, output: usize, interpolation: Interpolation, antialias: bool) -> Vec<f64> {
     let step = input as f64 / output as f64;
     let stretch = if antialias { step.max(1.0) } else { 1.0 };
     let row = |i: usize| {
@@ -56,7 +56,7 @@ fn weights(input: usize, output: usize, interpolation: Interpolation, antialias:
             (0..input).map(|j| kernel(interpolation, (middle - j as f64).abs() / stretch)).collect();
         let sum: f64 = row.iter().sum();
         let usable = sum.abs() > 1000.0 * f64::from(f32::EPSILON);
-        row.into_iter().map(move |w| if usable { (w / sum) as f32 } else { 0.0 })
+        row.into_iter().map(move |w| if usable { w / sum } else { 0.0 })
     };
     (0..output).flat_map(row).collect()
 }
@@ -166,7 +166,7 @@ pub fn resize(
             x.take(&Tensor::from_slice(&cells), i as i64 + 1)
         } else {
             let weights = weights(extent, target, interpolation, antialias);
-            resampled(&x, i + 1, &Tensor::from_vec(weights, &[target, extent]).cast(x.dtype()))
+            resampled(&x, i + 1, &Tensor::table(&weights, &[target, extent], x.dtype()))
         };
     }
     batch.restore(&x).part_of("resize", at, std::slice::from_ref(images))
@@ -185,7 +185,7 @@ fn kernel_of(interpolation: Interpolation, x: &Tensor) -> Tensor {
         }
         Interpolation::Lanczos3 | Interpolation::Lanczos5 => {
             let close = x.less_equal(1e-3);
-            let turn = Tensor::select(&close, 1.0, x) * std::f32::consts::PI;
+            let turn = Tensor::select(&close, 1.0, x) * std::f64::consts::PI;
             let wave = turn.sin() * (&turn / end).sin() * end / turn.square();
             let inside = Tensor::select(&close, 1.0, wave);
             Tensor::select(&x.less_equal(end), inside, 0.0)
