@@ -349,7 +349,10 @@ impl Op {
                 want(inputs[0].0 == [2] && inputs[0].1 == DType::U32 && dtype == DType::U32, "random key")
             }
             Op::CheckIndex { bound, .. } => want(
-                same(0) && matches!(inputs[0].1, DType::I32 | DType::I64) && dtype == DType::I32 && *bound > 0,
+                same(0)
+                    && matches!(inputs[0].1, DType::I32 | DType::I64)
+                    && dtype == DType::I32
+                    && *bound > 0,
                 "checked index",
             ),
             Op::Reduce { axes, .. } => {

@@ -291,9 +291,9 @@ fn rounded(to: DType, x: f64) -> f64 {
     }
     let distance = |bits: u16| ((at(bits) - x).abs(), bits & 1);
     let nearest = [near.wrapping_sub(1), near, near.wrapping_add(1)].into_iter();
-    let found = nearest.filter(|b| at(*b).is_finite()).min_by(|a, b| {
-        distance(*a).partial_cmp(&distance(*b)).unwrap_or(std::cmp::Ordering::Equal)
-    });
+    let found = nearest
+        .filter(|b| at(*b).is_finite())
+        .min_by(|a, b| distance(*a).partial_cmp(&distance(*b)).unwrap_or(std::cmp::Ordering::Equal));
     found.map_or(at(near), at)
 }
 

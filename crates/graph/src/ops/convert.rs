@@ -31,7 +31,9 @@ pub fn saturate_cast(x: &Tensor, dtype: DType) -> Tensor {
                 x.clip(-limit, limit).cast(dtype)
             }
             (DType::F16, DType::I32 | DType::U32 | DType::I64) => x.clip(-65504.0, 65504.0).cast(dtype),
-            (DType::I32 | DType::U32 | DType::I64, DType::F16) => x.cast(DType::F32).clip(-65504.0, 65504.0).cast(dtype),
+            (DType::I32 | DType::U32 | DType::I64, DType::F16) => {
+                x.cast(DType::F32).clip(-65504.0, 65504.0).cast(dtype)
+            }
             (DType::I32 | DType::I64, DType::U8) => x.clip(0, 255).cast(dtype),
             (DType::I64, DType::I32) => x.clip(i32::MIN, i32::MAX).cast(dtype),
             (DType::I64, DType::U32) => x.clip(0, i64::from(u32::MAX)).cast(dtype),

@@ -27,9 +27,7 @@ pub(super) struct End {
 /// The end of `float64`, or of `float32`.
 pub(super) fn end(dtype: DType) -> End {
     match dtype {
-        DType::F64 => {
-            End { large: 709.0, shift: 1_416.099_689_883_968_3, power: 2043, wide: 268_435_456.0 }
-        }
+        DType::F64 => End { large: 709.0, shift: 1_416.099_689_883_968_3, power: 2043, wide: 268_435_456.0 },
         _ => End { large: 88.0, shift: 162.889_59, power: 235, wide: 16384.0 },
     }
 }

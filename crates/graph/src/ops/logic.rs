@@ -51,7 +51,13 @@ binary! {
 
 /// True where `|x1 − x2| ≤ atol + rtol · |x2|`, or both are the same infinity; with `equal_nan` also where both are NaN.
 #[track_caller]
-pub fn isclose(x1: impl Operand, x2: impl Operand, rtol: impl Into<f64>, atol: impl Into<f64>, equal_nan: bool) -> Tensor {
+pub fn isclose(
+    x1: impl Operand,
+    x2: impl Operand,
+    rtol: impl Into<f64>,
+    atol: impl Into<f64>,
+    equal_nan: bool,
+) -> Tensor {
     let at = here();
     met("isclose", at, operands(&x1, &x2, at), |a, b| {
         let same = a.equal(b);
@@ -72,7 +78,13 @@ pub fn isclose(x1: impl Operand, x2: impl Operand, rtol: impl Into<f64>, atol: i
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
 #[track_caller]
-pub fn allclose(x1: impl Operand, x2: impl Operand, rtol: impl Into<f64>, atol: impl Into<f64>, equal_nan: bool) -> Tensor {
+pub fn allclose(
+    x1: impl Operand,
+    x2: impl Operand,
+    rtol: impl Into<f64>,
+    atol: impl Into<f64>,
+    equal_nan: bool,
+) -> Tensor {
     let at = here();
     let (x1, x2) = operands(&x1, &x2, at);
     composed("allclose", at, &[&x1, &x2], || isclose(&x1, &x2, rtol, atol, equal_nan).all(()))

@@ -64,7 +64,11 @@ impl Tensor {
         let mean = self.mean(axes.clone()).keep_dims(self, axes.clone());
         let centred = self - mean;
         let variance = centred.square().mean(axes.clone()).keep_dims(self, axes);
-        (centred * (variance + epsilon.into()).rsqrt()).part_of("normalize_moments", at, std::slice::from_ref(self))
+        (centred * (variance + epsilon.into()).rsqrt()).part_of(
+            "normalize_moments",
+            at,
+            std::slice::from_ref(self),
+        )
     }
 
     /// Largest element of sliding windows over the spatial axes of `[n, spatial.., channels]`. The gradient goes to the

@@ -152,7 +152,12 @@ pub fn layer_normalization(
 /// # Errors
 /// Where an axis is out of range or the scale does not broadcast.
 #[track_caller]
-pub fn rms_normalization(x: &Tensor, scale: Option<&Tensor>, axes: impl Into<Axes>, epsilon: impl Into<f64>) -> Tensor {
+pub fn rms_normalization(
+    x: &Tensor,
+    scale: Option<&Tensor>,
+    axes: impl Into<Axes>,
+    epsilon: impl Into<f64>,
+) -> Tensor {
     let (at, axes) = (here(), axes.into());
     let given: Vec<Tensor> = [x].into_iter().chain(scale).cloned().collect();
     let wide = wide(x);
@@ -187,7 +192,8 @@ pub fn normalize(x: &Tensor, axes: impl Into<Axes>, order: u32, epsilon: impl In
         2 => &x * sum(x.square()).maximum(epsilon * epsilon).rsqrt(),
         _ => {
             let power = f64::from(order);
-            let least = if x.dtype() == DType::F64 { f64::MIN_POSITIVE } else { f64::from(f32::MIN_POSITIVE) };
+            let least =
+                if x.dtype() == DType::F64 { f64::MIN_POSITIVE } else { f64::from(f32::MIN_POSITIVE) };
             let total = sum(x.abs().pow(power)).maximum(epsilon.powf(power).max(least));
             &x / total.pow(1.0 / power)
         }

@@ -162,7 +162,8 @@ pub fn adaptive_average_pool(
         return failed;
     }
     let mean = |windows: &Tensor, parts: &Parts| {
-        Tensor::select(&parts.counts, windows, 0.0).sum([2]) * Tensor::table(&parts.share, &[parts.share.len(), 1], windows.dtype())
+        Tensor::select(&parts.counts, windows, 0.0).sum([2])
+            * Tensor::table(&parts.share, &[parts.share.len(), 1], windows.dtype())
     };
     adaptive("adaptive_average_pool", &inputs.to_float(), &output_size.into(), data_format, mean)
         .unwrap_or_else(|message| Tensor::failed("adaptive_average_pool", message, at))

@@ -105,7 +105,9 @@ impl ContractKernel {
         match self.scalar {
             Scalar::F64 => self.all::<f64>(launched, |sums| Lanes::Wide(bytemuck::cast_slice(sums).to_vec())),
             Scalar::I64 => self.all::<i64>(launched, |sums| Lanes::Wide(bytemuck::cast_slice(sums).to_vec())),
-            Scalar::F32 => self.all::<f32>(launched, |sums| Lanes::Narrow(bytemuck::cast_slice(sums).to_vec())),
+            Scalar::F32 => {
+                self.all::<f32>(launched, |sums| Lanes::Narrow(bytemuck::cast_slice(sums).to_vec()))
+            }
             _ => self.all::<u32>(launched, |sums| Lanes::Narrow(sums.to_vec())),
         }
     }
@@ -114,11 +116,8 @@ impl ContractKernel {
         let (down, across) = self.areas();
         parallel(self.tasks(), |task| {
             let (batch, rest) = (task / (down * across), task % (down * across));
-            let area = Area {
-                batch,
-                m: cut(self.m, AREA_M, rest / across),
-                n: cut(self.n, AREA_N, rest % across),
-            };
+            let area =
+                Area { batch, m: cut(self.m, AREA_M, rest / across), n: cut(self.n, AREA_N, rest % across) };
             let sums = self.sums::<T>(launched, area);
             let mut registers = self.plan.registers(launched);
             let row = |i: usize| (batch * self.m + area.m.0 + i) * self.n + area.n.0;

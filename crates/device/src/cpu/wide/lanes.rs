@@ -35,7 +35,11 @@ impl Lanes {
 
     /// Exactly `count` lanes of some bits.
     pub(crate) fn filled(scalar: Scalar, bits: u64, count: usize) -> Lanes {
-        if scalar.is_wide() { Lanes::Wide(vec![bits; count]) } else { Lanes::Narrow(vec![bits as u32; count]) }
+        if scalar.is_wide() {
+            Lanes::Wide(vec![bits; count])
+        } else {
+            Lanes::Narrow(vec![bits as u32; count])
+        }
     }
 
     /// Makes room for `count` lanes, whose values are to be written.

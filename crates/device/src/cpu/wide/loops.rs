@@ -101,7 +101,8 @@ impl RowKernel {
             preferred => preferred,
         };
         let row_axes: Axes = kernel.rows.iter().copied().enumerate().collect();
-        let inner_axes: Axes = kernel.inner.iter().enumerate().map(|(i, n)| (row_axes.len() + i, *n)).collect();
+        let inner_axes: Axes =
+            kernel.inner.iter().enumerate().map(|(i, n)| (row_axes.len() + i, *n)).collect();
         let all_axes = match order {
             Order::InnerFast => [&row_axes[..], &inner_axes].concat(),
             Order::RowFast => [&inner_axes[..], &row_axes].concat(),
@@ -138,7 +139,11 @@ impl RowKernel {
     }
 
     pub(crate) fn tasks(&self) -> usize {
-        if self.parts > 1 { self.blocks() * self.parts } else { self.blocks().div_ceil(self.blocks_of_task()) }
+        if self.parts > 1 {
+            self.blocks() * self.parts
+        } else {
+            self.blocks().div_ceil(self.blocks_of_task())
+        }
     }
 
     pub(crate) fn run(&self, launched: Launched) {
@@ -204,7 +209,13 @@ impl RowKernel {
     }
 
     /// Sets the results of a pass's reductions and executes what follows from them.
-    fn finish(&self, registers: &mut Registers, pass: &Pass, folded: Vec<Lanes>, (first, count): (usize, usize)) {
+    fn finish(
+        &self,
+        registers: &mut Registers,
+        pass: &Pass,
+        folded: Vec<Lanes>,
+        (first, count): (usize, usize),
+    ) {
         for (reduction, lanes) in pass.reductions.iter().zip(folded) {
             registers.set(reduction.out, lanes, self.order == Order::InnerFast);
         }

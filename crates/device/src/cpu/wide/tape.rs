@@ -78,7 +78,12 @@ impl Plan {
                 return Some(Step::Load { path: path(map), buffer: *buffer, dtype: dtype(buffer), fill });
             }
             Instr::LoadAt { buffer, index, len } => {
-                return Some(Step::LoadAt { buffer: *buffer, dtype: dtype(buffer), index: *index, len: *len });
+                return Some(Step::LoadAt {
+                    buffer: *buffer,
+                    dtype: dtype(buffer),
+                    index: *index,
+                    len: *len,
+                });
             }
             Instr::Store { buffer, map, value } => {
                 let value = *value;

@@ -69,9 +69,7 @@ impl WholeKernel {
         if operand != out {
             let first = range.start * width;
             // SAFETY: both buffers hold `targets × width` elements, and no other task touches these rows of `out`.
-            unsafe {
-                std::ptr::copy_nonoverlapping(operand.add(first), out.add(first), range.len() * width)
-            };
+            unsafe { std::ptr::copy_nonoverlapping(operand.add(first), out.add(first), range.len() * width) };
         }
         for i in 0..updates {
             // SAFETY: there are `updates` indices.
@@ -128,7 +126,12 @@ impl WholeKernel {
             let at = (outer * length + step) * inner + first;
             // SAFETY: the arrays have `outer × length × inner` elements, and only this task uses these columns.
             unsafe {
-                accumulate_words(launched.isa, fold, &mut sum, std::slice::from_raw_parts(input.add(at), count));
+                accumulate_words(
+                    launched.isa,
+                    fold,
+                    &mut sum,
+                    std::slice::from_raw_parts(input.add(at), count),
+                );
                 std::ptr::copy_nonoverlapping(sum.as_ptr(), output.add(at), count);
             }
         }

@@ -1,6 +1,6 @@
 //! Scatter, Sort and Scan: templates of the shaders crate, filled in for types and operations.
 
-use super::printer::{WIDE, Printer, wgsl_type};
+use super::printer::{Printer, WIDE, wgsl_type};
 use super::row::combine;
 use super::{GROUP, Shape};
 use crate::dtype::{DType, Scalar};

@@ -48,7 +48,8 @@ where
     let (of_bytes, types) = (numbers.clone(), outputs.map(|(_, dtype)| dtype));
     let given: Vec<DType> = inputs.iter().map(|t| t.dtype()).collect();
     let function = HostFunction::new(op, at.to_string(), move |bytes| {
-        let values: Vec<Vec<f64>> = bytes.iter().zip(&given).map(|(b, dtype)| numbers_of(b, *dtype)).collect();
+        let values: Vec<Vec<f64>> =
+            bytes.iter().zip(&given).map(|(b, dtype)| numbers_of(b, *dtype)).collect();
         let results = of_bytes(&values.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
         Ok(results.iter().zip(types).map(|(values, dtype)| bytes_of(values, dtype)).collect())
     });
