@@ -62,6 +62,8 @@ impl Golden {
         }
         match dtype {
             Dtype::F32 => leaf!(f32),
+            Dtype::F64 => leaf!(f64),
+            Dtype::I64 => leaf!(i64),
             Dtype::F16 => leaf!(half::f16),
             Dtype::BF16 => leaf!(half::bf16),
             Dtype::I32 => leaf!(i32),
@@ -81,6 +83,14 @@ impl Golden {
             let reference = self.tensor(name);
             if (output.shape(), output.dtype()) != (reference.shape(), reference.dtype()) {
                 return Err(format!("{output:?}, not {reference:?}"));
+            }
+            if reference.dtype() == DType::I64 {
+                let whole = |t: &Tensor| t.to_vec::<i64>().map_err(|e| e.to_string());
+                let (got, want) = (whole(output)?, whole(&reference)?);
+                if got != want {
+                    return Err(format!("{name}: {got:?}, not {want:?}"));
+                }
+                continue;
             }
             let got = computed(output).map_err(|e| e.to_string())?;
             let want = computed(&reference).map_err(|e| e.to_string())?;
@@ -137,11 +147,14 @@ impl Tolerance {
         let unit = match dtype {
             DType::F16 => 2f64.powi(-10),
             DType::BF16 => 2f64.powi(-7),
+            DType::F64 => 2f64.powi(-52),
             _ => 2f64.powi(-23),
         };
+        // Of elementary functions near 0.
+        let least = if dtype == DType::F64 { 4e-16 } else { 2e-7 };
         let limit = match self {
             Tolerance::Exact => return false,
-            Tolerance::Ulp(count) => (count * unit * want.abs()).max(2e-7),
+            Tolerance::Ulp(count) => (count * unit * want.abs()).max(least),
             Tolerance::Relative(share) => share * largest,
             Tolerance::Absolute(distance) => distance,
         };
