@@ -311,7 +311,7 @@ fn random_numbers_come_in_doubles() {
 fn state_functions_and_files_hold_them() {
     cpu();
     let total = Variable::new(&Tensor::from_slice(&[0.0f64])).unwrap();
-    let count = Variable::new(&Tensor::scalar(1i64 << 40)).unwrap();
+    let count = Variable::new(&Tensor::from_vec([1i64 << 40], &[])).unwrap();
     let step = {
         let (total, count) = (total.clone(), count.clone());
         Function::new("step", move |x| {

@@ -48,6 +48,16 @@ pub fn saturate_cast(x: &Tensor, dtype: DType) -> Tensor {
     })
 }
 
+/// The distance of 1 from the next number of a float type.
+pub(crate) fn epsilon(dtype: DType) -> f64 {
+    match dtype {
+        DType::F16 => half::f16::EPSILON.to_f64(),
+        DType::BF16 => half::bf16::EPSILON.to_f64(),
+        DType::F64 => f64::EPSILON,
+        _ => f64::from(f32::EPSILON),
+    }
+}
+
 /// The largest finite number of a float type.
 pub(super) fn largest(dtype: DType) -> f64 {
     match dtype {

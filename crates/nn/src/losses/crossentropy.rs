@@ -77,7 +77,7 @@ fn sparse(op: &'static str, y_true: &Tensor, y_pred: &Tensor) -> Result<(Tensor,
         );
         return Err(Tensor::invalid(op, message));
     }
-    Ok((labels.cast(DType::I32), y_pred))
+    Ok((ops::saturate_cast(&labels, DType::I32), y_pred))
 }
 
 impl Loss for SparseCategoricalCrossentropy {

@@ -1,5 +1,6 @@
 //! Colours: grey, and hue, saturation and value.
 
+use crate::ops::convert::epsilon;
 use crate::error::At;
 use crate::ops::DataFormat;
 use crate::ops::spatial::Batched;
@@ -56,12 +57,7 @@ pub fn rgb_to_grayscale(images: &Tensor, data_format: DataFormat) -> Tensor {
 pub fn rgb_to_hsv(images: &Tensor, data_format: DataFormat) -> Tensor {
     let at = here();
     let made = Batched::new("rgb_to_hsv", images, 2, data_format, at).and_then(|batch| {
-        let epsilon = match images.dtype() {
-            kiln_device::DType::F16 => 9.765_625e-4,
-            kiln_device::DType::BF16 => 7.812_5e-3,
-            kiln_device::DType::F64 => f64::EPSILON,
-            _ => f64::from(f32::EPSILON),
-        };
+        let epsilon = epsilon(images.dtype());
         let [r, g, b] =
             channels("rgb_to_hsv", &batch, at)?.map(|c| Tensor::select(&c.abs().less(epsilon), 0.0, &c));
         let value = r.maximum(&g).maximum(&b);

@@ -1,9 +1,9 @@
 //! Resizing: products with matrices of weights along height and width.
 
-use kiln_device::DType;
-
 use super::Interpolation;
 use crate::ops::DataFormat;
+use crate::ops::convert::epsilon;
+use crate::ops::pointwise::working;
 use crate::ops::spatial::{Batched, check_table, failed_of};
 use crate::shape::resolve_axis;
 use crate::tensor::{Tensor, here};
@@ -174,7 +174,7 @@ pub fn resize(
 
 /// The weights of distances ≥ 0, as [`kernel`] has them.
 fn kernel_of(interpolation: Interpolation, x: &Tensor) -> Tensor {
-    let end = radius(interpolation) as f32;
+    let end = radius(interpolation);
     match interpolation {
         Interpolation::Nearest | Interpolation::Bilinear => (1.0 - x).maximum(0.0),
         Interpolation::Bicubic => {
@@ -238,7 +238,7 @@ pub fn scale_and_translate(
     };
     let mut x = images.to_float();
     for (n, axis) in axes.into_iter().enumerate() {
-        let number = |t: &Tensor| t.cast(DType::F32).slice_axis(0, n as i64, n as i64 + 1).reshape(&[1, 1]);
+        let number = |t: &Tensor| t.cast(working(x.dtype())).slice_axis(0, n as i64, n as i64 + 1).reshape(&[1, 1]);
         let shape = [output_shape[axis], x.shape()[axis]];
         let weights = moved_weights(shape, &number(scale), &number(translation), method, antialias);
         x = resampled(&x, axis, &weights.cast(x.dtype()));
@@ -258,15 +258,15 @@ fn moved_weights(
     antialias: bool,
 ) -> Tensor {
     let inverse = scale.reciprocal();
-    let column = Tensor::iota(&[shape[0], 1], 0).cast(DType::F32);
+    let column = Tensor::iota(&[shape[0], 1], 0).cast(scale.dtype());
     let middle = (column + 0.5) * &inverse - translation * &inverse - 0.5;
-    let pixel = Tensor::iota(&[1, shape[1]], 1).cast(DType::F32);
+    let pixel = Tensor::iota(&[1, shape[1]], 1).cast(scale.dtype());
     let distance = (&middle - pixel).abs();
     let distance = if antialias { distance / inverse.maximum(1.0) } else { distance };
     let weights = kernel_of(method, &distance);
     let sum = weights.sum([1]).expand_dims(1);
-    let usable = sum.abs().greater(1000.0 * f32::EPSILON);
-    let inside = middle.greater_equal(-0.5).logical_and(middle.less_equal(shape[1] as f32 - 0.5));
+    let usable = sum.abs().greater(1000.0 * epsilon(scale.dtype()));
+    let inside = middle.greater_equal(-0.5).logical_and(middle.less_equal(shape[1] as f64 - 0.5));
     let usable = usable.logical_and(inside);
     let safe = Tensor::select(&usable, &sum, 1.0);
     Tensor::select(&usable, weights / safe, 0.0)

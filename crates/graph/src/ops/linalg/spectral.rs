@@ -5,11 +5,12 @@ use kiln_device::DType;
 use super::solve::share;
 use super::{Matrices, all, call, host, plus_identity, scaled_columns, transposed};
 use crate::error::At;
+use crate::ops::convert::epsilon;
 use crate::tensor::{Tensor, here};
 
 /// Below this share of the largest, a singular value of an `[m, n]` matrix in `float32` counts as 0.
 pub(super) fn smallest_kept(m: usize, n: usize, dtype: DType) -> f64 {
-    m.max(n) as f64 * if dtype == DType::F64 { f64::EPSILON } else { f64::from(f32::EPSILON) }
+    m.max(n) as f64 * epsilon(dtype)
 }
 
 /// Eigenvalues `[.., n]` in ascending order and orthonormal eigenvectors `[.., n, n]` (columns) of symmetric matrices
