@@ -50,7 +50,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     support::training::run(&device, &options)?;
-    support::lengths::run(&device, &options)
+    support::lengths::run(&device, &options)?;
+    support::indices::run(&device, &options)
 }
 
 fn operations(gpu: bool) -> Vec<Workload> {

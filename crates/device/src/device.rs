@@ -34,6 +34,8 @@ pub struct DeviceInfo {
     pub backend: String,
     /// Most bytes of one buffer.
     pub max_buffer_bytes: u64,
+    /// Most buffers that one kernel binds.
+    pub max_bindings: usize,
 }
 
 /// What an executor does. There are two; the rest of Kiln sees only [`Device`].

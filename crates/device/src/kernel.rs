@@ -455,6 +455,9 @@ impl Map {
 }
 
 impl Kernel {
+    /// Most reductions of one phase: each takes registers of every thread, and levels of partial results.
+    pub const MOST_REDUCTIONS: usize = 32;
+
     /// The types of its buffers, and those in which its registers could be stored.
     pub(crate) fn types(&self) -> Result<Vec<DType>> {
         let mut scalars = self.once.types(self)?;
@@ -550,6 +553,10 @@ impl Kernel {
                     return Err(broken(self, format!("row value {r} is not ready after its phase")));
                 }
                 row[r as usize] = true;
+            }
+            let folds = |r: &&Reg| matches!(tape.instrs[**r as usize], Instr::Reduce(..));
+            if phase.after.iter().filter(folds).count() > Kernel::MOST_REDUCTIONS {
+                return Err(broken(self, "too many reductions in one phase".into()));
             }
         }
         Ok(())

@@ -72,12 +72,19 @@ pub(crate) fn reached(roots: &[Tensor], stop: impl Fn(&Tensor) -> bool) -> Vec<T
 /// The sources and all that is computed from them.
 pub(crate) fn dependents(roots: &[Tensor], sources: &HashSet<u64>) -> HashSet<u64> {
     let mut found = sources.clone();
-    for tensor in reached(roots, |t| sources.contains(&t.node.id)) {
+    let older = before(sources);
+    for tensor in reached(roots, |t| older(t) || sources.contains(&t.node.id)) {
         if tensor.node.inputs.iter().any(|t| found.contains(&t.node.id)) {
             found.insert(tensor.node.id);
         }
     }
     found
+}
+
+/// Whether a tensor cannot have been computed from any of these: it was made before them, as its inputs were.
+pub(crate) fn before(sources: &HashSet<u64>) -> impl Fn(&Tensor) -> bool + use<> {
+    let first = sources.iter().min().copied().unwrap_or(u64::MAX);
+    move |tensor| tensor.node.id < first
 }
 
 /// The expressions with other tensors in the place of some.

@@ -101,6 +101,9 @@ impl Function {
     /// tensors have now: [`SavedFunction::load`] runs them without the closure, in another process too. The format is
     /// described in `docs/formats.md`.
     ///
+    /// A program is of concrete shapes. Where the signature has open dimensions ([`TensorSpec`] with `None`), call or
+    /// [`Function::prepare`] every size that shall run from the file first: other ones are errors there.
+    ///
     /// # Errors
     /// Where there is no program yet, one calls back into Rust code, or the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {

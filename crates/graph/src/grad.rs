@@ -6,9 +6,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use kiln_device::{BinaryOp, DType, ReduceOp, ScatterOp, UnaryOp};
+use kiln_device::{BinaryOp, ReduceOp, ScatterOp, UnaryOp};
 
-use crate::body::{ids, reached};
+use crate::body::{before, ids, reached};
 use crate::bundle::{Bundle, Source};
 use crate::error::{At, Error, Result};
 use crate::op::{ConvKind, Op};
@@ -17,9 +17,11 @@ use crate::tensor::{Kind, Tensor, here};
 
 mod control;
 mod custom;
+mod fold;
 
 use control::{of_loop, of_switch};
 pub(crate) use custom::CustomRule;
+use fold::{reduce, scan, scatter};
 
 /// Gradients of a scalar with respect to tensors it is computed from; zeros where it does not depend on one.
 ///
@@ -133,7 +135,7 @@ fn between(roots: &[Tensor], targets: &[Tensor]) -> Vec<Tensor> {
     let through = |t: &Tensor, on_path: &HashSet<u64>| {
         on_path.contains(&t.node.id) || t.node.inputs.iter().any(|t| on_path.contains(&t.node.id))
     };
-    let mut order = reached(roots, |_| false);
+    let mut order = reached(roots, before(&on_path));
     order.retain(|t| {
         let kept = through(t, &on_path);
         if kept {
@@ -326,56 +328,6 @@ fn binary(op: BinaryOp, a: &Tensor, b: &Tensor, y: &Tensor, g: &Tensor) -> [Opti
     }
 }
 
-fn reduce(op: ReduceOp, axes: &[usize], x: &Tensor, y: &Tensor, g: &Tensor, at: At) -> Tensor {
-    let axes: Vec<i64> = axes.iter().map(|a| *a as i64).collect();
-    let spread = |t: &Tensor| t.keep_dims(x, axes.clone()).broadcast_at(x.shape(), at);
-    match op {
-        ReduceOp::Sum => spread(g),
-        ReduceOp::Max | ReduceOp::Min => {
-            // Ties share.
-            let hit = x.equal(spread(y)).cast(g.dtype());
-            let count = hit.sum(axes.clone());
-            hit * spread(&(g / count))
-        }
-        ReduceOp::Prod => {
-            // The product of all others: of those before times those after, along the axes as one.
-            let (rest, others) = product_of_others(x, &axes);
-            spread(g) * restore(&others, x, &rest)
-        }
-    }
-}
-
-/// The axes moved last and flattened, and the order they then stood in.
-fn gathered(x: &Tensor, axes: &[i64]) -> (Tensor, Vec<i64>) {
-    let order: Vec<i64> =
-        (0..x.rank() as i64).filter(|i| !axes.contains(i)).chain(axes.iter().copied()).collect();
-    let moved = x.transpose(&order);
-    (moved.flatten_from(x.rank() - axes.len()), order)
-}
-
-fn product_of_others(x: &Tensor, axes: &[i64]) -> (Vec<i64>, Tensor) {
-    let (flat, order) = gathered(x, axes);
-    let length = flat.shape()[flat.rank() - 1];
-    let mut edge = flat.shape().to_vec();
-    *edge.last_mut().unwrap_or(&mut 0) = 1.min(length);
-    let ones = Tensor::full(&edge, 1.0, x.dtype());
-    let keep = length.saturating_sub(1) as i64;
-    let before = Tensor::concat(&[ones.clone(), flat.slice_axis(-1, 0, keep)], -1).cumprod(-1);
-    let reversed = flat.flip([-1]);
-    let after = Tensor::concat(&[ones, reversed.slice_axis(-1, 0, keep)], -1).cumprod(-1).flip([-1]);
-    (order, before * after)
-}
-
-/// Undoes [`gathered`].
-fn restore(flat: &Tensor, x: &Tensor, order: &[i64]) -> Tensor {
-    let moved: Vec<i64> = order.iter().map(|i| x.shape()[*i as usize] as i64).collect();
-    let mut inverse = vec![0i64; order.len()];
-    for (i, p) in order.iter().enumerate() {
-        inverse[*p as usize] = i as i64;
-    }
-    flat.reshape(&moved).transpose(&inverse)
-}
-
 fn swapped(x: &Tensor) -> Tensor {
     x.swap_axes(-1, -2)
 }
@@ -403,89 +355,4 @@ fn unwindowed(g: &Tensor, axis: usize, length: usize, stride: usize, dilation: u
     let mut shape = g.shape().to_vec();
     shape[axis] = length;
     Tensor::op(Op::Unwindow { axis, length, stride, dilation }, vec![g.clone()], shape, g.dtype(), at)
-}
-
-fn scatter(op: ScatterOp, x: &[Tensor], y: &Tensor, g: &Tensor, at: At) -> Vec<Option<Tensor>> {
-    let (operand, indices, updates) = (&x[0], &x[1], &x[2]);
-    let rows = |t: &Tensor| {
-        Tensor::op(Op::Gather, vec![t.clone(), indices.clone()], updates.shape().to_vec(), y.dtype(), at)
-    };
-    let spread = |t: &Tensor| {
-        let lead = [&[t.len()][..], &vec![1; updates.rank() - 1]].concat();
-        t.reshape_at(lead, at).broadcast_at(updates.shape(), at)
-    };
-    match op {
-        ScatterOp::Fold(ReduceOp::Sum) => vec![Some(g.clone()), None, Some(rows(g))],
-        ScatterOp::Set => {
-            let untouched = g.scatter_rows(indices, &updates.zeros_like(), ScatterOp::Set, at);
-            if indices.len() == 1 {
-                return vec![Some(untouched), None, Some(rows(g))];
-            }
-            // The last update of a row wins: an update counts where it is the one its row remembers.
-            let order = Tensor::range(indices.len());
-            let none = Tensor::full(&[operand.shape()[0]], -1.0, DType::I32);
-            let winner = none.scatter_rows(indices, &order, ScatterOp::Set, at);
-            let won =
-                Tensor::op(Op::Gather, vec![winner, indices.clone()], order.shape().to_vec(), DType::I32, at)
-                    .equal(&order);
-            vec![Some(untouched), None, Some(Tensor::select(&spread(&won), rows(g), 0.0))]
-        }
-        ScatterOp::Fold(ReduceOp::Max | ReduceOp::Min) => {
-            // Ties share, as in the reduction.
-            let operand_hit = operand.equal(y).cast(g.dtype());
-            let update_hit = updates.equal(rows(y)).cast(g.dtype());
-            let count = operand_hit.scatter_rows(indices, &update_hit, ScatterOp::Fold(ReduceOp::Sum), at);
-            let share = g / count;
-            vec![Some(operand_hit * &share), None, Some(update_hit * rows(&share))]
-        }
-        ScatterOp::Fold(ReduceOp::Prod) => {
-            // y / x, which has no meaning where x is 0: NaN there rather than a wrong number.
-            vec![Some(g * y / operand), None, Some(rows(&(g * y)) / updates)]
-        }
-    }
-}
-
-fn scan(op: ReduceOp, axis: usize, reverse: bool, x: &Tensor, y: &Tensor, g: &Tensor, at: At) -> Tensor {
-    let fold = |op: ReduceOp, t: &Tensor, reverse: bool| {
-        let op = Op::Scan { op, axis, reverse };
-        Tensor::op(op, vec![t.clone()], x.shape().to_vec(), t.dtype(), at)
-    };
-    let sum = |t: &Tensor, reverse: bool| fold(ReduceOp::Sum, t, reverse);
-    match op {
-        ReduceOp::Sum => sum(g, !reverse),
-        ReduceOp::Prod => {
-            // Σ over later products that hold x, each divided by x. At the first 0 these are the products without it;
-            // from there on all others are 0.
-            let zero = x.equal(0.0);
-            let first = zero.logical_and(sum(&zero.cast(DType::I32), reverse).equal(1));
-            let without = fold(ReduceOp::Prod, &Tensor::select(&first, 1.0, x), reverse);
-            let divided = sum(&(g * y), !reverse) / Tensor::select(&zero, 1.0, x);
-            Tensor::select(&first, sum(&(g * without), !reverse), divided)
-        }
-        ReduceOp::Max | ReduceOp::Min => running_extreme(axis, reverse, x, y, g, at),
-    }
-}
-
-/// The gradient of a running maximum goes to the element that holds it: the last one up to here that equals it.
-fn running_extreme(axis: usize, reverse: bool, x: &Tensor, y: &Tensor, g: &Tensor, at: At) -> Tensor {
-    let last = x.rank() as i64 - 1;
-    let put = |t: &Tensor| {
-        let t = t.swap_axes(axis as i64, last);
-        if reverse { t.flip([last]) } else { t }
-    };
-    let (x, y, g) = (put(x), put(y), put(g));
-    let length = x.shape()[x.rank() - 1];
-    let position = Tensor::iota(x.shape(), x.rank() - 1);
-    let here = Tensor::select(&x.equal(&y), &position, -1);
-    let op = Op::Scan { op: ReduceOp::Max, axis: x.rank() - 1, reverse: false };
-    let source = Tensor::op(op, vec![here], x.shape().to_vec(), DType::I32, at);
-    // Flat scatter: row · length + source.
-    let count = x.len();
-    let row = (Tensor::range(count).floor_divide(length.max(1) as i32)) * length as i32;
-    let flat = row + source.reshape_at(vec![count], at).maximum(0);
-    let zeros = Tensor::full(&[count], 0.0, g.dtype());
-    let sum = zeros.scatter_rows(&flat, &g.reshape_at(vec![count], at), ScatterOp::Fold(ReduceOp::Sum), at);
-    let shaped = sum.reshape_at(x.shape().to_vec(), at);
-    let unflipped = if reverse { shaped.flip([last]) } else { shaped };
-    unflipped.swap_axes(axis as i64, last)
 }

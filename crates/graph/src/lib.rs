@@ -30,6 +30,7 @@
 #![forbid(unsafe_code)]
 
 mod autodiff;
+mod batch;
 mod body;
 mod build;
 mod bundle;
@@ -64,7 +65,7 @@ pub mod tree;
 mod values;
 mod variable;
 
-pub use autodiff::{Pullback, checkpoint, custom_gradient, hessian, hvp, jacobian, jvp, vjp};
+pub use autodiff::{Pullback, checkpoint, checkpoints, custom_gradient, hessian, hvp, jacobian, jvp, vjp};
 pub use error::{At, Error, Result};
 pub use function::{Function, FunctionCache, SavedFunction, TensorSpec, TreeFunction};
 pub use grad::{gradients, gradients_with};

@@ -473,6 +473,24 @@ fn expressions_may_be_deep() {
 }
 
 #[test]
+fn gradients_leave_the_history_before_their_targets_alone() {
+    on_cpu(|| {
+        let mut w = vector(&[1.0, 2.0]);
+        let started = std::time::Instant::now();
+        for _ in 0..10_000 {
+            let loss = w.square().sum(());
+            let g = &gradients(&loss, std::slice::from_ref(&w))?[0];
+            w = &w - g * 0.001;
+        }
+        assert!(started.elapsed().as_secs_f64() < 10.0, "10,000 steps took {:?}", started.elapsed());
+        let expected = 0.998f64.powi(10_000) as f32;
+        let found = w.to_vec::<f32>()?;
+        assert!((found[0] / expected - 1.0).abs() < 1e-2, "{found:?}, expected {expected}");
+        Ok(())
+    });
+}
+
+#[test]
 fn compiling_grows_in_proportion() {
     on_cpu(|| {
         let chain = |length: usize| {
@@ -487,6 +505,13 @@ fn compiling_grows_in_proportion() {
         let (short, long) = (chain(500)?, chain(2000)?);
         assert!(long < 1.0, "a chain of 2,000 took {long} s");
         assert!(long < 12.0 * short.max(0.01), "{short} s for 500, {long} s for 2,000");
+        let wide = |count: usize| {
+            let f = Function::new("wide", move |x| Ok((0..count).map(|i| &x[0] * i as f32).collect()));
+            let started = std::time::Instant::now();
+            f.call(&[vector(&[0.5; 64])]).map(|_| started.elapsed().as_secs_f64())
+        };
+        let (few, many) = (wide(500)?, wide(5000)?);
+        assert!(many < 100.0 * few.max(0.01), "{few} s for 500 outputs, {many} s for 5,000");
         Ok(())
     });
 }

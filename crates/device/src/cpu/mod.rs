@@ -105,6 +105,7 @@ impl CpuExecutor {
             kind: DeviceKind::Cpu,
             backend: isa.name().into(),
             max_buffer_bytes: isize::MAX as u64,
+            max_bindings: usize::MAX,
         };
         CpuExecutor {
             shared: Arc::new(Shared {

@@ -85,34 +85,3 @@ fn rem(a: f64, b: f64) -> f64 {
         r
     }
 }
-
-/// The nearest `f32`, but never by rounding to even: what is cut off is marked in the last bit, so that a second
-/// rounding to a narrower type gives what one rounding would.
-pub fn to_odd(x: f64) -> f32 {
-    let near = x as f32;
-    if f64::from(near) == x || x.is_nan() || x.is_infinite() {
-        return near;
-    }
-    let towards_zero = if f64::from(near).abs() > x.abs() { near.to_bits() - 1 } else { near.to_bits() };
-    f32::from_bits(towards_zero | 1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::to_odd;
-
-    #[test]
-    fn two_roundings_give_what_one_would() {
-        // Just above the middle of two halves: rounding to f32 first would land on the middle.
-        let middle = 1.0 + 2f64.powi(-11);
-        let above = middle + 2f64.powi(-40);
-        assert_eq!(half::f16::from_f32(above as f32).to_f64(), 1.0);
-        assert_eq!(half::f16::from_f32(to_odd(above)).to_f64(), 1.0 + 2f64.powi(-10));
-        assert_eq!(half::f16::from_f32(to_odd(middle)).to_f64(), 1.0);
-        assert_eq!(to_odd(1e300), f32::MAX);
-        assert_eq!(half::bf16::from_f32(to_odd(-1e300)), half::bf16::NEG_INFINITY);
-        assert_eq!(to_odd(f64::NEG_INFINITY), f32::NEG_INFINITY);
-        assert!(to_odd(f64::NAN).is_nan());
-        assert_eq!(to_odd(0.5), 0.5);
-    }
-}

@@ -9,8 +9,8 @@ pub(crate) type Cells = Vec<Vec<Value>>;
 pub(crate) fn stored(dtype: DType, value: Value) -> Value {
     match (dtype, value) {
         (DType::F16, Value::F32(v)) => Value::F32(half::f16::from_f32(v).to_f32()),
-        (DType::F16, Value::F64(v)) => Value::F64(half::f16::from_f64(v).to_f64()),
-        (DType::BF16, Value::F64(v)) => Value::F64(half::bf16::from_f64(v).to_f64()),
+        (DType::F16, Value::F64(v)) => Value::F64(nearest_f16(v).to_f64()),
+        (DType::BF16, Value::F64(v)) => Value::F64(nearest_bf16(v).to_f64()),
         (DType::BF16, Value::F32(v)) => Value::F32(half::bf16::from_f32(v).to_f32()),
         (DType::U8, Value::U32(v)) => Value::U32(v & 255),
         (_, value) => value,

@@ -316,7 +316,8 @@ impl SavedFunction {
         }
         let Some(program) = self.programs.iter().find(|p| p.arguments == *signature) else {
             let message = format!(
-                "expected one of {}, received {}; save it for these arguments too",
+                "expected one of {}, received {}; programs in a file are of concrete shapes: call or prepare the function \
+                 for these arguments too before it is saved",
                 self.signatures().join(", "),
                 signature::as_call(&self.name, signature)
             );

@@ -12,7 +12,7 @@ mod view;
 
 pub(crate) use linear::{Linear, Loops, Var};
 pub(crate) use prepare::{Prepared, is_view, prepare};
-pub(crate) use sweep::fuse;
+pub(crate) use sweep::{Contents, Room, fuse};
 pub(crate) use view::{Coordinate, Fence, Place, Spot, through};
 
 use crate::graph::NodeId;
@@ -49,6 +49,8 @@ pub(crate) struct Group {
     /// For [`Kind::Contract`]: the sum of the batch variables among the rows, and that of the left operand's. They come
     /// first, in this order, also when variables are split.
     pub(crate) batch_and_m: (Linear, Linear),
+    /// What its kernel holds.
+    pub(crate) contents: Contents,
     /// False once it has been merged into another group.
     pub(crate) alive: bool,
 }
@@ -63,6 +65,7 @@ impl Group {
             reduced: vec![],
             operands: vec![],
             batch_and_m: (Linear::default(), Linear::default()),
+            contents: Contents::default(),
             alive: true,
         }
     }

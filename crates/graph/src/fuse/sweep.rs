@@ -1,6 +1,7 @@
 //! The backward sweep that puts every node into a group.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use kiln_device::Value;
 
@@ -16,7 +17,11 @@ use crate::shape::strides;
 mod contract;
 mod cost;
 mod reduce;
+mod room;
 mod width;
+
+use room::Memory;
+pub(crate) use room::{Contents, Room};
 
 /// How a group needs a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,9 +42,6 @@ struct Request {
     need: Need,
 }
 
-/// Most values that one kernel stores.
-const MOST_STORES: usize = 8;
-
 struct Sweep {
     prepared: Prepared,
     groups: Vec<Group>,
@@ -54,12 +56,17 @@ struct Sweep {
     refusals: Vec<Refusal>,
     cheap: Vec<bool>,
     sources: Vec<cost::Source>,
+    reduces: Vec<bool>,
+    /// The memory of every node, should it be stored, and the memory behind it.
+    memory: Vec<Memory>,
+    behind: Vec<Option<Memory>>,
+    room: Room,
     /// The groups of calls.
     calls: HashMap<NodeId, GroupId>,
 }
 
-/// Divides a prepared graph into groups.
-pub(crate) fn fuse(prepared: Prepared) -> Result<Fused> {
+/// Divides a prepared graph into groups that a device has room for.
+pub(crate) fn fuse(prepared: Prepared, room: Room) -> Result<Fused> {
     let count = prepared.graph.nodes.len();
     let mut homed = vec![false; count];
     let mut parts_of: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
@@ -74,6 +81,8 @@ pub(crate) fn fuse(prepared: Prepared) -> Result<Fused> {
     }
     let cheap = cost::cheap(&prepared.graph);
     let sources = cost::sources(&prepared.graph);
+    let reduces = cost::reduces(&prepared.graph);
+    let (memory, behind) = room::memories(&prepared);
     let mut sweep = Sweep {
         groups: vec![],
         requests: vec![vec![]; count],
@@ -85,6 +94,10 @@ pub(crate) fn fuse(prepared: Prepared) -> Result<Fused> {
         refusals: vec![],
         cheap,
         sources,
+        reduces,
+        memory,
+        behind,
+        room,
         calls: HashMap::new(),
         prepared,
     };
@@ -107,12 +120,10 @@ impl Sweep {
     }
 
     fn visit(&mut self, id: NodeId) -> Result<()> {
-        let mut requests = std::mem::take(&mut self.requests[id.index()]);
-        for request in &mut requests {
-            request.place = request.place.resolved(&self.groups[request.group].loops);
-        }
+        let requests = self.take_requests(id);
         match self.node(id).op {
             Op::Input(leaf) => {
+                requests.iter().for_each(|r| self.binds(r.group, id));
                 self.leaf_reads.extend(requests.into_iter().map(|r| (leaf, r.group, r.place)));
                 Ok(())
             }
@@ -134,7 +145,7 @@ impl Sweep {
                 for (n, input) in self.node(id).inputs.clone().into_iter().enumerate() {
                     let movable = starts.get(n) != Some(&true);
                     let request = Request { group, place: Place::whole(movable), need: Need::Stored };
-                    self.requests[input.index()].push(request);
+                    self.ask(input, request);
                 }
                 Ok(())
             }
@@ -145,10 +156,11 @@ impl Sweep {
 
     /// A concatenation is memory: whoever reads it comes after all its parts.
     fn concat(&mut self, id: NodeId, requests: &[Request]) {
+        requests.iter().filter(|r| r.need != Need::Order).for_each(|r| self.binds(r.group, id));
         for part in self.parts_of.get(&id).cloned().unwrap_or_default() {
             for request in requests {
                 let ordered = Request { group: request.group, place: Place::whole(true), need: Need::Order };
-                self.requests[part.index()].push(ordered);
+                self.ask(part, ordered);
             }
         }
     }
@@ -167,7 +179,7 @@ impl Sweep {
             let fits = |p: &Place| request.need == Need::Value || p.fill.is_none_or(|fill| fill == zero);
             let asked = through(graph.node(id), graph.node(input), &request.place, loops, may_split);
             match asked.filter(fits) {
-                Some(place) => self.requests[input.index()].push(Request { place, ..request }),
+                Some(place) => self.ask(input, Request { place, ..request }),
                 None => stuck.push(request),
             }
         }
@@ -183,7 +195,7 @@ impl Sweep {
         let loops = &mut self.groups[group].loops;
         let place = through(graph.node(id), graph.node(input), &Place::at(positions), loops, !stored_input)
             .ok_or_else(|| Error::Internal(format!("view %{} cannot be copied", id.0)))?;
-        self.requests[input.index()].push(Request { group, place, need: Need::Value });
+        self.ask(input, Request { group, place, need: Need::Value });
         Ok(())
     }
 
@@ -203,6 +215,7 @@ impl Sweep {
         if !must_store
             && self.cheap[id.index()]
             && (askers.len() > 1 || positions_of(&requests, askers[0]).is_none())
+            && askers.iter().all(|group| self.has_room(id, *group, false).is_ok())
             && askers.iter().all(|group| self.same_width(id, *group))
         {
             for request in &requests {
@@ -254,10 +267,8 @@ impl Sweep {
             if others.clone().any(|other| reaches(&self.readers, other, group)) {
                 return Err("another kernel needs it before this one can run".into());
             }
-            if self.groups[group].stores.len() >= MOST_STORES {
-                return Err("the kernel stores enough already".into());
-            }
         }
+        self.has_room(id, group, must_store)?;
         match &node.op {
             Op::Reduce { .. } => self.join_reduce(id, group, positions)?,
             Op::MatMul | Op::Conv { .. } => self.join_contraction(id, group, positions)?,
@@ -358,7 +369,7 @@ impl Sweep {
                 self.store(id, group, requests);
                 for input in self.node(id).inputs.clone() {
                     let request = Request { group, place: Place::whole(false), need: Need::Stored };
-                    self.requests[input.index()].push(request);
+                    self.ask(input, request);
                 }
             }
             _ => {
@@ -387,6 +398,8 @@ impl Sweep {
     fn store(&mut self, id: NodeId, group: GroupId, requests: &[Request]) {
         self.groups[group].stores.push(id);
         self.stored_by[id.index()] = Some(group);
+        self.binds(group, id);
+        requests.iter().filter(|r| r.need != Need::Order).for_each(|r| self.binds(r.group, id));
         for asker in askers(requests) {
             if asker != group && !self.readers[group].contains(&asker) {
                 self.readers[group].push(asker);
@@ -411,7 +424,7 @@ impl Sweep {
             _ => inputs.iter().map(|n| (*n, Place::at(positions.iter().cloned()), Need::Value)).collect(),
         };
         for (input, place, need) in asked {
-            self.requests[input.index()].push(Request { group, place, need });
+            self.ask(input, Request { group, place, need });
         }
     }
 
@@ -420,28 +433,33 @@ impl Sweep {
         self.refusals.push(Refusal { node: id.0, op, reason });
     }
 
-    /// Makes one group of two that ask for all of a node at the same coordinates of equal loops.
+    /// Makes one group of those that ask for all of a node at the same coordinates of equal loops.
     fn merge_askers(&mut self, id: NodeId, mut requests: Vec<Request>) -> Vec<Request> {
-        'again: loop {
-            let groups = askers(&requests);
-            for (n, a) in groups.iter().enumerate() {
-                for b in &groups[n + 1..] {
-                    let (Some(at_a), Some(at_b)) = (positions_of(&requests, *a), positions_of(&requests, *b))
-                    else {
-                        continue;
-                    };
-                    let Some(names) = self.same_loops(id, (*a, &at_a), (*b, &at_b)) else { continue };
-                    self.merge(*b, *a, &names);
-                    requests.retain(|r| r.group != *b || r.place.positions().is_none());
-                    for request in requests.iter_mut().filter(|r| r.group == *b) {
-                        request.group = *a;
-                        request.place = renamed(&request.place, &names);
+        let mut groups = plain_askers(&requests);
+        let mut absorbed: HashMap<GroupId, (GroupId, HashMap<Var, Var>)> = HashMap::new();
+        let mut next = 0;
+        while next < groups.len() {
+            let others = groups.split_off(next + 1);
+            let (a, at_a) = groups[next].clone();
+            for (b, at_b) in others {
+                match self.same_loops(id, (a, &at_a), (b, &at_b)) {
+                    Some(names) => {
+                        self.merge(b, a, &names);
+                        absorbed.insert(b, (a, names));
                     }
-                    continue 'again;
+                    None => groups.push((b, at_b)),
                 }
             }
-            return requests;
+            next += 1;
         }
+        requests.retain(|r| !absorbed.contains_key(&r.group) || r.place.positions().is_none());
+        for request in &mut requests {
+            if let Some((group, names)) = absorbed.get(&request.group) {
+                request.place = renamed(&request.place, names);
+                request.group = *group;
+            }
+        }
+        requests
     }
 
     /// The variables of `b` as those of `a`, where the two groups may become one.
@@ -456,8 +474,7 @@ impl Sweep {
         if !elementwise(first.kind) || !elementwise(second.kind) || first.kind != second.kind {
             return None;
         }
-        let fits = first.stores.len() + second.stores.len() <= MOST_STORES && self.equal_widths(a, b);
-        if !fits || self.node(id).is_empty() {
+        if !self.have_room(a, b) || !self.equal_widths(a, b) || self.node(id).is_empty() {
             return None;
         }
         let mut names = HashMap::new();
@@ -498,6 +515,7 @@ impl Sweep {
     fn merge(&mut self, from: GroupId, to: GroupId, names: &HashMap<Var, Var>) {
         let gone = std::mem::replace(&mut self.groups[from], Group::new(Kind::Map));
         self.groups[from].alive = false;
+        self.groups[to].contents.absorb(&gone.contents);
         for (id, positions) in gone.members {
             let positions = positions.iter().map(|l| rename(&gone.loops.resolve(l), names)).collect();
             self.groups[to].members.push((id, positions));
@@ -576,20 +594,31 @@ fn askers(requests: &[Request]) -> Vec<GroupId> {
     groups
 }
 
-/// The positions at which a group asks for the value, where they are plain and all the same.
-fn positions_of(requests: &[Request], group: GroupId) -> Option<Vec<Linear>> {
-    let mut found: Option<Vec<Linear>> = None;
-    for request in requests.iter().filter(|r| r.group == group) {
-        if request.need != Need::Value {
-            return None;
-        }
-        let positions = request.place.positions()?;
-        match &found {
-            Some(other) if *other != positions => return None,
-            _ => found = Some(positions),
+/// The groups that ask for the value at plain positions, always the same, in order.
+fn plain_askers<'a>(requests: impl IntoIterator<Item = &'a Request>) -> Vec<(GroupId, Vec<Linear>)> {
+    let mut found: Vec<(GroupId, Option<Vec<Linear>>)> = vec![];
+    let mut numbers: HashMap<GroupId, usize> = HashMap::new();
+    for request in requests {
+        let positions = request.place.positions().filter(|_| request.need == Need::Value);
+        match numbers.entry(request.group) {
+            Entry::Vacant(entry) => {
+                entry.insert(found.len());
+                found.push((request.group, positions));
+            }
+            Entry::Occupied(entry) => {
+                let known = &mut found[*entry.get()].1;
+                if *known != positions {
+                    *known = None;
+                }
+            }
         }
     }
-    found
+    found.into_iter().filter_map(|(group, positions)| Some((group, positions?))).collect()
+}
+
+/// The positions at which a group asks for the value, where they are plain and all the same.
+fn positions_of(requests: &[Request], group: GroupId) -> Option<Vec<Linear>> {
+    plain_askers(requests.iter().filter(|r| r.group == group)).pop().map(|(_, positions)| positions)
 }
 
 /// The loops of a group, for the parts of the sweep in other files.

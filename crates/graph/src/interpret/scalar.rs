@@ -245,10 +245,9 @@ pub(super) fn cast(from: DType, to: DType, x: f64) -> f64 {
     }
     match to {
         DType::F32 if from == DType::F64 => x as f32 as f64,
-        DType::F16 | DType::BF16 if from == DType::F64 => rounded(to, x),
         DType::F32 | DType::F64 => x,
-        DType::F16 => half::f16::from_f64(x).to_f64(),
-        DType::BF16 => half::bf16::from_f64(x).to_f64(),
+        DType::F16 => kiln_device::nearest_f16(x).to_f64(),
+        DType::BF16 => kiln_device::nearest_bf16(x).to_f64(),
         DType::I32 if from.is_float() => x as i32 as f64,
         DType::U32 if from.is_float() => x as u32 as f64,
         DType::U8 if from.is_float() => x as u8 as f64,
@@ -263,8 +262,8 @@ pub(super) fn cast(from: DType, to: DType, x: f64) -> f64 {
 /// Integers wrap.
 fn cast_whole(to: DType, x: i64) -> f64 {
     match to {
-        DType::F16 => rounded(to, x as f64),
-        DType::BF16 => rounded(to, x as f64),
+        DType::F16 => kiln_device::nearest_f16(x as f64).to_f64(),
+        DType::BF16 => kiln_device::nearest_bf16(x as f64).to_f64(),
         DType::F32 => x as f32 as f64,
         DType::F64 => x as f64,
         DType::I32 => x as i32 as f64,
@@ -273,28 +272,6 @@ fn cast_whole(to: DType, x: i64) -> f64 {
         DType::I64 => of_whole(x),
         DType::Bool => (x != 0) as u32 as f64,
     }
-}
-
-/// The nearest number of a half-precision type, ties to even: found by trying both neighbours, whose conversion from
-/// `f64` may round twice.
-fn rounded(to: DType, x: f64) -> f64 {
-    let at = |bits: u16| match to {
-        DType::F16 => half::f16::from_bits(bits).to_f64(),
-        _ => half::bf16::from_bits(bits).to_f64(),
-    };
-    let near = match to {
-        DType::F16 => half::f16::from_f64(x).to_bits(),
-        _ => half::bf16::from_f64(x).to_bits(),
-    };
-    if x.is_nan() || at(near).is_infinite() || at(near) == x {
-        return at(near);
-    }
-    let distance = |bits: u16| ((at(bits) - x).abs(), bits & 1);
-    let nearest = [near.wrapping_sub(1), near, near.wrapping_add(1)].into_iter();
-    let found = nearest
-        .filter(|b| at(*b).is_finite())
-        .min_by(|a, b| distance(*a).partial_cmp(&distance(*b)).unwrap_or(std::cmp::Ordering::Equal));
-    found.map_or(at(near), at)
 }
 
 /// The bits of one type read as another of as many.

@@ -2,6 +2,7 @@
 
 use kiln_device::{BinaryOp, DType};
 
+use super::bits::copy_sign;
 use super::elementwise::Operand;
 use super::pointwise::{composed, in_working};
 use crate::error::At;
@@ -152,8 +153,9 @@ fn without_nan(a: &Tensor, b: &Tensor) -> (Tensor, Tensor) {
 
 fn fmod_float(a: &Tensor, b: &Tensor) -> Tensor {
     // Of magnitudes the remainder is exact.
-    let rest = a.abs().modulo(b.abs());
-    let value = Tensor::select(&a.less(0.0), -&rest, rest);
+    let (size, rest) = (a.abs(), a.abs().modulo(b.abs()));
+    // What is its own remainder stays as it is, −0 too.
+    let value = Tensor::select(&rest.equal(size), a, Tensor::select(&a.less(0.0), -&rest, &rest));
     Tensor::custom_gradient(&value, &[a.clone(), b.clone()], |g, _, x| {
         vec![Some(g.clone()), Some(-(g * (&x[0] / &x[1]).trunc()))]
     })
@@ -191,5 +193,7 @@ fn floor_divide_float(a: &Tensor, b: &Tensor) -> Tensor {
     let whole = ((a - &rest) / &divisor).round();
     let above = rest.not_equal(0.0).logical_and(rest.less(0.0).not_equal(divisor.less(0.0)));
     let quotient = Tensor::select(&above, &whole - 1.0, whole);
-    Tensor::select(&zero, a / b, quotient).stop_gradient()
+    let real = a / b;
+    let quotient = Tensor::select(&quotient.equal(0.0), copy_sign(&quotient.abs(), &real), quotient);
+    Tensor::select(&zero, real, quotient).stop_gradient()
 }

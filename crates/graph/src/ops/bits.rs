@@ -131,11 +131,14 @@ binary! {
         // By a divisor of 0 the quotient is 0.
         magnitude(&(a.floor_divide(divisor) * b)).cast(a.dtype())
     });
-    /// The next number after `x1` towards `x2`, in their float type.
+    /// The next number after `x1` towards `x2`, in their float type. The gradient goes to `x1` whole.
     nextafter(met, a, b) = {
         let (a, b) = (a.to_float(), b.to_float());
         let dtype = a.dtype();
-        in_working(&a, |a| neighbour(a, &b.cast(a.dtype()), dtype))
+        in_working(&a, |a| {
+            let next = neighbour(a, &b.cast(a.dtype()), dtype);
+            Tensor::custom_gradient(&next, std::slice::from_ref(a), |g, _, _| vec![Some(g.clone())])
+        })
     };
 }
 

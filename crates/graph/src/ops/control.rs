@@ -7,6 +7,7 @@
 
 use kiln_device::{DType, Value};
 
+use crate::batch::over_rows;
 use crate::body::{like, parameter};
 use crate::control::{LoopBody, LoopInputs, LoopResults, OpenArm, make_loop, make_switch, number};
 use crate::error::{At, Error, Result};
@@ -401,21 +402,49 @@ fn scanned(
 /// ```
 #[track_caller]
 pub fn map(f: impl Fn(&[Tensor]) -> Vec<Tensor>, xs: &[Tensor]) -> Vec<Tensor> {
-    mapped("map", f, xs, here())
+    map_rows("map", f, xs, here())
 }
 
-fn mapped(op: &'static str, f: impl Fn(&[Tensor]) -> Vec<Tensor>, xs: &[Tensor], at: At) -> Vec<Tensor> {
+pub(crate) fn map_rows(
+    op: &'static str,
+    f: impl Fn(&[Tensor]) -> Vec<Tensor>,
+    xs: &[Tensor],
+    at: At,
+) -> Vec<Tensor> {
     let results = length_of(op, xs, None, at)
         .and_then(|turns| scanned(op, |_, rows, _| (vec![], f(rows)), &[], xs, turns, false, at));
     or_failed(results.map(|r| r.arrays), 1, at)
 }
 
-/// [`map`], under the name of `keras.ops`: `f` of every row of the elements along their first axis. The rows are taken
-/// one after the other.
+/// What [`map`] computes, all rows at once: the operations of `f` become operations with one more axis, without a loop.
+///
+/// Control flow in `f` that depends on the row is computed for all rows: of a branch every row selects its own results,
+/// a loop runs until the last row has ended. So a branch that is not taken computes too, and where its gradient is NaN
+/// the row's is, as with [`Tensor::select`]. Calls of the host, and random numbers of keys that differ between rows, run
+/// row by row. Gradients flow, and `vectorized_map` nests.
 ///
 /// # Errors
 /// As [`map`].
+///
+/// ```
+/// use kiln_graph::{Tensor, ops};
+/// let (a, b) = (Tensor::ones(&[5, 2, 3]), Tensor::ones(&[5, 3, 4]));
+/// let products = ops::vectorized_map(|x| vec![x[0].matmul(&x[1])], &[a, b]);
+/// assert_eq!(products[0].shape(), [5, 2, 4]);
+/// # Ok::<(), kiln_graph::Error>(())
+/// ```
 #[track_caller]
 pub fn vectorized_map(f: impl Fn(&[Tensor]) -> Vec<Tensor>, elements: &[Tensor]) -> Vec<Tensor> {
-    mapped("vectorized_map", f, elements, here())
+    let (op, at) = ("vectorized_map", here());
+    let results = length_of(op, elements, None, at).and_then(|rows| {
+        let traced = trace::record(What::Body(op), |id| {
+            let one = |x: &Tensor| parameter(id, x.shape()[1..].to_vec(), x.dtype(), at);
+            let parameters: Vec<Tensor> = elements.iter().map(one).collect();
+            let results = f(&parameters);
+            checked(&results)?;
+            over_rows(&parameters, elements, &results, rows)
+        });
+        traced.0
+    });
+    or_failed(results, 1, at)
 }

@@ -236,7 +236,7 @@ pub fn trapezoid(y: &Tensor, x: Option<&Tensor>, dx: impl Into<f64>, axis: i64) 
     let given: Vec<&Tensor> = std::iter::once(y).chain(x).collect();
     composed("trapezoid", here(), &given, || {
         let Some(place) = resolve_axis(axis, y.rank()) else {
-            return Tensor::invalid("", format!("axis {axis} is out of range for shape {:?}", y.shape()));
+            return Tensor::invalid("", crate::shape::no_axis(axis, y.shape()));
         };
         let dtype = float_of(x.map_or(y.dtype(), |x| super::promote(y.dtype(), x.dtype())));
         let y = y.cast(working(dtype));

@@ -56,7 +56,8 @@ binary! {
 
 /// `a − b`; 0 for equal infinities.
 fn distance(a: &Tensor, b: &Tensor) -> Tensor {
-    Tensor::select(&a.equal(b), 0.0, a - b)
+    let infinite = a.is_finite().logical_not();
+    Tensor::select(&infinite.logical_and(a.equal(b)), 0.0, a - b)
 }
 
 /// The value of a sum of two powers: the gradient goes to each by its share of the sum.

@@ -96,7 +96,7 @@ pub fn sparse_categorical_crossentropy(
         return failed;
     }
     let Some(resolved) = resolve_axis(axis, output.rank()) else {
-        let message = format!("axis {axis} is out of range for output {:?}", output.shape());
+        let message = crate::shape::no_axis(axis, output.shape());
         return Tensor::failed(OP, message, at);
     };
     let last = output.to_float().swap_axes(axis, -1);
@@ -135,7 +135,7 @@ pub fn one_hot(x: &Tensor, num_classes: usize, axis: i64, dtype: DType) -> Tenso
     }
     let labels = if x.dtype() == DType::Bool { x.cast(DType::I32) } else { x.clone() };
     let Some(axis) = resolve_axis(axis, x.rank() + 1) else {
-        let message = format!("axis {axis} is out of range for a result of rank {}", x.rank() + 1);
+        let message = crate::shape::no_axis_of_rank(axis, x.rank() + 1);
         return Tensor::failed("one_hot", message, at);
     };
     let hot = labels.one_hot(num_classes, dtype);

@@ -76,6 +76,7 @@ pub use bits::*;
 pub(crate) use choose::Block;
 pub use choose::get_item;
 pub use contract::Padding;
+pub(crate) use control::map_rows;
 pub use control::{Branch, cond, fori_loop, map, scan, switch, vectorized_map, while_loop};
 pub use convert::*;
 pub use convolution::{conv, conv_transpose, depthwise_conv, separable_conv};

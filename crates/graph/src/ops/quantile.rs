@@ -199,7 +199,8 @@ fn of_lines(line: &Tensor, q: &Tensor, request: &Request) -> Tensor {
             let whole = position.equal(&below);
             Tensor::select(&whole, 0.0, Tensor::full(&[], 0.5, line.dtype()))
         }),
-        QuantileMethod::Linear => between(&value(&below), &value(&position.ceil()), &(&position - &below)),
+        // At an element the slope by q is that of the way to the next.
+        QuantileMethod::Linear => between(&value(&below), &value(&(&below + 1.0)), &(&position - &below)),
     };
     let undefined = match request.skip {
         true => count.equal(0.0),
@@ -216,7 +217,8 @@ fn axis_of(line: &Tensor) -> i64 {
 
 /// The point so far on the way between two numbers; between equal infinities these.
 fn between(low: &Tensor, high: &Tensor, share: &Tensor) -> Tensor {
-    let moves = low.not_equal(high).logical_and(share.greater(0.0));
+    let apart = (high - low).is_finite().logical_or(share.greater(0.0));
+    let moves = low.not_equal(high).logical_and(apart);
     // Of the value that is not taken nothing may come, even if it is infinite.
     let far = Tensor::select(&moves, high, 0.0);
     let near = Tensor::select(&moves, low, 0.0);

@@ -74,7 +74,7 @@ fn space(
     met(name, at, ends, |start, stop| {
         let rank = start.rank() + 1;
         let Some(place) = resolve_axis(axis, rank) else {
-            return Tensor::invalid("", format!("axis {axis} is out of range for a result of rank {rank}"));
+            return Tensor::invalid("", crate::shape::no_axis_of_rank(axis, rank));
         };
         let work = working(match dtype {
             Some(DType::F64) => DType::F64,

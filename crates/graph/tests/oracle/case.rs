@@ -111,10 +111,10 @@ pub(crate) fn tensor_of(numbers: &[f64], shape: &[usize], dtype: DType) -> Tenso
         DType::F64 => Tensor::from_vec(numbers, shape),
         DType::I64 => Tensor::from_vec(numbers.iter().map(|x| *x as i64).collect::<Vec<_>>(), shape),
         DType::F16 => {
-            Tensor::from_vec(numbers.iter().map(|x| half::f16::from_f64(*x)).collect::<Vec<_>>(), shape)
+            Tensor::from_vec(numbers.iter().map(|x| kiln_device::nearest_f16(*x)).collect::<Vec<_>>(), shape)
         }
         DType::BF16 => {
-            Tensor::from_vec(numbers.iter().map(|x| half::bf16::from_f64(*x)).collect::<Vec<_>>(), shape)
+            Tensor::from_vec(numbers.iter().map(|x| kiln_device::nearest_bf16(*x)).collect::<Vec<_>>(), shape)
         }
         DType::I32 => Tensor::from_vec(numbers.iter().map(|x| *x as i32).collect::<Vec<_>>(), shape),
         DType::U32 => Tensor::from_vec(numbers.iter().map(|x| *x as u32).collect::<Vec<_>>(), shape),

@@ -2,6 +2,7 @@
 //! interpreter: all over one table of cases. And methods with wrong arguments.
 
 mod arguments;
+mod batched;
 mod calls;
 mod case;
 mod composites;
@@ -11,7 +12,6 @@ mod executors;
 mod gpu;
 mod gradients;
 mod interpreter;
-mod random_graphs;
 mod structural;
 
 use std::collections::HashSet;

@@ -2,7 +2,7 @@
 
 use crate::cpu::isa::{Isa, multiversion};
 use crate::cpu::lanes::{self, Kind, Source};
-use crate::dtype::{DType, Scalar};
+use crate::dtype::{DType, Scalar, nearest_bf16, nearest_f16};
 use crate::math;
 use crate::op::{BinaryOp, CompareOp, UnaryOp};
 
@@ -202,15 +202,15 @@ fn unary(op: UnaryOp, scalar: Scalar, a: Long, out: &mut [u64]) {
 
 #[inline(always)]
 fn arithmetic_body(kind: Kind, a: Long, b: Long, out: &mut [u64]) {
-    let rounded = |round: fn(f32) -> f64| move |x: u64| round(math::to_odd(f64::from_bits(x))).to_bits();
+    let rounded = |round: fn(f64) -> f64| move |x: u64| round(f64::from_bits(x)).to_bits();
     match kind {
         Kind::Unary(op, scalar) => unary(op, scalar, a, out),
         Kind::Binary(op, Scalar::F64) => doubles(op, a, b, out),
         Kind::Binary(op, _) => integers(op, a, b, out),
         Kind::Cast(Scalar::F64, Scalar::I64) => map(a, out, |x| f64::from_bits(x) as i64 as u64),
         Kind::Cast(Scalar::I64, Scalar::F64) => map(a, out, |x| (x as i64 as f64).to_bits()),
-        Kind::Round(DType::F16) => map(a, out, rounded(|x| half::f16::from_f32(x).to_f64())),
-        Kind::Round(DType::BF16) => map(a, out, rounded(|x| half::bf16::from_f32(x).to_f64())),
+        Kind::Round(DType::F16) => map(a, out, rounded(|x| nearest_f16(x).to_f64())),
+        Kind::Round(DType::BF16) => map(a, out, rounded(|x| nearest_bf16(x).to_f64())),
         Kind::Round(DType::F32) => map(a, out, |x| f64::from(f64::from_bits(x) as f32).to_bits()),
         Kind::Cast(..) | Kind::Round(_) => map(a, out, |x| x),
         Kind::Compare(..) | Kind::Select | Kind::Random => unreachable!("verified: the result has 32 bits"),

@@ -93,7 +93,7 @@ impl Sweep {
         entry.members.push((id, positions));
         for (input, place) in inputs.into_iter().zip(operands) {
             self.groups[group].operands.push((input, place.clone()));
-            self.requests[input.index()].push(Request { group, place, need: Need::Stored });
+            self.ask(input, Request { group, place, need: Need::Stored });
         }
     }
 

@@ -1,8 +1,8 @@
 //! Colours: grey, and hue, saturation and value.
 
-use crate::ops::convert::epsilon;
 use crate::error::At;
 use crate::ops::DataFormat;
+use crate::ops::convert::epsilon;
 use crate::ops::spatial::Batched;
 use crate::tensor::{Tensor, here};
 

@@ -63,6 +63,9 @@ fn weights(input: usize, output: usize, interpolation: Interpolation, antialias:
 
 /// `x` with `weights [output, input]` applied along an axis.
 fn resampled(x: &Tensor, axis: usize, weights: &Tensor) -> Tensor {
+    if let Some(failed) = failed_of(&[x, weights]) {
+        return failed;
+    }
     let shape = x.shape();
     let product = |dims: &[usize]| dims.iter().product::<usize>() as i64;
     let (lead, trail) = (product(&shape[..axis]), product(&shape[axis + 1..]));
@@ -238,7 +241,8 @@ pub fn scale_and_translate(
     };
     let mut x = images.to_float();
     for (n, axis) in axes.into_iter().enumerate() {
-        let number = |t: &Tensor| t.cast(working(x.dtype())).slice_axis(0, n as i64, n as i64 + 1).reshape(&[1, 1]);
+        let number =
+            |t: &Tensor| t.cast(working(x.dtype())).slice_axis(0, n as i64, n as i64 + 1).reshape(&[1, 1]);
         let shape = [output_shape[axis], x.shape()[axis]];
         let weights = moved_weights(shape, &number(scale), &number(translation), method, antialias);
         x = resampled(&x, axis, &weights.cast(x.dtype()));

@@ -29,6 +29,8 @@ struct Matrices {
     lead: Vec<usize>,
     rows: usize,
     columns: usize,
+    /// Their own type.
+    given: DType,
     /// The type of what comes of them.
     dtype: DType,
     op: &'static str,
@@ -36,6 +38,12 @@ struct Matrices {
 }
 
 impl Matrices {
+    /// With results in the type that the matrices and another operand meet in.
+    fn met(self, other: &Tensor) -> Matrices {
+        let dtype = float_of(crate::ops::promote(self.given, other.dtype()));
+        Matrices { dtype, x: self.x.cast_at(working(dtype), self.at), ..self }
+    }
+
     fn new(op: &'static str, x: &Tensor, at: At) -> Result<Matrices, Tensor> {
         if x.error().is_some() {
             return Err(x.clone());
@@ -47,7 +55,16 @@ impl Matrices {
         };
         let dtype = float_of(x.dtype());
         let (lead, rows, columns) = (lead.to_vec(), *rows, *columns);
-        Ok(Matrices { x: x.cast_at(working(dtype), at), lead, rows, columns, dtype, op, at })
+        Ok(Matrices {
+            given: x.dtype(),
+            x: x.cast_at(working(dtype), at),
+            lead,
+            rows,
+            columns,
+            dtype,
+            op,
+            at,
+        })
     }
 
     fn square(op: &'static str, x: &Tensor, at: At) -> Result<Matrices, Tensor> {
