@@ -225,11 +225,11 @@ impl Lowering<'_, '_> {
     }
 
     fn check_index(&mut self, value: Reg, position: Reg, bound: usize, op: &str, node: &Node) -> Reg {
-        let zero = self.constant(Value::I32(0));
-        let bound_reg = self.constant(Value::I32(bound.min(i32::MAX as usize) as i32));
-        let above = self.push(Instr::Compare(CompareOp::Ge, value, zero));
-        let below = self.push(Instr::Compare(CompareOp::Lt, value, bound_reg));
-        let ok = self.push(Instr::Binary(BinaryOp::And, above, below));
+        let (zero, last) = (Value::I32(0), Value::I32(bound.min(i32::MAX as usize) as i32 - 1));
+        let (zero, last) = (self.constant(zero), self.constant(last));
+        let raised = self.push(Instr::Binary(BinaryOp::Max, value, zero));
+        let nearest = self.push(Instr::Binary(BinaryOp::Min, raised, last));
+        let ok = self.push(Instr::Compare(CompareOp::Eq, nearest, value));
         let check = CheckSite { op: op.to_owned(), bound: bound as u64, at: node.at.to_string() };
         let sites = &mut self.context.checks;
         let site = sites.iter().position(|s| *s == check).unwrap_or_else(|| {
@@ -237,9 +237,7 @@ impl Lowering<'_, '_> {
             sites.len() - 1
         }) as u32;
         self.push(Instr::Check { ok, value, position, site });
-        let last = self.constant(Value::I32(bound.min(i32::MAX as usize) as i32 - 1));
-        let raised = self.push(Instr::Binary(BinaryOp::Max, value, zero));
-        self.push(Instr::Binary(BinaryOp::Min, raised, last))
+        nearest
     }
 
     fn gather(&mut self, node: &Node, positions: &[Linear]) -> Result<Reg> {
