@@ -87,6 +87,28 @@ impl fmt::Display for DType {
     }
 }
 
+/// The nearest `f16`, halves to even. The conversion of the `half` crate drops half of the mantissa first, so that it takes
+/// numbers close to the middle of two for the middle.
+pub fn nearest_f16(x: f64) -> half::f16 {
+    half::f16::from_f32(to_odd(x))
+}
+
+/// The nearest `bf16`, halves to even; see [`nearest_f16`].
+pub fn nearest_bf16(x: f64) -> half::bf16 {
+    half::bf16::from_f32(to_odd(x))
+}
+
+/// A number cut off to `f32`, with the last bit set where anything was lost: rounded again, to fewer digits, the result is
+/// as if rounded once.
+fn to_odd(x: f64) -> f32 {
+    let near = x as f32;
+    if f64::from(near) == x || x.is_nan() {
+        return near;
+    }
+    let farther = f64::from(near).abs() > x.abs();
+    f32::from_bits((near.to_bits() - u32::from(farther)) | 1)
+}
+
 /// The type of a kernel register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -199,5 +221,29 @@ impl fmt::Display for Value {
             Value::U32(v) => write!(f, "{v}"),
             Value::Bool(v) => write!(f, "{v}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{nearest_bf16, nearest_f16};
+
+    #[test]
+    fn numbers_close_to_the_middle_of_two_are_rounded_to_the_nearer() {
+        let step = f64::from(2.0f32).powi(-40);
+        let middle = 1.0 + f64::from(2.0f32).powi(-8);
+        assert_eq!(nearest_bf16(middle).to_f64(), 1.0);
+        assert_eq!(nearest_bf16(middle + step).to_f64(), 1.0078125);
+        assert_eq!(nearest_bf16(-middle - step).to_f64(), -1.0078125);
+        assert_eq!(nearest_bf16(middle - step).to_f64(), 1.0);
+        let middle = 1.0 + f64::from(2.0f32).powi(-11);
+        assert_eq!(nearest_f16(middle).to_f64(), 1.0);
+        assert_eq!(nearest_f16(middle + step).to_f64(), 1.0009765625);
+        assert_eq!(nearest_f16(65519.99).to_f64(), 65504.0);
+        assert_eq!(nearest_f16(65520.0).to_f64(), f64::INFINITY);
+        assert_eq!(nearest_f16(1e300).to_f64(), f64::INFINITY);
+        assert_eq!(nearest_bf16(1e-50).to_f64(), 0.0);
+        assert!(nearest_f16(f64::NAN).is_nan());
+        assert_eq!(nearest_f16(f64::NEG_INFINITY).to_f64(), f64::NEG_INFINITY);
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct Compiled {
     graph: Graph,
     executable: Executable,
     externals: Vec<External>,
+    /// Whether a run may find an index out of range.
+    checks: bool,
     pub(crate) report: Report,
 }
 
@@ -40,8 +42,9 @@ impl Compiled {
     /// Compiles a graph.
     pub(crate) fn new(graph: Graph, device: &Device) -> Result<Compiled> {
         let plan = plan::plan(&graph, device)?;
+        let checks = !plan.program.checks.is_empty();
         let executable = device.compile(plan.program)?;
-        Ok(Compiled { graph, executable, externals: plan.externals, report: plan.report })
+        Ok(Compiled { graph, executable, externals: plan.externals, checks, report: plan.report })
     }
 
     pub(crate) fn graph(&self) -> &Graph {
@@ -143,6 +146,10 @@ pub(crate) fn evaluate(tensors: &[Tensor], device: Option<&Device>) -> Result<Ve
         let _writing = reads_state.then(writing);
         let leaves = bound.iter().map(|b| b.buffer(&device)).collect::<Result<Vec<_>>>()?;
         let outputs = compiled.run(&leaves)?;
+        if compiled.checks {
+            // Some devices tell at the next wait; values of a wrong index are not kept.
+            device.synchronize()?;
+        }
         for (tensor, buffer) in pending.iter().zip(outputs) {
             let _ = tensor.node.value.set(Stored { device: device.clone(), buffer });
         }

@@ -20,8 +20,8 @@ mod custom;
 mod fold;
 
 use control::{of_loop, of_switch};
-use fold::{reduce, scan, scatter};
 pub(crate) use custom::CustomRule;
+use fold::{reduce, scan, scatter};
 
 /// Gradients of a scalar with respect to tensors it is computed from; zeros where it does not depend on one.
 ///

@@ -101,7 +101,11 @@ impl Tensor {
     }
 
     /// A tensor that carries an error of operation `op`.
-    pub(crate) fn failed(op: &'static str, message: String, at: At) -> Tensor {
+    pub(crate) fn failed(op: &'static str, mut message: String, at: At) -> Tensor {
+        // An error of sizes has a name of its own, which the operation's replaces.
+        if let Some(rest) = message.strip_prefix("[size] ") {
+            message = rest.to_owned();
+        }
         Tensor::from_error(Error::Operation { op, message, at }, at)
     }
 

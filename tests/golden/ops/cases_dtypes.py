@@ -21,7 +21,26 @@ SKIP = {
     "empty": "its values are not defined", "empty_like": "its values are not defined",
     "nextafter": "a step of the type itself; the group of elementwise operations has half precision",
     "result_type": "not of values", "view": "of bits", "elastic_transform": "random",
+    "histogram": "JAX counts in floats, NumPy and Kiln in integers",
 }
+# Types of single operations, with the reason.
+SKIP_KINDS = {
+    ("angle", "float16"): "Keras says half and JAX gives float32", ("angle", "bfloat16"): "as float16",
+    ("saturate_cast", "int32"): "Keras gives the lowest int32 for every element",
+    ("resize", "int32"): "Keras' backends differ in the type", ("resize", "uint8"): "as int32", ("resize", "bool"): "as int32",
+    ("inv", "int32"): "singular", ("inv", "uint8"): "singular", ("inv", "bool"): "singular",
+    ("solve", "int32"): "singular", ("solve", "uint8"): "singular", ("solve", "bool"): "singular",
+    ("in_top_k", "uint8"): "JAX counts a target outside the classes", ("in_top_k", "bool"): "as uint8",
+    ("in_top_k", "int32"): "as uint8",
+    ("relu6", "int32"): "JAX gives floats, Keras says the type of the input", ("relu6", "uint8"): "as int32",
+    ("softmax", "uint8"): "JAX wraps below 0", ("log_softmax", "uint8"): "JAX wraps below 0", ("psnr", "uint8"): "JAX wraps below 0",
+    ("hard_tanh", "uint8"): "JAX wraps below 0", ("psnr", "int32"): "Keras rounds max_val", ("max_pool", "bool"): "JAX starts from false and true",
+    ("categorical_crossentropy", "float16"): "the clip at 1e-7 is another number in half",
+}
+# Operations of which the first input alone is converted: the others are shares or limits.
+FIRST = {"quantile", "percentile", "nanquantile", "nanpercentile"}
+# An input that must be in order.
+SORTED = {"searchsorted": 0, "digitize": 1}
 
 
 def operation(name):
@@ -71,15 +90,19 @@ for name in GROUPS:
             continue
         seen[op], seen[form] = seen.get(op, 0) + 1, True
         for kind in ["int32", "uint8", "bool", "float16", "bfloat16"]:
-            others = [converted(x, kind) if x.dtype == np.float32 else x for x in inputs]
+            if (op, kind) in SKIP_KINDS:
+                continue
+            others = [converted(x, kind) if x.dtype == np.float32 and (op not in FIRST or i == 0) else x for i, x in enumerate(inputs)]
+            if op in SORTED:
+                others[SORTED[op]] = np.sort(others[SORTED[op]])
             try:
                 outputs = called(run, others, args)
             except Exception as error:
                 meaningless.append(f"{op} {kind}: {str(error).splitlines()[0][:80] if str(error) else type(error).__name__}")
                 continue
-            tol = "ulp:8"
+            tol = "rel:1e-5" if op in ("lstsq", "pinv") else "ulp:8"
             if kind in HALVES:
-                wide = called(run, [x.astype(np.float32) if x.dtype == o.dtype and x.dtype.name == kind else x for x, o in zip(others, others)], args)
+                wide = called(run, [x.astype(np.float32) if x.dtype.name == kind else x for x in others], args)
                 outputs = [w.astype(o.dtype) for w, o in zip(wide, outputs)]
                 tol = f"rel:{2 * HALVES[kind]}"
             group.case(op, others, args, outputs, tol)

@@ -72,11 +72,16 @@ impl WholeKernel {
         let dtype = self.dtypes[0];
         let size = dtype.host_size();
         let first = range.start * width * size;
+        let is_half = dtype.is_float() && size == 2;
         if operand != out {
             // SAFETY: both buffers hold `targets × width` elements, and no other task touches these rows of `out`.
             unsafe {
                 std::ptr::copy_nonoverlapping(operand.add(first), out.add(first), range.len() * width * size)
             };
+        }
+        if let (true, ScatterOp::Fold(op)) = (is_half, op) {
+            let fold = Fold { op, scalar: dtype.scalar() };
+            return self.scatter_half(launched, fold, range, updates, width);
         }
         for i in 0..updates {
             // SAFETY: there are `updates` indices.
@@ -106,6 +111,46 @@ impl WholeKernel {
                 }
             }
         }
+    }
+
+    /// [`Self::scatter`] of half floats into rows that are there: each element is rounded once, after all its updates.
+    fn scatter_half(
+        &self,
+        launched: Launched,
+        fold: Fold,
+        range: std::ops::Range<usize>,
+        updates: usize,
+        width: usize,
+    ) {
+        let [operand, indices, values] = [0, 1, 2].map(|b| launched.bases.0[b]);
+        let out = launched.bases.0.get(3).copied().unwrap_or(operand);
+        KEYS.with_borrow_mut(|order| {
+            order.clear();
+            for i in 0..updates {
+                // SAFETY: there are `updates` indices.
+                let index = unsafe { block::read(indices, self.dtypes[1], i as i64) } as i32;
+                if let Some(target) = usize::try_from(index).ok().filter(|t| range.contains(t)) {
+                    order.push((target as u64) << 32 | i as u64);
+                }
+            }
+            order.sort_unstable();
+            for of_row in order.chunk_by(|a, b| a >> 32 == b >> 32) {
+                let row = (of_row[0] >> 32) as usize * width;
+                for column in 0..width {
+                    let at = (row + column) as i64;
+                    // SAFETY: the row belongs to this task alone; it and those of the updates are within their buffers.
+                    unsafe {
+                        let mut sum = [block::read(out, self.dtypes[0], at)];
+                        for update in of_row {
+                            let from = (*update as u32 as usize * width + column) as i64;
+                            let term = [block::read(values, self.dtypes[0], from)];
+                            fold::accumulate(launched.isa, fold, &mut sum, &term);
+                        }
+                        block::write(out, self.dtypes[0], at, sum[0]);
+                    }
+                }
+            }
+        });
     }
 
     fn sort(&self, launched: Launched, line: usize, length: usize, descending: bool) {

@@ -130,7 +130,15 @@ fn product_before(values: &Tensor, row: &Tensor) -> Tensor {
     product
 }
 
-pub(super) fn scan(op: ReduceOp, axis: usize, reverse: bool, x: &Tensor, y: &Tensor, g: &Tensor, at: At) -> Tensor {
+pub(super) fn scan(
+    op: ReduceOp,
+    axis: usize,
+    reverse: bool,
+    x: &Tensor,
+    y: &Tensor,
+    g: &Tensor,
+    at: At,
+) -> Tensor {
     let fold = |op: ReduceOp, t: &Tensor, reverse: bool| {
         let op = Op::Scan { op, axis, reverse };
         Tensor::op(op, vec![t.clone()], x.shape().to_vec(), t.dtype(), at)

@@ -62,8 +62,8 @@ fn to_host(values: &[f64], dtype: DType) -> Vec<u8> {
     }
     match dtype {
         DType::F32 => elements(values, |v| v as f32),
-        DType::F16 => elements(values, half::f16::from_f64),
-        DType::BF16 => elements(values, half::bf16::from_f64),
+        DType::F16 => elements(values, kiln_device::nearest_f16),
+        DType::BF16 => elements(values, kiln_device::nearest_bf16),
         DType::I32 => elements(values, |v| v as i32),
         DType::U32 => elements(values, |v| v as u32),
         DType::U8 => elements(values, |v| v as u8),

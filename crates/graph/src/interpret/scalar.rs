@@ -173,8 +173,8 @@ pub(super) fn compare(op: CompareOp, a: f64, b: f64) -> f64 {
 pub(super) fn cast(from: DType, to: DType, x: f64) -> f64 {
     match to {
         DType::F32 => x,
-        DType::F16 => half::f16::from_f64(x).to_f64(),
-        DType::BF16 => half::bf16::from_f64(x).to_f64(),
+        DType::F16 => kiln_device::nearest_f16(x).to_f64(),
+        DType::BF16 => kiln_device::nearest_bf16(x).to_f64(),
         DType::I32 if from.is_float() => x as i32 as f64,
         DType::U32 if from.is_float() => x as u32 as f64,
         DType::U8 if from.is_float() => x as u8 as f64,

@@ -2,6 +2,8 @@
 //!
 //! Each takes and gives floats elementwise, except where it says along which axis it works; integers become `float32`.
 
+use kiln_device::DType;
+
 use super::spatial::failed_of;
 use crate::shape::{Axes, resolve_axis};
 use crate::tensor::{Tensor, here};
@@ -15,7 +17,11 @@ use crate::tensor::{Tensor, here};
 /// ```
 #[track_caller]
 pub fn relu(x: &Tensor) -> Tensor {
-    if x.dtype().is_integer() { x.maximum(0) } else { x.relu() }
+    match x.dtype() {
+        DType::Bool => x.cast(DType::I32),
+        dtype if dtype.is_integer() => x.maximum(0),
+        _ => x.relu(),
+    }
 }
 
 /// `min(max(x, 0), 6)`; its gradient at 0 and at 6 is 0.
@@ -119,10 +125,15 @@ pub fn hard_silu(x: &Tensor) -> Tensor {
     x * hard_sigmoid(x)
 }
 
-/// `x` limited to −1 … 1; its gradient at the limits is 1.
+/// `x` limited to −1 … 1; its gradient at the limits is 1. Integers stay integers, booleans become `int32`.
 #[track_caller]
 pub fn hard_tanh(x: &Tensor) -> Tensor {
-    let x = &x.to_float();
+    match x.dtype() {
+        DType::Bool => return x.cast(DType::I32),
+        DType::I32 => return x.clip(-1, 1),
+        dtype if dtype.is_integer() => return x.minimum(1),
+        _ => {}
+    }
     Tensor::select(&x.greater(1.0), 1.0, Tensor::select(&x.less(-1.0), -1.0, x))
 }
 

@@ -15,9 +15,7 @@ pub(super) fn axis_of(x: &Tensor, axis: i64, op: &'static str, at: At) -> Result
     if x.error().is_some() {
         return Err(x.clone());
     }
-    resolve_axis(axis, x.rank()).ok_or_else(|| {
-        Tensor::failed(op, format!("axis {axis} is out of range for shape {:?}", x.shape()), at)
-    })
+    resolve_axis(axis, x.rank()).ok_or_else(|| Tensor::failed(op, crate::shape::no_axis(axis, x.shape()), at))
 }
 
 /// Elements `start, start + step …` of one axis, `count` of them, all in range.
@@ -183,7 +181,15 @@ pub fn moveaxis(x: &Tensor, source: impl Into<Axes>, destination: impl Into<Axes
         .and_then(|s| destination.resolve_in_order(x.rank()).map(|d| (s, d)))
         .and_then(|(s, d)| {
             let same = s.len() == d.len();
-            if same { Ok((s, d)) } else { Err(format!("{} axes do not fit {} places", s.len(), d.len())) }
+            if same {
+                Ok((s, d))
+            } else {
+                Err(format!(
+                    "expected a place for each axis, received {} axes and {} places",
+                    s.len(),
+                    d.len()
+                ))
+            }
         });
     let (source, destination) = match resolved {
         Ok(pair) => pair,
@@ -318,7 +324,14 @@ fn repeated_by(x: &Tensor, counts: &[usize], axis: usize, at: At) -> Tensor {
     for count in counts {
         match i32::try_from(*count).ok().and_then(|c| total.checked_add(c)) {
             Some(sum) => total = sum,
-            None => return Tensor::failed("repeat", "more repeats than int32 indices".into(), at),
+            None => {
+                return Tensor::failed(
+                    "repeat",
+                    "expected at most 2³¹ − 1 repeated elements along the axis; repeat them less often"
+                        .into(),
+                    at,
+                );
+            }
         }
         ends.push(total);
     }
@@ -382,7 +395,11 @@ pub fn roll(x: &Tensor, shift: &[i64], axes: impl Into<Axes>) -> Tensor {
     };
     let count = shift.len().max(axes.len());
     if (shift.len() != 1 && shift.len() != count) || (axes.len() != 1 && axes.len() != count) {
-        let message = format!("{} shifts do not fit {} axes", shift.len(), axes.len());
+        let message = format!(
+            "expected one shift, or as many as axes, received {} shifts for {} axes",
+            shift.len(),
+            axes.len()
+        );
         return Tensor::failed("roll", message, at);
     }
     let mut result = x.clone();

@@ -207,6 +207,10 @@ pub fn corrcoef(x: &Tensor) -> Tensor {
                 format!("expected a vector or a matrix, received shape {:?}", x.shape()),
             );
         }
+        if x.shape()[x.rank() - 1] == 0 {
+            let shape = if x.rank() == 1 || x.shape()[0] == 1 { vec![] } else { vec![x.shape()[0]; 2] };
+            return Tensor::full(&shape, f64::from(f32::NAN), super::pointwise::float_of(x.dtype()));
+        }
         in_single(x, |x| {
             let rows = if x.rank() == 1 { x.expand_dims(0) } else { x.clone() };
             let centred = &rows - rows.mean(-1).keep_dims(&rows, -1);
@@ -234,7 +238,7 @@ pub fn trapezoid(y: &Tensor, x: Option<&Tensor>, dx: f32, axis: i64) -> Tensor {
     let given: Vec<&Tensor> = std::iter::once(y).chain(x).collect();
     composed("trapezoid", here(), &given, || {
         let Some(place) = resolve_axis(axis, y.rank()) else {
-            return Tensor::invalid("", format!("axis {axis} is out of range for shape {:?}", y.shape()));
+            return Tensor::invalid("", crate::shape::no_axis(axis, y.shape()));
         };
         let dtype = float_of(x.map_or(y.dtype(), |x| super::promote(y.dtype(), x.dtype())));
         let y = y.cast(DType::F32);

@@ -12,8 +12,8 @@ use crate::tensor::{Element, Tensor, here};
 pub(crate) fn value_of(number: f64, dtype: DType) -> Value {
     match dtype.scalar() {
         Scalar::F32 => Value::F32(match dtype {
-            DType::F16 => half::f16::from_f64(number).to_f32(),
-            DType::BF16 => half::bf16::from_f64(number).to_f32(),
+            DType::F16 => kiln_device::nearest_f16(number).to_f32(),
+            DType::BF16 => kiln_device::nearest_bf16(number).to_f32(),
             _ => number as f32,
         }),
         Scalar::I32 => Value::I32(number as i32),

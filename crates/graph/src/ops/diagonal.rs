@@ -44,7 +44,14 @@ fn placed(vector: &Tensor, k: i64, at: At) -> Tensor {
     let shift = usize::try_from(k.unsigned_abs()).ok();
     let extent = shift.and_then(|s| vector.len().checked_add(s)).filter(|n| i32::try_from(*n).is_ok());
     let (Some(shift), Some(extent)) = (shift, extent) else {
-        return Tensor::failed("diag", format!("diagonal {k} is too far from the main one"), at);
+        return Tensor::failed(
+            "diag",
+            format!(
+                "expected a diagonal that fits a matrix of int32 indices, received diagonal {k} of {} elements",
+                vector.len()
+            ),
+            at,
+        );
     };
     let square = [extent, extent];
     // Above the main diagonal an element stands in the row of its number, below in the column.

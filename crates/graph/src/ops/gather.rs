@@ -95,14 +95,21 @@ pub fn gather_nd(x: &Tensor, indices: &Tensor, batch_dims: usize) -> Tensor {
 /// ```
 #[track_caller]
 pub fn scatter(indices: &Tensor, values: &Tensor, shape: &[usize]) -> Tensor {
-    let zeros = Tensor::full(shape, 0.0, values.dtype());
-    written(&zeros, indices, values, ScatterOp::Fold(ReduceOp::Sum), "scatter", here())
+    added_to_zeros(indices, values, shape, "scatter", here())
+}
+
+fn added_to_zeros(indices: &Tensor, values: &Tensor, shape: &[usize], op: &'static str, at: At) -> Tensor {
+    if let Some(failed) = failed_among([indices, values]) {
+        return failed;
+    }
+    let zeros = Tensor::full(shape, 0.0, values.dtype()).part_of(op, at, &[]);
+    written(&zeros, indices, values, ScatterOp::Fold(ReduceOp::Sum), op, at)
 }
 
 /// TensorFlow's name of [`scatter`].
 #[track_caller]
 pub fn scatter_nd(indices: &Tensor, updates: &Tensor, shape: &[usize]) -> Tensor {
-    scatter(indices, updates, shape).part_of("scatter_nd", here(), &[indices.clone(), updates.clone()])
+    added_to_zeros(indices, updates, shape, "scatter_nd", here())
 }
 
 /// `x` with updates `[n.., rest..]` at the places that the last axis of `indices [n.., k]` names on the first `k` axes of
@@ -170,9 +177,12 @@ fn written(
         return Tensor::failed(op, message, at);
     };
     let expected = [&indices.shape()[..indices.rank() - 1], &x.shape()[depth..]].concat();
+    let given = updates.shape();
     let updates = updates.cast_at(x.dtype(), at).broadcast_to(&expected);
     if updates.error().is_some() {
-        return updates.part_of(op, at, &[]);
+        let message =
+            format!("expected updates of shape {expected:?}, or that broadcast to it, received {given:?}");
+        return Tensor::failed(op, message, at);
     }
     let (places, extents) = (coordinates(indices, at), &x.shape()[..depth]);
     let index = match linear(&places, extents, &indices.shape()[..indices.rank() - 1], op, at) {

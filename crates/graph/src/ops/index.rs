@@ -14,15 +14,19 @@ impl Tensor {
             return self.clone();
         }
         if !self.dtype().is_integer() {
-            return Tensor::failed(op, format!("expected integer indices, received {}", self.dtype()), at);
+            return Tensor::failed(
+                op,
+                format!("expected integer indices, received {}; cast them to int32", self.dtype()),
+                at,
+            );
         }
         if bound == 0 {
             let none = if self.is_empty() {
                 return self.cast_at(DType::I32, at);
             } else {
-                "there is nothing to index"
+                format!("expected an axis with elements, received extent 0 and indices {:?}", self.shape())
             };
-            return Tensor::failed(op, none.into(), at);
+            return Tensor::failed(op, none, at);
         }
         let index = self.cast_at(DType::I32, at);
         Tensor::op(
@@ -71,11 +75,7 @@ impl Tensor {
             return self.clone();
         }
         let Some(axis) = resolve_axis(axis, self.rank()) else {
-            return Tensor::failed(
-                "take",
-                format!("axis {axis} is out of range for shape {:?}", self.shape()),
-                at,
-            );
+            return Tensor::failed("take", crate::shape::no_axis(axis, self.shape()), at);
         };
         let indices = indices.wrapped_index(self.shape()[axis], "take", at);
         let first: Vec<i64> =
@@ -169,11 +169,7 @@ impl Tensor {
             return self.clone();
         }
         let Some(axis) = resolve_axis(axis, self.rank()) else {
-            return Tensor::failed(
-                "argsort",
-                format!("axis {axis} is out of range for shape {:?}", self.shape()),
-                at,
-            );
+            return Tensor::failed("argsort", crate::shape::no_axis(axis, self.shape()), at);
         };
         let last = self.swap_axes(axis as i64, -1);
         let shape = last.shape().to_vec();

@@ -96,7 +96,7 @@ pub fn sparse_categorical_crossentropy(
         return failed;
     }
     let Some(resolved) = resolve_axis(axis, output.rank()) else {
-        let message = format!("axis {axis} is out of range for output {:?}", output.shape());
+        let message = crate::shape::no_axis(axis, output.shape());
         return Tensor::failed(OP, message, at);
     };
     let last = output.to_float().swap_axes(axis, -1);
@@ -117,7 +117,7 @@ pub fn sparse_categorical_crossentropy(
     }
     let logits = if from_logits { last } else { clipped(&last).log() };
     let labels = wide.cast(DType::I32).swap_axes(axis, -1).squeeze(-1);
-    let values = logits.sparse_softmax_cross_entropy(&labels);
+    let values = logits.cross_entropy_of(&labels, OP, at);
     let values = values.expand_dims(-1).swap_axes(axis, -1).squeeze(axis);
     values.part_of(OP, at, &[target.clone(), output.clone()])
 }
@@ -135,7 +135,7 @@ pub fn one_hot(x: &Tensor, num_classes: usize, axis: i64, dtype: DType) -> Tenso
     }
     let labels = if x.dtype() == DType::Bool { x.cast(DType::I32) } else { x.clone() };
     let Some(axis) = resolve_axis(axis, x.rank() + 1) else {
-        let message = format!("axis {axis} is out of range for a result of rank {}", x.rank() + 1);
+        let message = crate::shape::no_axis_of_rank(axis, x.rank() + 1);
         return Tensor::failed("one_hot", message, at);
     };
     let hot = labels.one_hot(num_classes, dtype);
@@ -186,5 +186,7 @@ pub fn psnr(x1: &Tensor, x2: &Tensor, max_val: f32) -> Tensor {
 /// Where the shapes do not broadcast.
 #[track_caller]
 pub fn polar(magnitude: &Tensor, angle: &Tensor) -> (Tensor, Tensor) {
-    (magnitude * angle.cos(), magnitude * angle.sin())
+    let (at, inputs) = (here(), [magnitude.clone(), angle.clone()]);
+    let part = |direction: Tensor| (magnitude * direction).part_of("polar", at, &inputs);
+    (part(angle.cos()), part(angle.sin()))
 }

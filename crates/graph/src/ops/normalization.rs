@@ -75,7 +75,7 @@ pub fn batch_normalization(
         return failed;
     }
     let Some(axis) = resolve_axis(axis, x.rank()) else {
-        let message = format!("axis {axis} is out of range for shape {:?}", x.shape());
+        let message = crate::shape::no_axis(axis, x.shape());
         return Tensor::failed("batch_normalization", message, at);
     };
     let normalised = || -> Result<Tensor, String> {
@@ -173,7 +173,9 @@ pub fn normalize(x: &Tensor, axes: impl Into<Axes>, order: u32, epsilon: f32) ->
     if let Some(failed) = failed_of(&[x]) {
         return failed;
     }
-    let x = x.to_float();
+    // In single precision: the square of a small epsilon is 0 in half.
+    let dtype = if x.dtype().is_float() { x.dtype() } else { DType::F32 };
+    let x = x.cast(DType::F32);
     let x = if x.rank() == 0 { x.reshape(&[1]) } else { x };
     let sum = |t: Tensor| t.sum(axes.clone()).keep_dims(&x, axes.clone());
     let y = match order {
@@ -187,5 +189,5 @@ pub fn normalize(x: &Tensor, axes: impl Into<Axes>, order: u32, epsilon: f32) ->
             &x / total.pow(1.0 / power)
         }
     };
-    y.part_of("normalize", at, std::slice::from_ref(&x))
+    y.part_of("normalize", at, std::slice::from_ref(&x)).cast(dtype)
 }

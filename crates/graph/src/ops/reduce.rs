@@ -127,11 +127,7 @@ impl Tensor {
             return self.clone();
         }
         let Some(resolved) = resolve_axis(axis, self.rank()) else {
-            return Tensor::failed(
-                name,
-                format!("axis {axis} is out of range for shape {:?}", self.shape()),
-                at,
-            );
+            return Tensor::failed(name, crate::shape::no_axis(axis, self.shape()), at);
         };
         if self.shape()[resolved] == 0 {
             return Tensor::failed(name, format!("axis {axis} of shape {:?} is empty", self.shape()), at);
@@ -159,9 +155,7 @@ impl Tensor {
                 let (shape, dtype) = (self.shape().to_vec(), numbers.dtype());
                 Tensor::op(Op::Scan { op, axis, reverse }, vec![numbers], shape, dtype, at)
             }
-            None => {
-                Tensor::failed(name, format!("axis {axis} is out of range for shape {:?}", self.shape()), at)
-            }
+            None => Tensor::failed(name, crate::shape::no_axis(axis, self.shape()), at),
         }
     }
 

@@ -71,14 +71,19 @@ fn segments(
     let Some(rows) = i32::try_from(count).ok().and_then(|n| n.checked_add(1)) else {
         return Tensor::failed(name, format!("expected fewer than 2³¹ segments, received {count}"), at);
     };
-    let data = if data.dtype() == DType::Bool { data.cast_at(DType::I32, at) } else { data.clone() };
+    // The largest and smallest of booleans are booleans.
+    let chooses = matches!(op, ReduceOp::Max | ReduceOp::Min);
+    let given = data.dtype();
+    let data = if given == DType::Bool { data.cast_at(DType::I32, at) } else { data.clone() };
     let known = ids.greater_equal(0).logical_and(ids.less(rows - 1));
     let ids = Tensor::select(&known, &ids, rows - 1);
     let shape = [&[rows as usize], &data.shape()[1..]].concat();
     let start = Tensor::full(&shape, identity(op, data.dtype()), data.dtype());
     let folded =
         if ids.is_empty() { start } else { start.scatter_rows(&ids, &data, ScatterOp::Fold(op), at) };
-    folded.slice_axis(0, 0, count as i64).part_of(name, at, &inputs)
+    let folded = folded.slice_axis(0, 0, count as i64);
+    let folded = if given == DType::Bool && chooses { folded.greater(0) } else { folded };
+    folded.part_of(name, at, &inputs)
 }
 
 /// One more than the largest id, read at once.

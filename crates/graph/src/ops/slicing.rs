@@ -126,7 +126,11 @@ fn check(x: &Tensor, start: &Start, shape: &[usize], op: &'static str, at: At) -
         Start::At(places) => format!("{places:?}"),
         Start::Tensor(places) => format!("a tensor {:?} {}", places.shape(), places.dtype()),
     };
-    let message = format!("a block of shape {shape:?} at {start} does not fit shape {:?}", x.shape());
+    let message = format!(
+        "expected an integer start and an extent for each axis, the block within shape {:?}, received a block of shape \
+         {shape:?} at {start}",
+        x.shape()
+    );
     Err(Tensor::failed(op, message, at))
 }
 

@@ -66,7 +66,7 @@ fn space(
     met(name, at, ends, |start, stop| {
         let rank = start.rank() + 1;
         let Some(place) = resolve_axis(axis, rank) else {
-            return Tensor::invalid("", format!("axis {axis} is out of range for a result of rank {rank}"));
+            return Tensor::invalid("", crate::shape::no_axis_of_rank(axis, rank));
         };
         let end = |t: &Tensor| t.cast(DType::F32).expand_dims(axis);
         let mut shape = vec![1; rank];

@@ -156,8 +156,9 @@ pub fn unstack(x: &Tensor, num: impl Into<Option<usize>>, axis: i64) -> Vec<Tens
     };
     let extent = x.shape()[axis];
     if num.is_some_and(|n| n != extent) || extent > MOST_PARTS {
-        let message =
-            format!("axis {axis} of extent {extent} does not give {num:?} slices (at most {MOST_PARTS})");
+        let expected =
+            num.map_or(format!("an extent of at most {MOST_PARTS}"), |n| format!("extent {n} (`num`)"));
+        let message = format!("expected {expected} along axis {axis}, received shape {:?}", x.shape());
         return failures(Tensor::failed("unstack", message, at), &Sections::Count(num.unwrap_or(1)));
     }
     let mut shape = x.shape().to_vec();

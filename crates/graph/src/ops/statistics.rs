@@ -1,5 +1,7 @@
 //! Reductions and running folds: sums, extremes, moments, positions.
 //!
+//! Of zeros of both signs, which are equal, a largest or smallest element may be either.
+//!
 //! `axes` is `()` for all axes, a number, or a list; negative ones count from the end. With `keepdims` the reduced axes
 //! stay as ones.
 
@@ -125,9 +127,7 @@ pub(super) fn along(x: &Tensor, axes: &Axes) -> Result<(Tensor, i64), Tensor> {
         Axes::All => Ok((x.flatten_from(0), 0)),
         Axes::Of(named) => match named[..] {
             [axis] if resolve_axis(axis, x.rank()).is_some() => Ok((x.clone(), axis)),
-            [axis] => {
-                Err(Tensor::invalid("", format!("axis {axis} is out of range for shape {:?}", x.shape())))
-            }
+            [axis] => Err(Tensor::invalid("", crate::shape::no_axis(axis, x.shape()))),
             _ => Err(Tensor::invalid(
                 "",
                 format!("expected one axis, or () for the flattened tensor, received {named:?}"),

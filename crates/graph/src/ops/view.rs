@@ -8,6 +8,12 @@ use crate::op::{Op, window_count};
 use crate::shape::{Axes, Shape, resolve_axis};
 use crate::tensor::{Tensor, here};
 
+fn no_broadcast(shape: &[usize], target: &[usize]) -> String {
+    format!(
+        "shape {shape:?} does not broadcast to {target:?}: dimensions, aligned from the last, must be equal or 1"
+    )
+}
+
 impl Tensor {
     pub(crate) fn reshape_at(&self, shape: Shape, at: At) -> Tensor {
         if self.shape() == shape {
@@ -74,11 +80,7 @@ impl Tensor {
                 shape.insert(axis, 1);
                 self.reshape_at(shape, at)
             }
-            None => Tensor::failed(
-                "expand_dims",
-                format!("axis {axis} is out of range for {:?}", self.shape()),
-                at,
-            ),
+            None => Tensor::failed("expand_dims", crate::shape::no_axis_of_rank(axis, self.rank() + 1), at),
         }
     }
 
@@ -119,7 +121,7 @@ impl Tensor {
                 }
                 Some(_) if *dim == 1 => {}
                 _ => {
-                    let message = format!("shape {:?} does not broadcast to {shape:?}", self.shape());
+                    let message = no_broadcast(self.shape(), shape);
                     return Tensor::failed("broadcast_to", message, at);
                 }
             }
@@ -134,7 +136,7 @@ impl Tensor {
     pub fn broadcast_to(&self, shape: &[usize]) -> Tensor {
         let at = here();
         if self.error().is_none() && shape.len() < self.rank() {
-            let message = format!("shape {:?} does not broadcast to {shape:?}", self.shape());
+            let message = no_broadcast(self.shape(), shape);
             return Tensor::failed("broadcast_to", message, at);
         }
         self.broadcast_at(shape, at)
@@ -166,7 +168,8 @@ impl Tensor {
             return self.clone();
         }
         let (Some(i), Some(j)) = (resolve_axis(a, self.rank()), resolve_axis(b, self.rank())) else {
-            let message = format!("axes {a} and {b} are not both in range for shape {:?}", self.shape());
+            let wrong = if resolve_axis(a, self.rank()).is_none() { a } else { b };
+            let message = crate::shape::no_axis(wrong, self.shape());
             return Tensor::failed("swap_axes", message, at);
         };
         let mut permutation: Vec<i64> = (0..self.rank() as i64).collect();
@@ -182,11 +185,7 @@ impl Tensor {
             return self.clone();
         }
         let Some(axis) = resolve_axis(axis, self.rank()) else {
-            return Tensor::failed(
-                "slice",
-                format!("axis {axis} is out of range for {:?}", self.shape()),
-                at,
-            );
+            return Tensor::failed("slice", crate::shape::no_axis(axis, self.shape()), at);
         };
         let extent = self.shape()[axis] as i64;
         let resolve = |bound: i64| if bound < 0 { bound + extent } else { bound };
@@ -280,11 +279,7 @@ impl Tensor {
             return Tensor::failed("concat", "expected at least one tensor, received none".into(), at);
         };
         let Some(resolved) = resolve_axis(axis, first.rank()) else {
-            return Tensor::failed(
-                "concat",
-                format!("axis {axis} is out of range for {:?}", first.shape()),
-                at,
-            );
+            return Tensor::failed("concat", crate::shape::no_axis(axis, first.shape()), at);
         };
         let fits = |t: &&Tensor| {
             t.rank() == first.rank()

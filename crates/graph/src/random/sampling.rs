@@ -87,7 +87,7 @@ pub fn shuffle(x: &Tensor, axis: i64, seed: impl Into<Seed>) -> Tensor {
         return failed;
     }
     let Some(resolved) = resolve_axis(axis, x.rank()) else {
-        let message = format!("axis {axis} is out of range for shape {:?}", x.shape());
+        let message = crate::shape::no_axis(axis, x.shape());
         return Tensor::failed("shuffle", message, at);
     };
     let order = Tensor::random_bits(seed.into().key(), &[x.shape()[resolved]]).argsort(0, false);

@@ -5,7 +5,6 @@ mod cases;
 #[path = "../support/gpu.rs"]
 mod gpu;
 mod programs;
-mod random;
 mod refused;
 #[path = "../support/mod.rs"]
 mod support;

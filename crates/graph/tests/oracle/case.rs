@@ -108,10 +108,10 @@ pub(crate) fn tensor_of(numbers: &[f64], shape: &[usize], dtype: DType) -> Tenso
     match dtype {
         DType::F32 => leaf(numbers.iter().map(|x| *x as f32).collect()),
         DType::F16 => {
-            Tensor::from_vec(numbers.iter().map(|x| half::f16::from_f64(*x)).collect::<Vec<_>>(), shape)
+            Tensor::from_vec(numbers.iter().map(|x| kiln_device::nearest_f16(*x)).collect::<Vec<_>>(), shape)
         }
         DType::BF16 => {
-            Tensor::from_vec(numbers.iter().map(|x| half::bf16::from_f64(*x)).collect::<Vec<_>>(), shape)
+            Tensor::from_vec(numbers.iter().map(|x| kiln_device::nearest_bf16(*x)).collect::<Vec<_>>(), shape)
         }
         DType::I32 => Tensor::from_vec(numbers.iter().map(|x| *x as i32).collect::<Vec<_>>(), shape),
         DType::U32 => Tensor::from_vec(numbers.iter().map(|x| *x as u32).collect::<Vec<_>>(), shape),

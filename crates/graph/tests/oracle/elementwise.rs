@@ -249,7 +249,7 @@ fn cast() -> Vec<Case> {
     for from in DType::ALL {
         let input = match from {
             DType::F32 => Input::values(
-                &[14],
+                &[16],
                 from,
                 &[
                     0.0,
@@ -266,6 +266,9 @@ fn cast() -> Vec<Case> {
                     f64::INFINITY,
                     f64::NAN,
                     1.003_906_25,
+                    // Just above the middle of two numbers of each half type.
+                    1.003_906_488_418_579_1,
+                    1.000_488_519_668_579_1,
                 ],
             ),
             DType::F16 | DType::BF16 => Input::range(&[9], -300.0, 300.0).cast(from),

@@ -31,8 +31,8 @@ fn computed(tensor: &Tensor) -> kiln_graph::Result<Vec<f64>> {
 fn stored(number: f64, dtype: DType) -> f64 {
     match dtype {
         DType::F32 => number as f32 as f64,
-        DType::F16 => half::f16::from_f64(number).to_f64(),
-        DType::BF16 => half::bf16::from_f64(number).to_f64(),
+        DType::F16 => kiln_device::nearest_f16(number).to_f64(),
+        DType::BF16 => kiln_device::nearest_bf16(number).to_f64(),
         DType::I32 | DType::U32 | DType::U8 | DType::Bool => number,
     }
 }

@@ -12,7 +12,6 @@ mod executors;
 mod gpu;
 mod gradients;
 mod interpreter;
-mod random_graphs;
 mod structural;
 
 use std::collections::HashSet;

@@ -344,6 +344,13 @@ fn scatter() -> Vec<Case> {
         let build = move |t: &[Tensor]| t[0].scatter(&t[1], &t[2], op);
         cases.push(Case::new(format!("scatter {op:?} int32"), inputs, Exact, build));
     }
+    // Rounded once, not after every update: from 256 on, adding 1 to a bfloat16 changes nothing.
+    for (dtype, count) in [(DType::BF16, 300), (DType::F16, 3000)] {
+        let ones = Input::whole(&[count, 2], 1, 1).cast(dtype);
+        let inputs = [Input::whole(&[2, 2], 0, 0).cast(dtype), Input::whole(&[count], 1, 1), ones];
+        let name = format!("scatter_add of {count} ones in {dtype}");
+        cases.push(Case::new(name, inputs, Exact, |t| t[0].scatter_add(&t[1], &t[2])));
+    }
     cases
 }
 

@@ -2,49 +2,58 @@
 
 use std::sync::Arc;
 
+use kiln_graph::interpret::graph_of;
 use kiln_graph::{DType, Tensor};
 
-use crate::contract;
-use crate::elementwise;
-use crate::fold;
-use crate::layout;
+use crate::bounds::{Near, analyse, exact};
 use crate::recipe::{Apply, Facts, Gene, Holder, Leaf, Recipe, Step};
+use crate::steps;
+use crate::support::tensor_of;
 
 /// Larger values are scaled down before they are used further.
-pub(crate) const LARGEST: f64 = 8.0;
-/// Distance of the numbers in exact float leaves.
+const LARGEST: f64 = 8.0;
+/// Distance of the numbers in float leaves.
 const GRID: f64 = 1.0 / 16.0;
-const MOST_ELEMENTS: usize = 3000;
+/// Of a leaf; a step may make four times as many.
+pub(crate) const MOST_ELEMENTS: usize = 600;
 
 /// Adds values to a recipe, one gene at a time.
 pub(crate) struct Decoder {
     pub(crate) recipe: Recipe,
-    /// Expressions that are never computed: they tell shapes.
-    tensors: Vec<Tensor>,
+    /// The values, as leaves.
+    values: Vec<Tensor>,
     gene: Gene,
     at: usize,
 }
 
 pub(crate) fn decode(genes: &[Gene]) -> Recipe {
-    let mut decoder = Decoder { recipe: Recipe::default(), tensors: vec![], gene: [0; 12], at: 0 };
+    let mut decoder = Decoder { recipe: Recipe::default(), values: vec![], gene: [0; 12], at: 0 };
     let settings = genes.first().map_or(0, |g| g[11]);
     for gene in genes {
         decoder.gene = *gene;
         decoder.at = 0;
-        decoder.add();
+        if steps::add(&mut decoder).is_none() {
+            steps::leaf(&mut decoder);
+        }
     }
     decoder.recipe.packed = settings % 3 == 2;
+    decoder.recipe.twice = settings % 5 == 4 && genes.len() <= 14;
     decoder.recipe.choose_outputs();
     decoder.assign(settings);
     decoder.recipe
 }
 
 impl Decoder {
-    /// The next choice among `count`.
+    /// The next choice among `count`; where the gene ends, its bytes count again, moved.
     pub(crate) fn choose(&mut self, count: usize) -> usize {
-        let byte = self.gene[self.at % self.gene.len()];
+        let (round, place) = (self.at / self.gene.len(), self.at % self.gene.len());
+        let byte = self.gene[place].wrapping_mul(1 + 2 * round as u8).wrapping_add(round as u8 * 29);
         self.at += 1;
         byte as usize % count.max(1)
+    }
+
+    pub(crate) fn of<T: Clone>(&mut self, list: &[T]) -> T {
+        list[self.choose(list.len())].clone()
     }
 
     pub(crate) fn flag(&mut self) -> bool {
@@ -53,10 +62,8 @@ impl Decoder {
 
     /// An earlier value that satisfies a condition; late ones first.
     pub(crate) fn pick(&mut self, wanted: impl Fn(&Facts) -> bool) -> Option<usize> {
-        // Not a large value itself: rounding of it is more than a sine's whole range. Its scaled form comes after it.
-        let usable = |f: &Facts| wanted(f) && (!f.dtype.is_float() || f.bound <= LARGEST);
         let fitting: Vec<usize> =
-            (0..self.recipe.facts.len()).rev().filter(|i| usable(&self.recipe.facts[*i])).collect();
+            (0..self.recipe.facts.len()).rev().filter(|i| wanted(&self.recipe.facts[*i])).collect();
         // Two bytes: half of the picks are among the latest.
         let near = if self.flag() { fitting.len() } else { fitting.len().min(4) };
         let chosen = self.choose(near);
@@ -65,27 +72,6 @@ impl Decoder {
 
     pub(crate) fn facts(&self, id: usize) -> Facts {
         self.recipe.facts[id].clone()
-    }
-
-    fn add(&mut self) {
-        let kind = self.choose(64);
-        let added = match kind {
-            0..=5 => self.leaf(),
-            6..=15 => elementwise::unary(self),
-            16..=25 => elementwise::binary(self),
-            26..=28 => elementwise::decision(self),
-            29..=31 => elementwise::conversion(self),
-            32..=38 => fold::reduce(self),
-            39..=41 => fold::scan_or_sort(self),
-            42..=49 => layout::view(self),
-            50..=52 => layout::join(self),
-            53..=55 => contract::index(self),
-            56..=60 => contract::product(self),
-            _ => contract::composite(self),
-        };
-        if added.is_none() {
-            self.leaf();
-        }
     }
 
     /// A shape of up to four axes with odd extents, 1 and, rarely, 0.
@@ -102,100 +88,75 @@ impl Decoder {
         shape
     }
 
-    fn leaf(&mut self) -> Option<usize> {
-        let kind = self.choose(12);
-        let shape = self.shape();
-        match kind {
-            0..=8 => self.leaf_of(shape, DType::F32),
-            9 => self.leaf_of(shape, DType::I32),
-            10 => self.leaf_of(shape, DType::Bool),
-            _ => {
-                let axis = self.choose(shape.len());
-                let bound = shape.get(axis).copied().unwrap_or(1) as f64;
-                let text = format!("iota({shape:?}, {axis})");
-                match shape.is_empty() {
-                    true => self.leaf_of(shape, DType::F32),
-                    false => self.push(text, &[], bound, move |_| Tensor::iota(&shape, axis)),
-                }
-            }
-        }
-    }
-
     /// A leaf of small numbers that every executor holds exactly.
     pub(crate) fn leaf_of(&mut self, shape: Vec<usize>, dtype: DType) -> Option<usize> {
         let (range, unit) = match dtype {
             DType::Bool => ((0, 1), 1.0),
             DType::I32 => ((-8, 8), 1.0),
-            DType::U32 | DType::U8 => ((0, 9), 1.0),
-            DType::F32 | DType::F16 | DType::BF16 => ((-32, 32), GRID),
+            DType::U32 => ((0, 9), 1.0),
+            DType::U8 => ((0, 255), 1.0),
+            _ => ((-32, 32), GRID),
         };
-        self.leaf_in(shape, dtype, range, unit)
+        self.leaf_with(shape, dtype, (range, unit), false)
     }
 
-    /// A leaf of whole numbers of a range, scaled by `unit`.
-    pub(crate) fn leaf_in(
+    /// A leaf of whole numbers of a range.
+    pub(crate) fn leaf_in(&mut self, shape: Vec<usize>, dtype: DType, range: (i64, i64)) -> Option<usize> {
+        self.leaf_with(shape, dtype, (range, 1.0), false)
+    }
+
+    /// A leaf that holds the special numbers of `f32` too.
+    pub(crate) fn special_leaf(&mut self, shape: Vec<usize>) -> Option<usize> {
+        self.leaf_with(shape, DType::F32, ((-32, 32), GRID), true)
+    }
+
+    fn leaf_with(
         &mut self,
         shape: Vec<usize>,
         dtype: DType,
-        range: (i64, i64),
-        unit: f64,
+        (range, unit): ((i64, i64), f64),
+        special: bool,
     ) -> Option<usize> {
         let holder = [Holder::Constant, Holder::Argument, Holder::Variable][self.choose(3)];
         let seed = self.choose(256);
-        let leaf = Leaf { shape: shape.clone(), dtype, holder, range, unit, seed };
-        self.tensors.push(leaf.tensor());
+        let leaf = Leaf { shape: shape.clone(), dtype, holder, range, unit, special, seed };
+        self.values.push(leaf.tensor());
         self.recipe.leaves.push(leaf);
         self.recipe.steps.push(Step::Leaf(self.recipe.leaves.len() - 1));
-        let bound = range.0.abs().max(range.1.abs()) as f64 * unit;
-        let facts = Facts { shape, dtype, bound, exact: true, rough: false, rounding: 2f64.powi(-24) };
-        self.recipe.facts.push(facts);
+        let range = (range.0 as f64 * unit, range.1 as f64 * unit);
+        self.recipe.facts.push(Facts { shape, dtype, range, special });
         Some(self.recipe.steps.len() - 1)
     }
 
-    /// Appends an operation whose rounding and roughness follow from its inputs'; exact where they are.
+    /// Appends an operation; none where its value is too long, or says too little.
     pub(crate) fn push(
         &mut self,
         text: impl Into<String>,
         inputs: &[usize],
-        bound: f64,
         apply: impl Fn(&[Tensor]) -> Tensor + Send + Sync + 'static,
     ) -> Option<usize> {
-        let exact = inputs.iter().all(|i| self.recipe.facts[*i].exact);
-        self.push_as(text.into(), inputs, bound, (exact, false), Arc::new(apply))
+        self.push_as(text.into(), inputs, Arc::new(apply), None)
     }
 
-    /// Appends an operation that rounds.
-    pub(crate) fn push_inexact(
+    /// Appends branches or loops, and the same without any.
+    pub(crate) fn push_control(
         &mut self,
-        text: impl Into<String>,
+        text: String,
         inputs: &[usize],
-        bound: f64,
         apply: impl Fn(&[Tensor]) -> Tensor + Send + Sync + 'static,
+        unrolled: impl Fn(&[Tensor]) -> Tensor + Send + Sync + 'static,
     ) -> Option<usize> {
-        self.push_as(text.into(), inputs, bound, (false, false), Arc::new(apply))
-    }
-
-    /// Appends an operation with jumps in its gradient.
-    pub(crate) fn push_rough(
-        &mut self,
-        text: impl Into<String>,
-        inputs: &[usize],
-        bound: f64,
-        apply: impl Fn(&[Tensor]) -> Tensor + Send + Sync + 'static,
-    ) -> Option<usize> {
-        let exact = inputs.iter().all(|i| self.recipe.facts[*i].exact);
-        self.push_as(text.into(), inputs, bound, (exact, !exact), Arc::new(apply))
+        self.push_as(text, inputs, Arc::new(apply), Some(Arc::new(unrolled)))
     }
 
     fn push_as(
         &mut self,
         text: String,
         inputs: &[usize],
-        bound: f64,
-        (exact, rough): (bool, bool),
         apply: Apply,
+        unrolled: Option<Apply>,
     ) -> Option<usize> {
-        let tensors: Vec<Tensor> = inputs.iter().map(|i| self.tensors[*i].clone()).collect();
+        let tensors: Vec<Tensor> = inputs.iter().map(|i| self.values[*i].clone()).collect();
         let made = apply(&tensors);
         if let Some(error) = made.error() {
             panic!("{text} of {tensors:?}: {error}");
@@ -203,31 +164,23 @@ impl Decoder {
         if made.len() > 4 * MOST_ELEMENTS {
             return None;
         }
-        let of = inputs.iter().map(|i| &self.recipe.facts[*i]);
-        let own = match made.dtype() {
-            DType::F16 => 2f64.powi(-11),
-            DType::BF16 => 2f64.powi(-8),
-            _ => 2f64.powi(-24),
-        };
-        let is_large = made.dtype().is_float() && bound > LARGEST;
-        let facts = Facts {
-            shape: made.shape().to_vec(),
-            dtype: made.dtype(),
-            bound,
-            // Numbers of the grid up to LARGEST fit every float type.
-            exact: exact && !is_large,
-            rough: rough || of.clone().any(|f| f.rough),
-            rounding: of.map(|f| f.rounding).fold(own, f64::max),
-        };
+        let nears = value_of(&made).unwrap_or_else(|e| panic!("{text} of {tensors:?}: {e}"));
+        let special = inputs.iter().any(|i| self.recipe.facts[*i].special);
+        let facts = facts_of(&made, &nears);
+        let lost = nears.iter().filter(|n| n.is_unknown() || !special && !n.value.is_finite()).count();
+        if 4 * lost > nears.len() || facts.special && !special && unrolled.is_some() {
+            return None;
+        }
+        let numbers: Vec<f64> = nears.iter().map(|n| n.value).collect();
+        self.values.push(tensor_of(&numbers, made.shape(), made.dtype()));
+        self.recipe.steps.push(Step::Apply { text, inputs: inputs.to_vec(), apply, unrolled });
+        let largest = facts.range.0.abs().max(facts.range.1.abs());
+        let is_large = facts.dtype.is_float() && largest > LARGEST;
         self.recipe.facts.push(facts);
-        self.tensors.push(made);
-        self.recipe.steps.push(Step::Apply { text, inputs: inputs.to_vec(), apply });
         let id = self.recipe.steps.len() - 1;
         if is_large {
-            let factor = 2f64.powi(-(bound / LARGEST).log2().ceil() as i32) as f32;
-            return self.push_inexact(format!("scale {factor}"), &[id], bound * factor as f64, move |x| {
-                &x[0] * factor
-            });
+            let factor = 2f64.powi(-(largest / LARGEST).log2().ceil() as i32) as f32;
+            return self.push(format!("scale {factor}"), &[id], move |x| &x[0] * factor);
         }
         Some(id)
     }
@@ -251,4 +204,19 @@ impl Decoder {
             self.recipe.assigns.push((n, value));
         }
     }
+}
+
+/// The elements of an expression of leaves, which hold exactly.
+fn value_of(tensor: &Tensor) -> kiln_graph::Result<Vec<Near>> {
+    let (graph, leaves) = graph_of(&[], std::slice::from_ref(tensor))?;
+    let leaves: Vec<Vec<Near>> = leaves.iter().map(|x| exact(x)).collect();
+    Ok(analyse(&graph, &leaves)?.swap_remove(graph.outputs[0].index()))
+}
+
+fn facts_of(made: &Tensor, nears: &[Near]) -> Facts {
+    let moderate = |x: f64| x.abs() < 1e6 && (x == 0.0 || x.abs() > 1e-20);
+    let numbers = nears.iter().map(|n| n.value).filter(|x| moderate(*x));
+    let range = numbers.fold((0.0f64, 0.0f64), |(low, high), x| (low.min(x), high.max(x)));
+    let special = made.dtype().is_float() && nears.iter().any(|n| !moderate(n.value));
+    Facts { shape: made.shape().to_vec(), dtype: made.dtype(), range, special }
 }

@@ -1,33 +1,44 @@
 //! Random expressions over the whole set of operations: fused execution, every node alone, gradients, and the same as
-//! a function with state, against the interpreter.
+//! a function with state, against the interpreter; branches and loops also against the same turns written out.
 //!
-//! `KILN_RANDOM_GRAPHS` is the number of graphs on the CPU (2,000), `KILN_RANDOM_SEED` starts other sequences, and
-//! `KILN_RANDOM_REPLAY` holds the genes that a failure printed.
+//! How far an executor may be off is computed for every element (`bounds`): there is no tolerance to tune.
+//!
+//! `KILN_RANDOM_GRAPHS` is the number of graphs on the CPU, `KILN_RANDOM_GPU_GRAPHS` that on the WGSL path,
+//! `KILN_RANDOM_SEED` starts other sequences, `KILN_RANDOM_REPLAY` holds the genes that a failure printed.
 
+mod bounds;
 mod compare;
-mod contract;
+mod coverage;
 mod decode;
-mod elementwise;
-mod fold;
 #[path = "../support/gpu.rs"]
 mod gpu;
-mod layout;
 mod recipe;
+mod steps;
 #[path = "../support/mod.rs"]
 mod support;
 
+use compare::{Tally, Ways, check};
 use kiln_graph::Device;
 use proptest::collection::vec;
 use proptest::prelude::any;
-use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use proptest::strategy::Strategy;
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use recipe::{Gene, from_hex, to_hex};
 
 fn number(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }
 
-/// Checks `count` random graphs of a sequence, or says how the smallest failing one fails.
-fn search(device: &Device, count: u64, sequence: u64) -> Result<(), String> {
+/// Most steps of a graph.
+const MOST_STEPS: usize = 40;
+
+/// Those of 5 to `most` steps.
+fn genes(most: usize) -> impl Strategy<Value = Vec<Gene>> {
+    vec(any::<Gene>(), 5..=most)
+}
+
+/// Runs `count` cases of a sequence.
+fn runner(count: u64, sequence: u64) -> TestRunner {
     let mut seed = [0; 32];
     seed[..8].copy_from_slice(&number("KILN_RANDOM_SEED", 1).to_le_bytes());
     seed[8..16].copy_from_slice(&sequence.to_le_bytes());
@@ -37,39 +48,63 @@ fn search(device: &Device, count: u64, sequence: u64) -> Result<(), String> {
         max_shrink_iters: 4000,
         ..Config::default()
     };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
-    let checked = runner.run(&vec(any::<Gene>(), 5..40), |genes| {
-        let failed = |text: String| {
-            let text = format!("{text}replay with KILN_RANDOM_REPLAY={}\n", to_hex(&genes));
-            TestCaseError::fail(text)
-        };
-        compare::check(&decode::decode(&genes), device).map_err(failed)
+    TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed))
+}
+
+/// So many graphs of a sequence, of so many steps at most.
+#[derive(Clone, Copy)]
+struct Part {
+    count: u64,
+    sequence: u64,
+    most_steps: usize,
+}
+
+/// Checks some random graphs, or says how the smallest failing one fails.
+fn search(device: &Device, part: Part, ways: Ways, tally: &Tally) -> Result<(), String> {
+    let checked = runner(part.count, part.sequence).run(&genes(part.most_steps), |genes| {
+        check(&decode::decode(&genes), device, ways, tally).map_err(TestCaseError::fail)
     });
     checked.map_err(|error| match error {
-        proptest::test_runner::TestError::Fail(reason, genes) => {
-            format!("{reason}\nKILN_RANDOM_REPLAY={}\n{}", to_hex(&genes), decode::decode(&genes))
-        }
+        TestError::Fail(reason, genes) => format!("{reason}\nKILN_RANDOM_REPLAY={}", to_hex(&genes)),
         other => other.to_string(),
     })
 }
 
-#[test]
-fn random_graphs_agree_with_the_interpreter() {
+/// Two searches beside one another.
+fn search_all(device: &Device, parts: [Part; 2], ways: Ways) {
+    let tally = Tally::default();
     if let Ok(genes) = std::env::var("KILN_RANDOM_REPLAY") {
-        let checked = compare::check(&decode::decode(&from_hex(&genes)), &Device::cpu());
-        return checked.unwrap_or_else(|failure| panic!("{failure}"));
+        let recipe = decode::decode(&from_hex(&genes));
+        return check(&recipe, device, ways, &tally).unwrap_or_else(|failure| panic!("{failure}"));
     }
-    let count = number("KILN_RANDOM_GRAPHS", 2000).div_ceil(2);
-    let searches = [0, 1].map(|n| std::thread::spawn(move || search(&Device::cpu(), count, n)));
-    for found in searches {
-        let found = found.join().unwrap_or_else(|_| Err("the search itself panicked".into()));
+    let found: Vec<Result<(), String>> = std::thread::scope(|scope| {
+        let tally = &tally;
+        let searches = parts.map(|part| scope.spawn(move || search(device, part, ways, tally)));
+        let panicked = |_| Err("the search itself panicked".into());
+        searches.map(|s| s.join().unwrap_or_else(panicked)).into()
+    });
+    for found in found {
         found.unwrap_or_else(|failure| panic!("{failure}"));
     }
+    let (close, words) = tally.shares();
+    let counts = parts.map(|p| format!("{} graphs of up to {} steps", p.count, p.most_steps)).join(" and ");
+    println!("{counts} on {device}: {words}");
+    assert!(close > 0.85, "too little is compared closely: {words}");
 }
 
 #[test]
+fn random_graphs_agree_with_the_interpreter() {
+    let count = number("KILN_RANDOM_GRAPHS", 2000).div_ceil(2);
+    let part = |sequence| Part { count, sequence, most_steps: MOST_STEPS };
+    search_all(&Device::cpu(), [part(0), part(1)], Ways::All);
+}
+
+/// Nearly all of the time goes into the driver's compiler, so most graphs are small.
+#[test]
 fn random_graphs_agree_on_the_gpu() {
-    if let Some(device) = gpu::gpu() {
-        search(&device, 50, 2).unwrap_or_else(|failure| panic!("{failure}"));
-    }
+    let Some(device) = gpu::gpu() else { return };
+    let count = number("KILN_RANDOM_GPU_GRAPHS", 200);
+    let large = Part { count: count.div_ceil(4), sequence: 2, most_steps: MOST_STEPS };
+    let small = Part { count: count - count.div_ceil(4), sequence: 3, most_steps: 12 };
+    search_all(&device, [large, small], Ways::Fused);
 }

@@ -20,6 +20,26 @@ pub(crate) enum Holder {
     Variable,
 }
 
+/// Numbers at the edges of `f32`, and of what is a number.
+const SPECIAL: [f64; 16] = [
+    f64::NAN,
+    f64::INFINITY,
+    f64::NEG_INFINITY,
+    0.0,
+    -0.0,
+    f32::MAX as f64,
+    f32::MIN as f64,
+    f32::MIN_POSITIVE as f64,
+    1e-40,
+    -1e-45,
+    1.0 + f32::EPSILON as f64,
+    1.0 - f32::EPSILON as f64 / 2.0,
+    -1.0,
+    16_777_216.0,
+    1e-20,
+    -2.5,
+];
+
 /// Data that the recipe starts from.
 #[derive(Clone, Debug)]
 pub(crate) struct Leaf {
@@ -29,15 +49,21 @@ pub(crate) struct Leaf {
     /// Whole numbers of this range, scaled by `unit`.
     pub(crate) range: (i64, i64),
     pub(crate) unit: f64,
+    /// Every third is of [`SPECIAL`].
+    pub(crate) special: bool,
     pub(crate) seed: usize,
 }
 
 impl Leaf {
-    pub(crate) fn numbers(&self) -> Vec<f64> {
+    fn numbers(&self) -> Vec<f64> {
         let (low, high) = self.range;
         let count = self.shape.iter().product();
-        let number = |i: usize| low as f64 + (unit(i, self.seed) * (high - low + 1) as f64).floor();
-        (0..count).map(|i| number(i) * self.unit).collect()
+        let plain = |i: usize| low as f64 + (unit(i, self.seed) * (high - low + 1) as f64).floor();
+        let number = |i: usize| match self.special && unit(i, self.seed + 1000) < 0.3 {
+            true => SPECIAL[(unit(i, self.seed + 2000) * SPECIAL.len() as f64) as usize],
+            false => plain(i) * self.unit,
+        };
+        (0..count).map(number).collect()
     }
 
     pub(crate) fn tensor(&self) -> Tensor {
@@ -52,23 +78,44 @@ pub(crate) type Apply = Arc<dyn Fn(&[Tensor]) -> Tensor + Send + Sync>;
 pub(crate) enum Step {
     /// The n-th leaf.
     Leaf(usize),
-    /// An operation on earlier values, and how it reads.
-    Apply { text: String, inputs: Vec<usize>, apply: Apply },
+    /// An operation on earlier values, and how it reads; branches and loops also without any, every turn written out.
+    Apply { text: String, inputs: Vec<usize>, apply: Apply, unrolled: Option<Apply> },
 }
 
-/// What is known of a value before it is computed.
+/// How a recipe is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As it reads.
+    Plain,
+    /// Every value goes to memory.
+    Stored,
+    /// Without branches and loops.
+    Unrolled,
+}
+
+/// What is known of a value whose inputs are exact.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
     pub(crate) shape: Vec<usize>,
     pub(crate) dtype: DType,
-    /// No element is larger in absolute value.
-    pub(crate) bound: f64,
-    /// Every executor computes it without rounding: decisions may depend on it.
-    pub(crate) exact: bool,
-    /// Its gradient jumps, at places that rounding may move.
-    pub(crate) rough: bool,
-    /// Relative distance of neighbouring numbers of the coarsest type it went through.
-    pub(crate) rounding: f64,
+    /// The least and the largest element.
+    pub(crate) range: (f64, f64),
+    /// Holds what is no moderate number: NaN, infinities, very large and very small ones.
+    pub(crate) special: bool,
+}
+
+impl Facts {
+    pub(crate) fn plain(&self) -> bool {
+        self.dtype == DType::F32 && !self.special
+    }
+
+    pub(crate) fn rank(&self) -> usize {
+        self.shape.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.shape.contains(&0)
+    }
 }
 
 #[derive(Clone, Default)]
@@ -81,19 +128,24 @@ pub(crate) struct Recipe {
     pub(crate) assigns: Vec<(usize, usize)>,
     /// The variables of each dtype share a slab.
     pub(crate) packed: bool,
+    /// Gradients are differentiated again.
+    pub(crate) twice: bool,
 }
 
 impl Recipe {
-    /// The values over given leaves; with `stored`, every one of them goes to memory.
-    pub(crate) fn build(&self, leaves: &[Tensor], stored: bool) -> Vec<Tensor> {
+    /// The values over given leaves.
+    pub(crate) fn build(&self, leaves: &[Tensor], form: Form) -> Vec<Tensor> {
         let mut values: Vec<Tensor> = vec![];
         for step in &self.steps {
             let value = match step {
                 Step::Leaf(n) => leaves[*n].clone(),
-                Step::Apply { inputs, apply, .. } => {
+                Step::Apply { inputs, apply, unrolled, .. } => {
                     let inputs: Vec<Tensor> = inputs.iter().map(|i| values[*i].clone()).collect();
-                    let value = apply(&inputs);
-                    if stored { value.barrier() } else { value }
+                    match (form, unrolled) {
+                        (Form::Unrolled, Some(unrolled)) => unrolled(&inputs),
+                        (Form::Stored, _) => apply(&inputs).barrier(),
+                        _ => apply(&inputs),
+                    }
                 }
             };
             values.push(value);
@@ -101,7 +153,12 @@ impl Recipe {
         values
     }
 
-    /// The values that no step uses, and some that are used.
+    /// Whether any step has a branch or a loop.
+    pub(crate) fn has_control_flow(&self) -> bool {
+        self.steps.iter().any(|s| matches!(s, Step::Apply { unrolled: Some(_), .. }))
+    }
+
+    /// The operations that no step uses, and some that are used.
     pub(crate) fn choose_outputs(&mut self) {
         let mut used = vec![false; self.steps.len()];
         for step in &self.steps {
@@ -112,7 +169,8 @@ impl Recipe {
             }
         }
         let count = self.steps.len();
-        let kept = |i: &usize| !used[*i] || (unit(*i, count) < 0.08);
+        let computed = |i: &usize| matches!(self.steps[*i], Step::Apply { .. });
+        let kept = |i: &usize| computed(i) && (!used[*i] || unit(*i, count) < 0.08);
         self.outputs = (0..count).filter(kept).collect();
     }
 }
@@ -122,23 +180,21 @@ impl fmt::Display for Recipe {
         for (i, (step, facts)) in self.steps.iter().zip(&self.facts).enumerate() {
             match step {
                 Step::Leaf(n) => {
-                    let Leaf { holder, range, unit, seed, .. } = &self.leaves[*n];
-                    write!(f, "v{i} = {holder:?} {range:?} · {unit}, seed {seed}")?;
+                    let Leaf { holder, range, unit, seed, special, .. } = &self.leaves[*n];
+                    let special = if *special { ", special" } else { "" };
+                    write!(f, "v{i} = {holder:?} {range:?} · {unit}{special}, seed {seed}")?;
                 }
                 Step::Apply { text, inputs, .. } => {
                     let inputs: Vec<String> = inputs.iter().map(|i| format!("v{i}")).collect();
                     write!(f, "v{i} = {text} of {}", inputs.join(", "))?;
                 }
             }
-            let notes = [(facts.exact, ", exact"), (facts.rough, ", rough")];
-            let notes: String = notes.iter().filter(|n| n.0).map(|n| n.1).collect();
-            writeln!(f, "    # {} {:?}, |x| ≤ {:.3}{notes}", facts.dtype, facts.shape, facts.bound)?;
+            let (low, high) = facts.range;
+            let special = if facts.special { ", special" } else { "" };
+            writeln!(f, "    # {} {:?}, {low:.4}..{high:.4}{special}", facts.dtype, facts.shape)?;
         }
-        writeln!(
-            f,
-            "outputs {:?}, assigns (leaf, value) {:?}, packed {}",
-            self.outputs, self.assigns, self.packed
-        )
+        let Recipe { outputs, assigns, packed, twice, .. } = self;
+        writeln!(f, "outputs {outputs:?}, assigns (leaf, value) {assigns:?}, packed {packed}, twice {twice}")
     }
 }
 

@@ -17,8 +17,8 @@ pub(crate) fn tensor_of(numbers: &[f64], shape: &[usize], dtype: DType) -> Tenso
     }
     match dtype {
         DType::F32 => leaf(numbers, shape, |x| x as f32),
-        DType::F16 => leaf(numbers, shape, half::f16::from_f64),
-        DType::BF16 => leaf(numbers, shape, half::bf16::from_f64),
+        DType::F16 => leaf(numbers, shape, kiln_device::nearest_f16),
+        DType::BF16 => leaf(numbers, shape, kiln_device::nearest_bf16),
         DType::I32 => leaf(numbers, shape, |x| x as i32),
         DType::U32 => leaf(numbers, shape, |x| x as u32),
         DType::U8 => leaf(numbers, shape, |x| x as u8),

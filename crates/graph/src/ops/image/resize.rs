@@ -63,6 +63,9 @@ fn weights(input: usize, output: usize, interpolation: Interpolation, antialias:
 
 /// `x` with `weights [output, input]` applied along an axis.
 fn resampled(x: &Tensor, axis: usize, weights: &Tensor) -> Tensor {
+    if let Some(failed) = failed_of(&[x, weights]) {
+        return failed;
+    }
     let shape = x.shape();
     let product = |dims: &[usize]| dims.iter().product::<usize>() as i64;
     let (lead, trail) = (product(&shape[..axis]), product(&shape[axis + 1..]));

@@ -28,6 +28,8 @@ struct Matrices {
     lead: Vec<usize>,
     rows: usize,
     columns: usize,
+    /// Their own type.
+    given: DType,
     /// The type of what comes of them.
     dtype: DType,
     op: &'static str,
@@ -35,6 +37,12 @@ struct Matrices {
 }
 
 impl Matrices {
+    /// With results in the type that the matrices and another operand meet in.
+    fn met(self, other: &Tensor) -> Matrices {
+        let promoted = crate::ops::promote(self.given, other.dtype());
+        Matrices { dtype: if promoted.is_float() { promoted } else { DType::F32 }, ..self }
+    }
+
     fn new(op: &'static str, x: &Tensor, at: At) -> Result<Matrices, Tensor> {
         if x.error().is_some() {
             return Err(x.clone());
@@ -46,7 +54,7 @@ impl Matrices {
         };
         let dtype = if x.dtype().is_float() { x.dtype() } else { DType::F32 };
         let (lead, rows, columns) = (lead.to_vec(), *rows, *columns);
-        Ok(Matrices { x: x.cast_at(DType::F32, at), lead, rows, columns, dtype, op, at })
+        Ok(Matrices { given: x.dtype(), x: x.cast_at(DType::F32, at), lead, rows, columns, dtype, op, at })
     }
 
     fn square(op: &'static str, x: &Tensor, at: At) -> Result<Matrices, Tensor> {

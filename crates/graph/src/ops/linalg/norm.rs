@@ -75,7 +75,7 @@ pub fn norm(x: &Tensor, order: impl Into<NormOrder>, axes: impl Into<Axes>, keep
         (_, [row, column]) => matrix(&values, order, *row, *column, at),
         _ => {
             let message = format!(
-                "order {order:?} is that of a vector (one axis) or a matrix (two), received axes {named:?} of shape {:?}",
+                "expected one axis (the norm of vectors) or two (of matrices), received axes {named:?} of shape {:?}",
                 x.shape()
             );
             return Tensor::failed("norm", message, at);

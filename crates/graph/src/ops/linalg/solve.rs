@@ -46,7 +46,7 @@ fn system(
         return b.clone();
     }
     let matrices = match Matrices::square(op, a, at) {
-        Ok(matrices) => matrices,
+        Ok(matrices) => matrices.met(b),
         Err(failed) => return failed,
     };
     let n = matrices.rows;
@@ -222,7 +222,8 @@ fn pseudo_inverse(x: &Tensor, (m, n): (usize, usize), rcond: Option<f64>, at: At
 /// The `X` of least norm among those that minimise `|a·X − b|`: `a [.., m, n]`, `b [.., m, k]`, or a vector `[m]` for
 /// one matrix; `X [.., n, k]` or `[n]`.
 ///
-/// Singular values of `a` up to `rcond` times the largest count as 0; without it `max(m, n) · 2⁻²³`.
+/// Singular values of `a` up to `rcond` times the largest count as 0; without it `max(m, n) · 2⁻²³`. The gradient is that
+/// of a rank which does not change.
 #[track_caller]
 pub fn lstsq(a: &Tensor, b: &Tensor, rcond: impl Into<Option<f64>>) -> Tensor {
     let at = here();
@@ -230,7 +231,7 @@ pub fn lstsq(a: &Tensor, b: &Tensor, rcond: impl Into<Option<f64>>) -> Tensor {
         return b.clone();
     }
     let matrices = match Matrices::new("lstsq", a, at) {
-        Ok(matrices) => matrices,
+        Ok(matrices) => matrices.met(b),
         Err(failed) => return failed,
     };
     let (m, n) = (matrices.rows, matrices.columns);

@@ -2,6 +2,8 @@
 
 /// The longest transform that is one product with a matrix although it could be divided.
 pub(super) const DENSE: usize = 64;
+/// The longest transform: its factors are worked out on the host.
+pub(super) const LONGEST: usize = 1 << 25;
 /// The longest prime that is; longer ones become a convolution.
 pub(super) const LONGEST_PRIME: usize = 256;
 

@@ -6,7 +6,7 @@
 
 use kiln_device::{DType, size};
 
-use super::factors::{self, DENSE, LONGEST_PRIME};
+use super::factors::{self, DENSE, LONGEST, LONGEST_PRIME};
 use super::{view_as_complex, view_as_real};
 use crate::error::At;
 use crate::tensor::{Tensor, here};
@@ -187,6 +187,11 @@ pub(super) fn transform(z: &Tensor, sign: f64, count: usize, at: At) -> Tensor {
     }
     let rank = z.rank();
     let (n, lead) = (z.shape()[rank - 2], z.shape()[..rank - 2].to_vec());
+    if n > LONGEST {
+        let message =
+            format!("expected a length of at most 2²⁵, received {n}; transform parts of the signal");
+        return Tensor::failed("fft", message, at);
+    }
     let prime = n > DENSE && factors::divisor(n).is_none();
     if n <= DENSE || prime && n <= LONGEST_PRIME {
         return dense(z, &lead, n, sign, count, at);
