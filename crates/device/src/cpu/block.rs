@@ -236,6 +236,14 @@ impl<'a> Block<'a> {
             Source::Lanes(lanes) => lanes[i],
             Source::Splat(bits) => bits,
         };
+        // Nearly always all hold, which is seen without a branch for each lane.
+        let holds = match self.source(args[0], count) {
+            Source::Lanes(lanes) => !lanes.iter().fold(false, |failed, ok| failed | (*ok == 0)),
+            Source::Splat(bits) => bits != 0,
+        };
+        if holds {
+            return;
+        }
         for i in 0..count {
             if at(args[0], i) == 0 {
                 self.launched.fail(site, at(args[2], i), i64::from(at(args[1], i) as i32));

@@ -241,13 +241,12 @@ impl Lowering<'_, '_> {
         op: &str,
         node: &Node,
     ) -> Reg {
-        let end = bound.min(i32::MAX as usize) as i32;
         let whole = |n: i32| if of == DType::I64 { Value::I64(n.into()) } else { Value::I32(n) };
-        let zero = self.constant(whole(0));
-        let bound_reg = self.constant(whole(end));
-        let above = self.push(Instr::Compare(CompareOp::Ge, value, zero));
-        let below = self.push(Instr::Compare(CompareOp::Lt, value, bound_reg));
-        let ok = self.push(Instr::Binary(BinaryOp::And, above, below));
+        let (zero, last) = (whole(0), whole(bound.min(i32::MAX as usize) as i32 - 1));
+        let (zero, last) = (self.constant(zero), self.constant(last));
+        let raised = self.push(Instr::Binary(BinaryOp::Max, value, zero));
+        let nearest = self.push(Instr::Binary(BinaryOp::Min, raised, last));
+        let ok = self.push(Instr::Compare(CompareOp::Eq, nearest, value));
         let check = CheckSite { op: op.to_owned(), bound: bound as u64, at: node.at.to_string() };
         let sites = &mut self.context.checks;
         let site = sites.iter().position(|s| *s == check).unwrap_or_else(|| {
@@ -255,9 +254,7 @@ impl Lowering<'_, '_> {
             sites.len() - 1
         }) as u32;
         self.push(Instr::Check { ok, value, position, site });
-        let last = self.constant(whole(end - 1));
-        let raised = self.push(Instr::Binary(BinaryOp::Max, value, zero));
-        self.push(Instr::Binary(BinaryOp::Min, raised, last))
+        nearest
     }
 
     fn gather(&mut self, node: &Node, positions: &[Linear]) -> Result<Reg> {
