@@ -69,8 +69,10 @@ pub use autodiff::{Pullback, checkpoint, checkpoints, custom_gradient, hessian, 
 pub use error::{At, Error, Result};
 pub use function::{Argument, Function, FunctionCache, SavedFunction, TensorSpec, TreeFunction};
 pub use grad::{gradients, gradients_with};
-pub use host::{HostArray, host_call, host_call_with_gradient};
-pub use kiln_device::{DType, Device, DeviceInfo, DeviceKind, Error as DeviceError, ReduceOp, ScatterOp};
+pub use host::{HostArray, HostResult, host_call, host_call_with_gradient};
+pub use kiln_device::{
+    Cause, DType, Device, DeviceInfo, DeviceKind, Error as DeviceError, ReduceOp, ScatterOp,
+};
 pub use ops::{Operand, Padding, promote, random_key};
 pub use queue::{Component, Queue, QueueError};
 pub use ragged::{NestedList, RaggedOrDense, RaggedStrings, RaggedTensor};
