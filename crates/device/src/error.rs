@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use crate::dtype::DType;
+
 /// An error of code that is not Kiln's, kept as it is: it derefs to that error, and equals itself alone.
 #[derive(Clone)]
 pub struct Cause(Arc<dyn std::error::Error + Send + Sync>);
@@ -92,6 +94,22 @@ pub enum Error {
         device: String,
         /// The way out.
         hint: &'static str,
+    },
+    /// The device has no elements of a type.
+    #[error(
+        "[{op}] {dtype} is not available on the device `{device}`: WGSL has no 64-bit {kind}; cast to {narrower}, or use \
+         Device::cpu(){at}", kind = if dtype.is_float() { "floats" } else { "integers" },
+        narrower = if dtype.is_float() { "float32" } else { "int32" }
+    )]
+    Unsupported {
+        /// What needed it.
+        op: String,
+        /// The type.
+        dtype: DType,
+        /// The device's name.
+        device: String,
+        /// The user's file and line, with its separator, or nothing.
+        at: String,
     },
     /// A product of sizes does not fit.
     #[error("[size] {what} overflows: {detail}; use smaller dimensions")]

@@ -215,6 +215,19 @@ impl Program {
         found
     }
 
+    /// Whether a function of the host may be called.
+    pub fn calls_host(&self) -> bool {
+        fn any(steps: &[Step]) -> bool {
+            steps.iter().any(|step| match step {
+                Step::Host(_) => true,
+                Step::Branch { arms, .. } => arms.iter().any(|arm| any(arm)),
+                Step::Loop { body, .. } => any(body),
+                Step::Launch(_) | Step::Copy { .. } => false,
+            })
+        }
+        any(&self.steps)
+    }
+
     /// Bytes of all temporaries.
     pub fn temporary_bytes(&self) -> usize {
         self.buffers.iter().filter(|b| b.role == Role::Temporary).map(|b| b.bytes).sum()
@@ -230,6 +243,13 @@ impl Program {
             })
             .max()
             .unwrap_or(0)
+    }
+
+    /// The 64-bit types that it stores or computes with.
+    pub(crate) fn wide_types(&self) -> Result<Vec<DType>> {
+        let mut found = vec![];
+        wide_types_of(&self.steps, &mut found)?;
+        Ok(found)
     }
 
     /// Checks every kernel and every binding against the contract.
@@ -287,6 +307,26 @@ impl Program {
         }
         Ok(())
     }
+}
+
+fn wide_types_of(steps: &[Step], found: &mut Vec<DType>) -> Result<()> {
+    for step in steps {
+        let dtypes: Vec<DType> = match step {
+            Step::Launch(launch) => launch.kernel.types()?,
+            Step::Copy { dtype, .. } => vec![*dtype],
+            Step::Host(host) => host.inputs.iter().chain(&host.outputs).map(|b| b.dtype).collect(),
+            Step::Branch { arms, .. } => {
+                arms.iter().try_for_each(|arm| wide_types_of(arm, found))?;
+                vec![]
+            }
+            Step::Loop { body, .. } => {
+                wide_types_of(body, found)?;
+                vec![]
+            }
+        };
+        found.extend(dtypes.into_iter().filter(|d| d.is_wide()));
+    }
+    Ok(())
 }
 
 fn launches_of<'a>(steps: &'a [Step], found: &mut Vec<&'a Launch>) {

@@ -77,8 +77,12 @@ use shared_methods;
 
 /// A closure over tensors that is traced once for every signature of its arguments, compiled, and replayed.
 ///
-/// Variables read inside are state: every call sees their present values. Assignments inside take effect together at
-/// the end of the call. Tensors captured from outside are constants of the trace.
+/// Variables read inside are state: every call sees their present values, and what it has assigned so far. Assignments take
+/// effect together at the end of the call. Tensors captured from outside are constants of the trace. A trace belongs to the
+/// thread that it runs on: what another thread, started by the closure, assigns or computes is no part of it.
+///
+/// Calls from several threads run side by side where they share no variable that one of them assigns; a device runs one
+/// program at a time.
 ///
 /// A call inside another function, or inside a branch or a loop, becomes a part of what is traced there. Variables can be
 /// created inside at the first trace alone, by a closure that keeps them; it then runs twice.
@@ -100,6 +104,7 @@ use shared_methods;
 /// assert_eq!(add.trace_count(), 1);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias("tf.function", "jit", "torch.compile"))]
 pub struct Function {
     cache: FunctionCache,
     body: Box<Body>,

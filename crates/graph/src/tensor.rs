@@ -27,6 +27,7 @@ use crate::variable::Reading;
 /// assert_eq!(y.item::<f32>()?, 15.0);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias("tf.Tensor", "KerasTensor"))]
 #[derive(Clone)]
 pub struct Tensor {
     pub(crate) node: Arc<Node>,
@@ -177,6 +178,7 @@ impl Tensor {
     ///
     /// # Errors
     /// The first error of the expression; a wrong element type; [`Error::Trace`] inside a function being traced.
+    #[doc(alias("numpy", "tolist", "to_numpy"))]
     #[track_caller]
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
         let at = here();
@@ -193,6 +195,7 @@ impl Tensor {
     ///
     /// # Errors
     /// As [`Tensor::to_vec`], and where there is not exactly one element.
+    #[doc(alias = "numpy")]
     #[track_caller]
     pub fn item<T: Element>(&self) -> Result<T> {
         let at = here();
@@ -244,10 +247,39 @@ impl Tensor {
         evaluate::evaluate(tensors, None, at).map(drop)
     }
 
+    /// The value alone: a tensor without a history, which gradients do not flow through and which keeps nothing alive
+    /// that it was computed from.
+    ///
+    /// ```
+    /// use kiln_graph::Tensor;
+    /// let mut x = Tensor::scalar(1.0f32);
+    /// for _ in 0..3 {
+    ///     x = (&x * 2.0).detach()?;
+    /// }
+    /// assert_eq!(x.item::<f32>()?, 8.0);
+    /// # Ok::<(), kiln_graph::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Tensor::to_vec`]; inside a function being traced use [`Tensor::stop_gradient`].
+    #[track_caller]
+    pub fn detach(&self) -> Result<Tensor> {
+        let at = here();
+        let shape = self.shape().to_vec();
+        if let Kind::Host(bytes) = &self.node.kind {
+            return Ok(Tensor::from_host(bytes.clone(), shape, self.dtype(), at));
+        }
+        self.check()?;
+        self.readable(at)?;
+        let stored = evaluate::evaluate(std::slice::from_ref(self), None, at)?.remove(0);
+        Ok(Tensor::from_stored(shape, self.dtype(), stored, at))
+    }
+
     /// The same value on another device.
     ///
     /// # Errors
     /// As [`Tensor::to_vec`].
+    #[doc(alias = "to")]
     #[track_caller]
     pub fn to_device(&self, device: &Device) -> Result<Tensor> {
         let at = here();
@@ -314,9 +346,11 @@ macro_rules! element {
 
 element! {
     f32 => F32,
+    f64 => F64,
     half::f16 => F16,
     half::bf16 => BF16,
     i32 => I32,
+    i64 => I64,
     u32 => U32,
     u8 => U8,
 }

@@ -1,7 +1,9 @@
 //! What is being traced on this thread.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,16 +18,31 @@ pub(crate) struct TraceId(u64);
 /// The effects that a trace has recorded.
 #[derive(Default)]
 pub(crate) struct Recorded {
-    /// The last assignment of each variable, in order of the first.
-    pub(crate) assigns: Vec<(Variable, Tensor)>,
+    /// The last assignment of each variable, in their order.
+    pub(crate) assigns: Vec<Assigned>,
+    /// The variables whose present value a tensor was handed out as, by its number.
+    handed_out: HashMap<u64, u64>,
+    /// The latest of these of each variable, until one of its elements is assigned.
+    present: HashMap<u64, (Tensor, u64, Range<usize>)>,
     /// Whether variables were created.
     pub(crate) created: bool,
+}
+
+/// An assignment of a trace.
+#[derive(Clone)]
+pub(crate) struct Assigned {
+    pub(crate) variable: Variable,
+    pub(crate) value: Tensor,
+    /// The slab and the elements of it.
+    pub(crate) slab: u64,
+    pub(crate) range: Range<usize>,
 }
 
 struct Active {
     traced: Arc<Traced>,
     /// Whether variables may be created.
     creates: bool,
+    turns: Turns,
     recorded: Recorded,
 }
 
@@ -58,6 +75,17 @@ impl fmt::Display for Traced {
             What::Body(op) | What::Host(op) => write!(f, "the body of a `{op}`"),
         }
     }
+}
+
+/// How often what is being traced as a body runs each time that its surroundings do.
+#[derive(Clone)]
+pub(crate) enum Turns {
+    /// Once at most.
+    Once,
+    /// Many times; the number of the turn, `i32 []`.
+    Numbered(Tensor),
+    /// Nobody can say.
+    Unknown,
 }
 
 /// What is being traced.
@@ -107,7 +135,8 @@ fn begin<R>(what: What, name: String, creates: bool, body: impl FnOnce(TraceId) 
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let id = TraceId(NEXT.fetch_add(1, Ordering::Relaxed));
     let traced = Arc::new(Traced { id, what, name, ended: AtomicU64::new(u64::MAX) });
-    STACK.with_borrow_mut(|stack| stack.push(Active { traced, creates, recorded: Recorded::default() }));
+    let active = Active { traced, creates, turns: Turns::Unknown, recorded: Recorded::default() };
+    STACK.with_borrow_mut(|stack| stack.push(active));
     let ender = Ender;
     let result = body(id);
     let recorded = STACK.with_borrow_mut(|stack| stack.last_mut().map(|a| std::mem::take(&mut a.recorded)));
@@ -147,14 +176,22 @@ pub(crate) fn is_inside(at: At) -> Result<bool> {
     }
 }
 
+/// Whether anything is being traced on this thread.
+pub(crate) fn is_active() -> bool {
+    STACK.with_borrow(|stack| !stack.is_empty())
+}
+
 /// Records an assignment in the current trace; false where there is none.
 ///
 /// # Errors
 /// Where what is being traced cannot assign.
 pub(crate) fn assign(variable: &Variable, value: &Tensor, at: At) -> Result<bool> {
-    STACK.with_borrow_mut(|stack| {
+    let (slab, offset) = variable.place();
+    let range = offset..offset + variable.len();
+    // What is replaced is dropped outside of the borrow: it may hold the last of other tensors.
+    let replaced = STACK.with_borrow_mut(|stack| {
         let Some(active) = stack.last_mut() else {
-            return Ok(false);
+            return Ok(None);
         };
         match active.traced.what {
             What::Function => {}
@@ -166,20 +203,104 @@ pub(crate) fn assign(variable: &Variable, value: &Tensor, at: At) -> Result<bool
             What::Host(op) => return Err(in_host(op, at)),
         }
         let assigns = &mut active.recorded.assigns;
-        match assigns.iter_mut().find(|(v, _)| v == variable) {
-            Some(entry) => entry.1 = value.clone(),
-            None => assigns.push((variable.clone(), value.clone())),
-        }
-        Ok(true)
+        // In the order of the last assignments: a slab may be assigned between two of one of its variables.
+        let known = assigns.iter().position(|a| a.slab == slab.id && a.range == range);
+        let replaced = known.map(|n| assigns.remove(n));
+        let past = active.recorded.present.extract_if(|_, (_, other, theirs)| {
+            *other == slab.id && theirs.start < range.end && range.start < theirs.end
+        });
+        let past: Vec<_> = past.collect();
+        assigns.push(Assigned { variable: variable.clone(), value: value.clone(), slab: slab.id, range });
+        Ok(Some((replaced, past)))
+    })?;
+    Ok(replaced.is_some())
+}
+
+/// Does something with the effects of the function being traced on this thread.
+fn with_function<R>(then: impl FnOnce(&mut Recorded) -> R) -> Option<R> {
+    STACK.with_borrow_mut(|stack| {
+        let inner = stack.iter_mut().rev().find(|a| !matches!(a.traced.what, What::Body(_)))?;
+        (inner.traced.what == What::Function).then(|| then(&mut inner.recorded))
     })
 }
 
-/// The value that the current trace has assigned to a variable so far.
-pub(crate) fn assigned(variable: &Variable) -> Option<Tensor> {
+/// The assignments so far of the function being traced to elements of a slab, in their order.
+pub(crate) fn assigned(slab: u64, range: &Range<usize>) -> Vec<Assigned> {
+    let overlaps = |a: &&Assigned| {
+        let same = a.range == *range;
+        a.slab == slab && (same || a.range.start < range.end && range.start < a.range.end)
+    };
+    with_function(|recorded| recorded.assigns.iter().filter(overlaps).cloned().collect()).unwrap_or_default()
+}
+
+/// Remembers that a tensor is what a variable's value is at this point of the trace.
+pub(crate) fn hand_out(variable: u64, tensor: &Tensor, slab: u64, range: Range<usize>) {
+    with_function(|recorded| {
+        recorded.handed_out.insert(tensor.node.id, variable);
+        recorded.present.insert(variable, (tensor.clone(), slab, range))
+    });
+}
+
+/// What has been handed out as a variable's value at this point of the trace.
+pub(crate) fn present(variable: u64) -> Option<Tensor> {
+    with_function(|recorded| recorded.present.get(&variable).map(|(tensor, ..)| tensor.clone())).flatten()
+}
+
+/// The variable whose value at one point of the trace a tensor is.
+pub(crate) fn handed_out(tensor: &Tensor) -> Option<u64> {
+    with_function(|recorded| recorded.handed_out.get(&tensor.node.id).copied()).flatten()
+}
+
+/// Says how often the body being traced runs.
+pub(crate) fn set_turns(turns: Turns) {
+    STACK.with_borrow_mut(|stack| {
+        if let Some(active) = stack.last_mut() {
+            active.turns = turns;
+        }
+    });
+}
+
+/// The numbers of the turns of all loops whose bodies are being traced, from the outermost on.
+///
+/// # Errors
+/// Where nobody can say which turn it is.
+pub(crate) fn turns(at: At) -> Result<Vec<Tensor>> {
     STACK.with_borrow(|stack| {
-        let active = stack.last()?;
-        active.recorded.assigns.iter().find(|(v, _)| v == variable).map(|(_, t)| t.clone())
+        let first = stack.iter().rposition(|a| !matches!(a.traced.what, What::Body(_))).map_or(0, |n| n + 1);
+        let mut numbers = vec![];
+        for active in &stack[first..] {
+            match (&active.turns, active.traced.what) {
+                (Turns::Once, _) => {}
+                (Turns::Numbered(turn), _) => numbers.push(turn.clone()),
+                (Turns::Unknown, what) => {
+                    let op = if let What::Body(op) = what { op } else { "random" };
+                    let message = "random numbers cannot be drawn here, since they would be the same every time: draw a key \
+                                   outside, and make one of it for each time";
+                    return Err(Error::Operation { op, message: message.into(), at });
+                }
+            }
+        }
+        Ok(numbers)
     })
+}
+
+/// Puts back what [`outside`] has taken, also where its closure panics.
+struct Restorer(Vec<Active>);
+
+impl Drop for Restorer {
+    fn drop(&mut self) {
+        STACK.with_borrow_mut(|stack| stack.append(&mut self.0));
+    }
+}
+
+/// Does something as if it stood before the bodies of branches and loops that are being traced.
+pub(crate) fn outside<R>(then: impl FnOnce() -> R) -> R {
+    let bodies = STACK.with_borrow_mut(|stack| {
+        let first = stack.iter().rposition(|a| !matches!(a.traced.what, What::Body(_))).map_or(0, |n| n + 1);
+        stack.split_off(first)
+    });
+    let _restorer = Restorer(bodies);
+    then()
 }
 
 fn in_host(op: &'static str, at: At) -> Error {

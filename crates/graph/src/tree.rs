@@ -12,17 +12,20 @@
 //! # Ok::<(), kiln_graph::Error>(())
 //! ```
 
+mod loops;
 mod paths;
 mod values;
 
+pub use loops::{fori_loop, scan, while_loop};
 pub use paths::{assert_same_paths, flatten_with_path};
 pub use values::Static;
 
-use crate::error::{Error, Result};
+use crate::error::{At, Error, Result};
 use crate::tensor::{Tensor, here};
 
 /// A type whose values are made of tensors: tensors themselves, tuples, vectors, arrays, options and maps of such, and
 /// types of your own. Numbers, flags and texts in it are no tensors but parts of the structure, see [`Static`].
+#[doc(alias("pytree", "nest"))]
 pub trait Tree: Sized {
     /// Appends the tensors in their order.
     fn leaves(&self, into: &mut Vec<Tensor>);
@@ -37,6 +40,12 @@ pub trait Tree: Sized {
     fn paths(&self, to: &[String], into: &mut Vec<Vec<String>>) {
         let count = flatten(self).len();
         into.extend((0..count).map(|n| [to, &[n.to_string()]].concat()));
+    }
+
+    /// The same, where each [dynamic array](crate::TensorArray::dynamic) has room for one more element in every turn.
+    #[doc(hidden)]
+    fn with_room(self, _turns: usize, _at: At) -> Self {
+        self
     }
 }
 
@@ -88,6 +97,10 @@ impl<T: Tree> Tree for Vec<T> {
     fn paths(&self, to: &[String], into: &mut Vec<Vec<String>>) {
         paths::of_items(self.iter().enumerate(), to, into);
     }
+
+    fn with_room(self, turns: usize, at: At) -> Vec<T> {
+        self.into_iter().map(|item| item.with_room(turns, at)).collect()
+    }
 }
 
 impl<T: Tree, const N: usize> Tree for [T; N] {
@@ -108,6 +121,10 @@ impl<T: Tree, const N: usize> Tree for [T; N] {
 
     fn paths(&self, to: &[String], into: &mut Vec<Vec<String>>) {
         paths::of_items(self.iter().enumerate(), to, into);
+    }
+
+    fn with_room(self, turns: usize, at: At) -> [T; N] {
+        self.map(|item| item.with_room(turns, at))
     }
 }
 
@@ -133,6 +150,10 @@ impl<T: Tree> Tree for Option<T> {
     fn paths(&self, to: &[String], into: &mut Vec<Vec<String>>) {
         self.iter().for_each(|item| item.paths(to, into));
     }
+
+    fn with_room(self, turns: usize, at: At) -> Option<T> {
+        self.map(|item| item.with_room(turns, at))
+    }
 }
 
 macro_rules! tuple {
@@ -154,6 +175,10 @@ macro_rules! tuple {
 
             fn paths(&self, to: &[String], into: &mut Vec<Vec<String>>) {
                 $(self.$index.paths(&[to, &[stringify!($index).to_owned()]].concat(), into);)*
+            }
+
+            fn with_room(self, turns: usize, at: At) -> Self {
+                ($(self.$index.with_room(turns, at),)*)
             }
         }
     };
@@ -189,6 +214,7 @@ pub fn pack_sequence_as<T: Tree>(structure: &T, tensors: &[Tensor]) -> Result<T>
 }
 
 /// The structure with every tensor replaced by what `f` makes of it.
+#[doc(alias("tree_map", "map_nested"))]
 pub fn map_structure<T: Tree>(structure: &T, f: impl Fn(&Tensor) -> Tensor) -> T {
     let mapped = flatten(structure);
     match structure.rebuild(&mut mapped.iter().map(f)) {

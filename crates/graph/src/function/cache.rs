@@ -10,15 +10,15 @@ use kiln_device::{Buffer, Device};
 use super::nested;
 use super::saved;
 use super::signature::{self, Argument, Form, Signature, TensorSpec};
+use crate::bind::Bindings;
 use crate::body::parameter;
 use crate::build::{Bound, Built, build};
 use crate::error::{At, Error, Result};
-use crate::evaluate::{Compiled, before_write, home_of, one_device, stored_on};
+use crate::evaluate::{Compiled, evaluate, home_of, one_device, stored_on};
 use crate::grad::alias;
 use crate::report::Report;
 use crate::tensor::{Stored, Tensor, here};
 use crate::trace;
-use crate::variable::{Writing, writing};
 
 /// A closure as users write it.
 type Body<'a> = dyn Fn(&[Tensor]) -> Result<Vec<Tensor>> + 'a;
@@ -189,8 +189,8 @@ impl FunctionCache {
         if trace::is_inside(request.at)? {
             return self.inline(request, arguments, body);
         }
-        let (concrete, leaves, _writing) = self.ready(request, arguments, body)?;
-        Ok((concrete.run(&leaves, request.at)?, concrete.kept.clone()))
+        let (concrete, bindings) = self.ready(request, arguments, body)?;
+        Ok((concrete.run(bindings, request.at)?, concrete.kept.clone()))
     }
 
     /// What the program does.
@@ -206,9 +206,11 @@ impl FunctionCache {
         body: &Traceable<'_>,
     ) -> Result<Report> {
         trace::forbid("a program cannot be timed", request.at)?;
-        let (concrete, leaves, _writing) = self.ready(request, arguments, body)?;
+        let (concrete, bindings) = self.ready(request, arguments, body)?;
         let outputs = concrete.compiled.outputs()?;
-        let times = concrete.compiled.executable().profile(&concrete.compiled.bind(&leaves, &outputs))?;
+        let buffers = concrete.compiled.bind(&bindings.leaves, &outputs);
+        let times = concrete.compiled.executable().profile(&buffers)?;
+        bindings.commit()?;
         Ok(concrete.compiled.report.clone().timed(times))
     }
 
@@ -270,23 +272,20 @@ impl FunctionCache {
         }
     }
 
-    /// The program for these arguments and its leaves, while nobody else writes or moves state.
+    /// The program for these arguments, bound to them and to state.
     fn ready(
         &self,
         request: &Request,
         arguments: &[Tensor],
         body: &Traceable<'_>,
-    ) -> Result<(Arc<Concrete>, Vec<Buffer>, Writing)> {
+    ) -> Result<(Arc<Concrete>, Bindings)> {
         loop {
             let concrete = self.concrete(request, body)?;
             let on_device = |t| Ok(stored_on(t, &concrete.device, request.at)?.buffer);
             let passed = arguments.iter().map(on_device).collect::<Result<Vec<Buffer>>>()?;
-            let writing = writing();
-            if concrete.is_stale() {
-                continue;
+            if let Some(bindings) = concrete.bindings(&passed)? {
+                return Ok((concrete, bindings));
             }
-            let leaves = concrete.leaves(&passed)?;
-            return Ok((concrete, leaves, writing));
         }
     }
 
@@ -362,6 +361,8 @@ impl FunctionCache {
         }
         let ((placeholders, id, (outputs, kept)), recorded) = traced;
         let Built { graph, bound } = build(Some(id), &placeholders, &outputs, &recorded, request.at)?;
+        let read: Vec<Tensor> = bound.iter().filter_map(Bound::captured_reading).cloned().collect();
+        evaluate(&read, None, request.at)?;
         let devices = request.home.iter().cloned().chain(bound.iter().filter_map(Bound::device));
         let device = one_device(devices, request.at)?.map_or_else(crate::default_device, Ok)?;
         let compiled = Compiled::new(graph, &device)?;
@@ -382,7 +383,7 @@ impl Concrete {
 
     /// True where a variable it reads or writes has moved to another slab.
     fn is_stale(&self) -> bool {
-        self.bound.iter().any(|b| matches!(b, Bound::State(slab) if slab.is_left()))
+        self.bound.iter().any(Bound::is_over)
     }
 
     /// True where what it captures binds it to its device.
@@ -390,20 +391,14 @@ impl Concrete {
         self.bound.iter().any(|b| b.device().is_some())
     }
 
-    /// Buffers of all leaves, given those of the arguments; the caller holds [`writing`].
-    pub(super) fn leaves(&self, arguments: &[Buffer]) -> Result<Vec<Buffer>> {
-        // First: a tensor that read what is written is bound to its copy.
-        before_write(self.compiled.graph(), &self.bound)?;
-        let buffer = |bound: &Bound| match bound {
-            Bound::Argument(n) => Ok(arguments[*n].clone()),
-            other => other.buffer(&self.device),
-        };
-        self.bound.iter().map(buffer).collect()
+    /// Bound to arguments and state; `None` where state has moved since the trace.
+    pub(super) fn bindings(&self, arguments: &[Buffer]) -> Result<Option<Bindings>> {
+        Bindings::new(&self.compiled, &self.bound, arguments, &self.device)
     }
 
-    /// Runs with the leaves bound; results are on the device.
-    pub(super) fn run(&self, leaves: &[Buffer], at: At) -> Result<Vec<Tensor>> {
-        let outputs = self.compiled.run(leaves)?;
+    /// Runs once; results are on the device.
+    pub(super) fn run(&self, bindings: Bindings, at: At) -> Result<Vec<Tensor>> {
+        let outputs = self.compiled.run(bindings)?;
         let tensor = |((shape, dtype), buffer): (&Form, Buffer)| {
             let stored = Stored { device: self.device.clone(), buffer };
             Tensor::from_stored(shape.clone(), *dtype, stored, at)

@@ -25,7 +25,7 @@ use crate::shape::Shape;
 use crate::tensor::{Stored, Tensor, here};
 use crate::trace;
 use crate::tree::{self, Tree};
-use crate::variable::{Slab, Variable, writing};
+use crate::variable::{Access, Slab, Variable};
 
 const VERSION: u32 = 1;
 const KEY: &str = "kiln_function";
@@ -104,14 +104,16 @@ impl Writer {
                 if let Some(known) = self.states.iter().position(|(s, _)| Arc::ptr_eq(s, slab)) {
                     return Ok(SavedBound::State(known));
                 }
-                let bytes = slab.stored.device.download(&slab.stored.buffer, slab.dtype, 0, slab.count)?;
+                let bytes = slab.device.download(&slab.buffer(), slab.dtype, 0, slab.count)?;
                 let n = self.states.len();
                 self.entries.push((format!("state.{n}"), slab.dtype, vec![slab.count], bytes));
                 self.states.push((slab.clone(), (slab.dtype, slab.count)));
                 Ok(SavedBound::State(n))
             }
-            Bound::Reading(_) | Bound::Value(_) => {
-                let bytes = device.download(&bound.buffer(device)?, leaf.dtype, 0, count)?;
+            Bound::Reading { .. } => Err(Error::Internal("a function reads no variable from outside".into())),
+            Bound::Value(tensor) => {
+                let stored = crate::evaluate::leaf_on(tensor, device)?;
+                let bytes = device.download(&stored.buffer, leaf.dtype, 0, count)?;
                 self.entries.push((format!("value.{}", self.values), leaf.dtype, leaf.shape.clone(), bytes));
                 self.values += 1;
                 Ok(SavedBound::Value(self.values - 1))
@@ -156,7 +158,8 @@ pub(super) fn save(name: &str, programs: &[(Signature, Arc<Concrete>)], path: &P
     if programs.is_empty() {
         return Err(file_error(path, format!("`{name}` has not been traced yet; call or prepare it once")));
     }
-    let _writing = writing();
+    let bound = programs.iter().flat_map(|(_, concrete)| &concrete.bound);
+    let _access = Access::read(bound.filter_map(Bound::slab).cloned());
     let mut writer = Writer { at, states: vec![], entries: vec![], values: 0 };
     let programs = programs.iter().map(|(s, c)| writer.program(s, c)).collect::<Result<Vec<_>>>()?;
     let states = writer.states.iter().map(|(_, form)| *form).collect();
@@ -189,9 +192,11 @@ fn checksum<'a>(text: &str, tensors: impl Iterator<Item = (&'a str, &'a [u8])>) 
 fn file_dtype(dtype: DType) -> Dtype {
     match dtype {
         DType::F32 => Dtype::F32,
+        DType::F64 => Dtype::F64,
         DType::F16 => Dtype::F16,
         DType::BF16 => Dtype::BF16,
         DType::I32 => Dtype::I32,
+        DType::I64 => Dtype::I64,
         DType::U32 => Dtype::U32,
         DType::U8 => Dtype::U8,
         DType::Bool => Dtype::BOOL,
@@ -212,6 +217,7 @@ fn file_dtype(dtype: DType) -> Dtype {
 /// assert_eq!(loaded.call(&[Tensor::from_slice(&[1.0f32, 2.0])])?[0].to_vec::<f32>()?, [2.0, 4.0]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[doc(alias("SavedModel", "ConcreteFunction"))]
 pub struct SavedFunction {
     name: String,
     path: PathBuf,
@@ -346,8 +352,9 @@ impl SavedFunction {
             .iter()
             .map(|t| Ok(stored_on(t, &self.device, at)?.buffer))
             .collect::<Result<Vec<_>>>()?;
-        let _writing = writing();
-        concrete.run(&concrete.leaves(&passed)?, at)
+        let bindings = concrete.bindings(&passed)?;
+        let moved = || Error::Internal("the state of a saved function has moved".into());
+        concrete.run(bindings.ok_or_else(moved)?, at)
     }
 
     /// The program for arguments, of any structure or the one given.

@@ -7,6 +7,7 @@ use std::hash::{BuildHasher, Hash};
 
 use super::Tree;
 use super::paths::of_items;
+use crate::error::At;
 use crate::tensor::Tensor;
 
 impl<T: Tree> Tree for Box<T> {
@@ -24,6 +25,10 @@ impl<T: Tree> Tree for Box<T> {
 
     fn paths(&self, to: &[String], into: &mut Vec<Vec<String>>) {
         (**self).paths(to, into);
+    }
+
+    fn with_room(self, turns: usize, at: At) -> Box<T> {
+        Box::new((*self).with_room(turns, at))
     }
 }
 
@@ -56,6 +61,10 @@ impl<K: Ord + Clone + Debug, T: Tree> Tree for BTreeMap<K, T> {
     fn paths(&self, to: &[String], into: &mut Vec<Vec<String>>) {
         of_items(self, to, into);
     }
+
+    fn with_room(self, turns: usize, at: At) -> BTreeMap<K, T> {
+        self.into_iter().map(|(key, item)| (key, item.with_room(turns, at))).collect()
+    }
 }
 
 /// The entries of a hash map in the order of their keys.
@@ -79,6 +88,10 @@ impl<K: Ord + Hash + Clone + Debug, T: Tree, S: BuildHasher + Default> Tree for 
 
     fn paths(&self, to: &[String], into: &mut Vec<Vec<String>>) {
         of_items(sorted(self), to, into);
+    }
+
+    fn with_room(self, turns: usize, at: At) -> HashMap<K, T, S> {
+        self.into_iter().map(|(key, item)| (key, item.with_room(turns, at))).collect()
     }
 }
 
