@@ -5,7 +5,8 @@ use kiln_device::{Device, Step};
 use super::{External, plan_part};
 use crate::build::{Built, build};
 use crate::fuse::Room;
-use crate::trace::Recorded;
+use crate::tensor::here;
+use crate::trace::{self, What};
 use crate::{Result, Tensor, Variable, gradients, ops, with_device};
 
 /// Fewest buffers that devices let a kernel bind, and fewer.
@@ -31,7 +32,10 @@ fn most_bindings(steps: &[Step]) -> usize {
 /// The outputs and assigned states of expressions, planned for kernels of so many buffers, and the most that one binds.
 fn run(outputs: &[Tensor], assigns: &[(Variable, Tensor)], bindings: usize) -> Result<(Vec<Vec<u8>>, usize)> {
     let device = Device::cpu();
-    let Built { graph, bound } = build(None, &[], outputs, &Recorded { assigns: assigns.to_vec() })?;
+    let assign = |_| assigns.iter().try_for_each(|(variable, value)| variable.assign(value));
+    let (outcome, recorded) = trace::record(What::Function, assign);
+    outcome?;
+    let Built { graph, bound } = build(None, &[], outputs, &recorded, here())?;
     let offsets = vec![0; graph.leaves.len()];
     let plan = plan_part(&graph, &offsets, vec![], &device, Room { bindings })?;
     let most = most_bindings(&plan.program.steps);
@@ -40,7 +44,7 @@ fn run(outputs: &[Tensor], assigns: &[(Variable, Tensor)], bindings: usize) -> R
     let forms = graph.leaves.iter().map(|leaf| (leaf.dtype, leaf.shape.iter().product()));
     let mut leaves = vec![];
     for ((dtype, count), bound) in forms.zip(&bound) {
-        let bytes = device.download(&bound.buffer(&device)?, dtype, 0, count)?;
+        let bytes = device.download(&bound.buffer(&[], &device)?, dtype, 0, count)?;
         leaves.push((device.buffer_from(dtype, &bytes)?, dtype, count));
     }
     let mut results = vec![];
