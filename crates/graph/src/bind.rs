@@ -12,7 +12,7 @@ use kiln_device::{Buffer, Device};
 
 use crate::build::Bound;
 use crate::error::{Error, Result};
-use crate::evaluate::{Compiled, leaf_on};
+use crate::evaluate::Compiled;
 use crate::tensor::{Kind, Tensor};
 use crate::variable::{Access, Pin, Slab};
 
@@ -126,24 +126,17 @@ fn buffers(
     device: &Device,
     own: impl Fn(&Slab) -> Option<Buffer>,
 ) -> Result<Vec<Buffer>> {
-    let buffer = |bound: &Bound| match bound.slab().and_then(|slab| own(slab)) {
-        Some(buffer) => Ok(buffer),
-        None => bound.buffer(arguments, device),
+    let buffer = |bound: &Bound| match bound {
+        Bound::Argument(n) => {
+            arguments.get(*n).cloned().ok_or_else(|| Error::Internal(format!("argument {n} is not bound")))
+        }
+        Bound::State(slab) | Bound::Reading { slab, .. } => Ok(own(slab).unwrap_or_else(|| slab.buffer())),
+        Bound::Value(tensor) => crate::evaluate::leaf_on(tensor, device).map(|stored| stored.buffer),
     };
     bound.iter().map(buffer).collect()
 }
 
 impl Bound {
-    /// The present buffer.
-    pub(crate) fn buffer(&self, arguments: &[Buffer], device: &Device) -> Result<Buffer> {
-        let missing = |n: &usize| Error::Internal(format!("argument {n} is not bound"));
-        match self {
-            Bound::Argument(n) => arguments.get(*n).cloned().ok_or_else(|| missing(n)),
-            Bound::State(slab) | Bound::Reading { slab, .. } => Ok(slab.buffer()),
-            Bound::Value(tensor) => leaf_on(tensor, device).map(|stored| stored.buffer),
-        }
-    }
-
     /// The state that it is.
     pub(crate) fn slab(&self) -> Option<&Arc<Slab>> {
         match self {

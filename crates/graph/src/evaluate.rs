@@ -11,7 +11,7 @@ use crate::body::reached;
 use crate::build::{Bound, Built, build, home};
 use crate::error::{At, Error, Result};
 use crate::graph::Graph;
-use crate::op::Op;
+use crate::op::{Op, Work};
 use crate::plan::{self, External};
 use crate::report::Report;
 use crate::tensor::{Kind, Stored, Tensor};
@@ -23,6 +23,8 @@ pub(crate) struct Compiled {
     calls_host: bool,
     executable: Executable,
     externals: Vec<External>,
+    /// Whether a run may find an index out of range.
+    checks: bool,
     pub(crate) report: Report,
 }
 
@@ -41,10 +43,12 @@ struct Cache {
 impl Compiled {
     /// Compiles a graph.
     pub(crate) fn new(graph: Graph, device: &Device) -> Result<Compiled> {
+        require(&graph, device)?;
         let plan = plan::plan(&graph, device)?;
-        let calls_host = plan.program.calls_host();
+        let (checks, calls_host) = (!plan.program.checks.is_empty(), plan.program.calls_host());
         let executable = device.compile(plan.program)?;
-        Ok(Compiled { graph, calls_host, executable, externals: plan.externals, report: plan.report })
+        let (externals, report) = (plan.externals, plan.report);
+        Ok(Compiled { graph, calls_host, executable, externals, checks, report })
     }
 
     pub(crate) fn graph(&self) -> &Graph {
@@ -83,6 +87,25 @@ impl Compiled {
         bindings.commit()?;
         Ok(outputs)
     }
+}
+
+/// An error at the first node whose type the device lacks.
+fn require(graph: &Graph, device: &Device) -> Result<()> {
+    if DType::ALL.iter().all(|dtype| device.supports(*dtype)) {
+        return Ok(());
+    }
+    for (node, _) in graph.nodes.iter().zip(graph.live()).filter(|(_, live)| *live) {
+        device.require(node.dtype, node.op.name(), &node.at.to_string())?;
+        match &node.op {
+            Op::Call(call) => match &call.work {
+                Work::Host(_) => {}
+                Work::Switch(arms) => arms.iter().try_for_each(|arm| require(arm, device))?,
+                Work::Loop(looped) => require(&looped.body, device)?,
+            },
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 impl Cache {
@@ -170,6 +193,10 @@ pub(crate) fn evaluate(tensors: &[Tensor], device: Option<&Device>, at: At) -> R
         // Where a variable has been assigned meanwhile, what was read of it has a value of its own.
         let Some(bindings) = Bindings::new(&compiled, &bound, &[], &device)? else { continue };
         let outputs = compiled.run(bindings)?;
+        if compiled.checks {
+            // Some devices tell at the next wait; values of a wrong index are not kept.
+            device.synchronize()?;
+        }
         for (tensor, buffer) in pending.iter().zip(outputs) {
             let _ = tensor.node.value.set(Stored { device: device.clone(), buffer });
         }

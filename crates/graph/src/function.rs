@@ -104,6 +104,7 @@ use shared_methods;
 /// assert_eq!(add.trace_count(), 1);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias("tf.function", "jit", "torch.compile"))]
 pub struct Function {
     cache: FunctionCache,
     body: Box<Body>,

@@ -40,6 +40,7 @@ use readings::{all_of, is_reading, of_others};
 /// # Errors
 /// Where the loss is not a float scalar, a tensor is not of a float type, or either carries an error; where it is not clear
 /// which reading of a variable is meant.
+#[doc(alias("GradientTape", "grad", "backward"))]
 #[track_caller]
 pub fn gradients(loss: &Tensor, with_respect_to: &[Tensor]) -> Result<Vec<Tensor>> {
     let at = here();
@@ -70,6 +71,7 @@ pub fn connected_gradients(loss: &Tensor, with_respect_to: &[Tensor]) -> Result<
 ///
 /// # Errors
 /// Where shapes of `y` and cotangent differ, a type is no float, or a tensor carries an error; as of [`gradients`].
+#[doc(alias = "GradientTape")]
 #[track_caller]
 pub fn gradients_with(y: &Tensor, cotangent: &Tensor, with_respect_to: &[Tensor]) -> Result<Vec<Tensor>> {
     or_zeros(found(y, cotangent, with_respect_to, here())?, with_respect_to)
@@ -336,7 +338,7 @@ fn unary(op: UnaryOp, x: &Tensor, y: &Tensor, g: &Tensor) -> Option<Tensor> {
         UnaryOp::Cos => -(g * x.sin()),
         UnaryOp::Tanh => g * (1.0 - y * y),
         UnaryOp::Atan => g / (1.0 + x * x),
-        UnaryOp::Erf => g * (-(x * x)).exp() * std::f32::consts::FRAC_2_SQRT_PI,
+        UnaryOp::Erf => g * (-(x * x)).exp() * std::f64::consts::FRAC_2_SQRT_PI,
         UnaryOp::Sigmoid => g * y * (1.0 - y),
         UnaryOp::Sign | UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round | UnaryOp::Trunc => return None,
         UnaryOp::Not | UnaryOp::IsNan => return None,
@@ -347,8 +349,8 @@ fn binary(op: BinaryOp, a: &Tensor, b: &Tensor, y: &Tensor, g: &Tensor) -> [Opti
     if !y.dtype().is_float() {
         return [None, None];
     }
-    // Where both are the extreme value, each gets half.
-    let extreme = |x: &Tensor| g * Tensor::select(&a.equal(b), 0.5, x.equal(y).cast(g.dtype()));
+    // Where both are the extreme value, the first gets all, as in TensorFlow.
+    let extreme = |first: &Tensor| [Some(Tensor::select(first, g, 0.0)), Some(Tensor::select(first, 0.0, g))];
     match op {
         BinaryOp::Add => [Some(g.clone()), Some(g.clone())],
         BinaryOp::Sub => [Some(g.clone()), Some(-g)],
@@ -356,13 +358,13 @@ fn binary(op: BinaryOp, a: &Tensor, b: &Tensor, y: &Tensor, g: &Tensor) -> [Opti
         BinaryOp::Div => [Some(g / b), Some(-(g * y) / b)],
         BinaryOp::Rem => [Some(g.clone()), Some(-(g * a.floor_divide(b)))],
         BinaryOp::Pow => {
-            // d/da = b·a^(b−1), 0 for b = 0; d/db = y·log a, 0 where a = 0.
+            // d/da = b·a^(b−1), 0 for b = 0; d/db = y·log a, 0 where a ≤ 0, as in TensorFlow.
             let by_base = Tensor::select(&b.equal(0.0), 0.0, b * a.pow(b - 1.0));
             let log = Tensor::select(&a.greater(0.0), a, 1.0).log();
-            let log = Tensor::select(&a.less(0.0), f32::NAN, log);
             [Some(g * by_base), Some(g * y * log)]
         }
-        BinaryOp::Max | BinaryOp::Min => [Some(extreme(a)), Some(extreme(b))],
+        BinaryOp::Max => extreme(&a.greater_equal(b)),
+        BinaryOp::Min => extreme(&a.less_equal(b)),
         BinaryOp::Atan2 => {
             let norm = a * a + b * b;
             [Some(g * b / &norm), Some(-(g * a) / norm)]

@@ -15,6 +15,7 @@ use crate::tensor::{Element, Tensor, here};
 use crate::trace;
 
 /// An array in host memory: dense, row-major.
+#[doc(alias = "ndarray")]
 #[derive(Clone)]
 pub struct HostArray {
     shape: Vec<usize>,
@@ -57,9 +58,11 @@ impl HostArray {
         }
         match dtype {
             DType::F32 => of::<f32>(shape, bytes),
+            DType::F64 => of::<f64>(shape, bytes),
             DType::F16 => of::<half::f16>(shape, bytes),
             DType::BF16 => of::<half::bf16>(shape, bytes),
             DType::I32 => of::<i32>(shape, bytes),
+            DType::I64 => of::<i64>(shape, bytes),
             DType::U32 => of::<u32>(shape, bytes),
             DType::U8 => of::<u8>(shape, bytes),
             DType::Bool => of::<bool>(shape, bytes),
@@ -73,9 +76,11 @@ impl HostArray {
         }
         match self.dtype {
             DType::F32 => of::<f32>(self),
+            DType::F64 => of::<f64>(self),
             DType::F16 => of::<half::f16>(self),
             DType::BF16 => of::<half::bf16>(self),
             DType::I32 => of::<i32>(self),
+            DType::I64 => of::<i64>(self),
             DType::U32 => of::<u32>(self),
             DType::U8 => of::<u8>(self),
             DType::Bool => of::<bool>(self),
@@ -121,6 +126,7 @@ type HostResult = Result<Vec<HostArray>, String>;
 /// assert_eq!(median[0].item::<f32>()?, 2.0);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias("py_function", "numpy_function", "pure_callback"))]
 #[track_caller]
 pub fn host_call<F>(op: &'static str, inputs: &[Tensor], outputs: &[Form], f: F) -> Vec<Tensor>
 where
@@ -169,6 +175,7 @@ where
 /// assert_eq!(gradients(&y[0].sum(()), &[x])?[0].to_vec::<f32>()?, [3.0, 12.0]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias = "py_function")]
 #[track_caller]
 pub fn host_call_with_gradient<F>(
     op: &'static str,

@@ -27,6 +27,7 @@ use crate::variable::Reading;
 /// assert_eq!(y.item::<f32>()?, 15.0);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias("tf.Tensor", "KerasTensor"))]
 #[derive(Clone)]
 pub struct Tensor {
     pub(crate) node: Arc<Node>,
@@ -177,6 +178,7 @@ impl Tensor {
     ///
     /// # Errors
     /// The first error of the expression; a wrong element type; [`Error::Trace`] inside a function being traced.
+    #[doc(alias("numpy", "tolist", "to_numpy"))]
     #[track_caller]
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
         let at = here();
@@ -193,6 +195,7 @@ impl Tensor {
     ///
     /// # Errors
     /// As [`Tensor::to_vec`], and where there is not exactly one element.
+    #[doc(alias = "numpy")]
     #[track_caller]
     pub fn item<T: Element>(&self) -> Result<T> {
         let at = here();
@@ -276,6 +279,7 @@ impl Tensor {
     ///
     /// # Errors
     /// As [`Tensor::to_vec`].
+    #[doc(alias = "to")]
     #[track_caller]
     pub fn to_device(&self, device: &Device) -> Result<Tensor> {
         let at = here();
@@ -334,9 +338,11 @@ macro_rules! element {
 
 element! {
     f32 => F32,
+    f64 => F64,
     half::f16 => F16,
     half::bf16 => BF16,
     i32 => I32,
+    i64 => I64,
     u32 => U32,
     u8 => U8,
 }

@@ -9,16 +9,21 @@
 //! # Ok::<(), kiln_graph::Error>(())
 //! ```
 
+mod loops;
+
 use std::any::type_name;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{Debug, Write as _};
 use std::hash::{BuildHasher, Hash};
 
-use crate::error::{Error, Result};
+pub use loops::{fori_loop, scan, while_loop};
+
+use crate::error::{At, Error, Result};
 use crate::tensor::{Tensor, here};
 
 /// A type whose values are made of tensors: tensors themselves, tuples, vectors, arrays, options and maps of such, and
 /// types of your own. Numbers, flags and texts in it are no tensors but parts of the structure, see [`Static`].
+#[doc(alias("pytree", "nest"))]
 pub trait Tree: Sized {
     /// Appends the tensors in their order.
     fn leaves(&self, into: &mut Vec<Tensor>);
@@ -28,6 +33,12 @@ pub trait Tree: Sized {
 
     /// The same structure around other tensors, taken in order; `None` where they run out.
     fn rebuild(&self, leaves: &mut dyn Iterator<Item = Tensor>) -> Option<Self>;
+
+    /// The same, where each [dynamic array](crate::TensorArray::dynamic) has room for one more element in every turn.
+    #[doc(hidden)]
+    fn with_room(self, _turns: usize, _at: At) -> Self {
+        self
+    }
 }
 
 impl Tree for Tensor {
@@ -70,6 +81,10 @@ impl<T: Tree> Tree for Vec<T> {
     fn rebuild(&self, leaves: &mut dyn Iterator<Item = Tensor>) -> Option<Vec<T>> {
         self.iter().map(|item| item.rebuild(leaves)).collect()
     }
+
+    fn with_room(self, turns: usize, at: At) -> Vec<T> {
+        self.into_iter().map(|item| item.with_room(turns, at)).collect()
+    }
 }
 
 impl<T: Tree, const N: usize> Tree for [T; N] {
@@ -86,6 +101,10 @@ impl<T: Tree, const N: usize> Tree for [T; N] {
     fn rebuild(&self, leaves: &mut dyn Iterator<Item = Tensor>) -> Option<[T; N]> {
         let items: Option<Vec<T>> = self.iter().map(|item| item.rebuild(leaves)).collect();
         items?.try_into().ok()
+    }
+
+    fn with_room(self, turns: usize, at: At) -> [T; N] {
+        self.map(|item| item.with_room(turns, at))
     }
 }
 
@@ -107,6 +126,10 @@ impl<T: Tree> Tree for Option<T> {
             None => Some(None),
         }
     }
+
+    fn with_room(self, turns: usize, at: At) -> Option<T> {
+        self.map(|item| item.with_room(turns, at))
+    }
 }
 
 impl<T: Tree> Tree for Box<T> {
@@ -120,6 +143,10 @@ impl<T: Tree> Tree for Box<T> {
 
     fn rebuild(&self, leaves: &mut dyn Iterator<Item = Tensor>) -> Option<Box<T>> {
         (**self).rebuild(leaves).map(Box::new)
+    }
+
+    fn with_room(self, turns: usize, at: At) -> Box<T> {
+        Box::new((*self).with_room(turns, at))
     }
 }
 
@@ -148,6 +175,10 @@ impl<K: Ord + Clone + Debug, T: Tree> Tree for BTreeMap<K, T> {
     fn rebuild(&self, leaves: &mut dyn Iterator<Item = Tensor>) -> Option<BTreeMap<K, T>> {
         self.iter().map(|(key, item)| Some((key.clone(), item.rebuild(leaves)?))).collect()
     }
+
+    fn with_room(self, turns: usize, at: At) -> BTreeMap<K, T> {
+        self.into_iter().map(|(key, item)| (key, item.with_room(turns, at))).collect()
+    }
 }
 
 /// The entries of a hash map in the order of their keys.
@@ -167,6 +198,10 @@ impl<K: Ord + Hash + Clone + Debug, T: Tree, S: BuildHasher + Default> Tree for 
 
     fn rebuild(&self, leaves: &mut dyn Iterator<Item = Tensor>) -> Option<HashMap<K, T, S>> {
         sorted(self).into_iter().map(|(key, item)| Some((key.clone(), item.rebuild(leaves)?))).collect()
+    }
+
+    fn with_room(self, turns: usize, at: At) -> HashMap<K, T, S> {
+        self.into_iter().map(|(key, item)| (key, item.with_room(turns, at))).collect()
     }
 }
 
@@ -243,6 +278,10 @@ macro_rules! tuple {
             fn rebuild(&self, leaves: &mut dyn Iterator<Item = Tensor>) -> Option<Self> {
                 Some(($(self.$index.rebuild(leaves)?,)*))
             }
+
+            fn with_room(self, turns: usize, at: At) -> Self {
+                ($(self.$index.with_room(turns, at),)*)
+            }
         }
     };
 }
@@ -275,6 +314,7 @@ pub fn pack_sequence_as<T: Tree>(structure: &T, tensors: &[Tensor]) -> Result<T>
 }
 
 /// The structure with every tensor replaced by what `f` makes of it.
+#[doc(alias("tree_map", "map_nested"))]
 pub fn map_structure<T: Tree>(structure: &T, f: impl Fn(&Tensor) -> Tensor) -> T {
     let mapped = flatten(structure);
     match structure.rebuild(&mut mapped.iter().map(f)) {

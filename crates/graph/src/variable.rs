@@ -42,6 +42,7 @@ use slab::{lock, next_id};
 /// assert_eq!(before.item::<f32>()?, 1.0);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias("Parameter", "tf.Variable"))]
 #[derive(Clone)]
 pub struct Variable {
     inner: Arc<Inner>,

@@ -82,6 +82,7 @@ impl<A: Argument + ?Sized> Argument for &A {
 /// let images = TensorSpec::new([None, Some(28), Some(28)], DType::F32);
 /// assert_eq!(images.to_string(), "float32 [None, 28, 28]");
 /// ```
+#[doc(alias("InputSpec", "ShapeDtypeStruct"))]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TensorSpec {
     /// The dimensions; `None` takes any size.

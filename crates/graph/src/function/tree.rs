@@ -29,6 +29,7 @@ type Body<I, O> = dyn Fn(I) -> Result<O> + Send + Sync;
 /// assert_eq!(stats.trace_count(), 2);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias = "tf.function")]
 pub struct TreeFunction<I, O> {
     cache: FunctionCache,
     body: Box<Body<I, O>>,

@@ -100,6 +100,7 @@ pub fn cond(
 /// assert_eq!(y[0].to_vec::<f32>()?, [10.0, 20.0]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias("switch_case", "case"))]
 #[track_caller]
 pub fn switch(index: &Tensor, choices: &[Branch<'_>], operands: &[Tensor]) -> Vec<Tensor> {
     let at = here();
@@ -120,7 +121,7 @@ pub fn switch(index: &Tensor, choices: &[Branch<'_>], operands: &[Tensor]) -> Ve
         if arms.is_empty() {
             return Err(error("switch", "expected at least one branch, received none".into(), at));
         }
-        branches("switch", &index.cast_at(DType::I32, at), arms, id, at)
+        branches("switch", &index.narrow_index(at), arms, id, at)
     });
     or_failed(results.0, count, at)
 }
@@ -291,12 +292,7 @@ fn counted(
         let both = forms(&[lower.clone(), upper.clone()]);
         return Err(error("fori_loop", format!("expected int32 scalars as ends, received {both}"), at));
     }
-    let known = |t: &Tensor| match t.node.kind {
-        Kind::Op(Op::Constant(Value::I32(value))) => Some(i64::from(value)),
-        _ => None,
-    };
-    if let (Some(first), Some(last)) = (known(lower), known(upper)) {
-        let turns = usize::try_from(last - first).unwrap_or(0);
+    if let Some(turns) = turns_between(lower, upper) {
         let f = |x: &[Tensor], _: &[Tensor], turn: &Tensor| (body(&(turn + lower), x), vec![]);
         return Ok(scanned("fori_loop", f, init, &[], turns, false, at)?.carried);
     }
@@ -305,6 +301,15 @@ fn counted(
     let next = |x: &[Tensor], _: &Tensor| [&[&x[0] + 1], &body(&x[0], &x[1..])[..]].concat();
     let results = conditional("fori_loop", |x| x[0].less(upper), next, &variables, usize::MAX, at)?;
     Ok(results.carried[1..].to_vec())
+}
+
+/// How often a loop turns whose ends the graph knows.
+pub(crate) fn turns_between(lower: &Tensor, upper: &Tensor) -> Option<usize> {
+    let known = |t: &Tensor| match t.node.kind {
+        Kind::Op(Op::Constant(Value::I32(value))) => Some(i64::from(value)),
+        _ => None,
+    };
+    Some(usize::try_from(known(upper)? - known(lower)?).unwrap_or(0))
 }
 
 /// Applies `f` to what it carries and the rows of `xs` along their first axis, one after the other: `f(carry, x)` gives
@@ -328,6 +333,7 @@ fn counted(
 /// assert_eq!(sums[0].to_vec::<f32>()?, [1.0, 3.0, 6.0]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias("foldl", "foldr"))]
 #[track_caller]
 pub fn scan(
     f: impl Fn(&[Tensor], &[Tensor]) -> (Vec<Tensor>, Vec<Tensor>),
@@ -406,6 +412,7 @@ fn scanned(
 /// assert_eq!(norms[0].to_vec::<f32>()?, [5.0f32.sqrt(), 5.0]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias = "map_fn")]
 #[track_caller]
 pub fn map(f: impl Fn(&[Tensor]) -> Vec<Tensor>, xs: &[Tensor]) -> Vec<Tensor> {
     map_rows("map", f, xs, here())
@@ -439,6 +446,7 @@ pub(crate) fn map_rows(
 /// assert_eq!(products[0].shape(), [5, 2, 4]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias = "vmap")]
 #[track_caller]
 pub fn vectorized_map(f: impl Fn(&[Tensor]) -> Vec<Tensor>, elements: &[Tensor]) -> Vec<Tensor> {
     let (op, at) = ("vectorized_map", here());

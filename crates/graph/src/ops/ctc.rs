@@ -46,6 +46,8 @@ fn check(output: &Tensor, lengths: &[&Tensor], mask_index: usize) -> Result<(), 
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
 ///
+/// Computes in `float32`, also for `float64`.
+///
 /// # Errors
 /// Where shapes or dtypes do not fit; a label that counts and is no class is an error of the run.
 #[track_caller]
@@ -160,6 +162,8 @@ pub enum CtcStrategy {
 /// the logarithm of the sequence's probability, with the inputs as logits. A beam search reads the inputs, so that it cannot
 /// be traced.
 ///
+/// Computes in `float32`, also for `float64`.
+///
 /// # Errors
 /// Where shapes or dtypes do not fit; a beam search inside a function being traced.
 #[track_caller]
@@ -183,7 +187,9 @@ pub fn ctc_decode(
             greedy(&inputs, &lengths, merge_repeated, mask_index as i32)
         }
         CtcStrategy::BeamSearch { beam_width, top_paths } if top_paths == 0 || top_paths > beam_width => {
-            let message = format!("expected 1 ≤ top_paths ≤ beam_width, received {strategy:?}");
+            let message = format!(
+                "expected 1 ≤ top_paths ≤ beam_width, received top_paths {top_paths}, beam_width {beam_width}"
+            );
             both(Tensor::failed("ctc_decode", message, at))
         }
         CtcStrategy::BeamSearch { beam_width, top_paths } => {

@@ -17,6 +17,7 @@ use crate::tensor::{Tensor, here};
 /// assert_eq!(ops::gather(&x, &places, 1, 1).to_vec::<i32>()?, [2, 3]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias = "take")]
 #[track_caller]
 pub fn gather(x: &Tensor, indices: &Tensor, axis: i64, batch_dims: usize) -> Tensor {
     let at = here();
@@ -93,6 +94,7 @@ pub fn gather_nd(x: &Tensor, indices: &Tensor, batch_dims: usize) -> Tensor {
 /// assert_eq!(y.to_vec::<f32>()?, [0.0, 1.0, 0.0, 1.0]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias = "index_put")]
 #[track_caller]
 pub fn scatter(indices: &Tensor, values: &Tensor, shape: &[usize]) -> Tensor {
     added_to_zeros(indices, values, shape, "scatter", here())
@@ -107,6 +109,7 @@ fn added_to_zeros(indices: &Tensor, values: &Tensor, shape: &[usize], op: &'stat
 }
 
 /// TensorFlow's name of [`scatter`].
+#[doc(alias = "index_put")]
 #[track_caller]
 pub fn scatter_nd(indices: &Tensor, updates: &Tensor, shape: &[usize]) -> Tensor {
     added_to_zeros(indices, updates, shape, "scatter_nd", here())

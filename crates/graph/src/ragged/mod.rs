@@ -66,6 +66,7 @@ use crate::values::Values;
 /// assert_eq!(words.to_tensor(0, None).shape(), [3, 2, 3]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias("tf.ragged", "nested_tensor"))]
 #[derive(Clone)]
 pub struct RaggedTensor<V = Tensor> {
     nest: Nest<V>,

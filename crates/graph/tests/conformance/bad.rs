@@ -28,6 +28,9 @@ const HUGE: i64 = 1 << 40;
 const COMBINED: &[&str] =
     &["erfc_log", "jvp", "custom_gradient", "result_type", "eigh_vectors", "qr_vectors", "svd_vectors"];
 
+/// Operations that compute their inputs at once, for the size of the result: of huge ones that has no end.
+const AT_ONCE: &[&str] = &["bincount"];
+
 /// How the bad calls of an operation ended.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Ends {
@@ -168,6 +171,9 @@ fn bad_calls(group: &Group, golden: &Golden, case: &Case) -> Vec<Bad> {
             inputs: inputs.iter().rev().cloned().collect(),
             args: case.args.clone(),
         });
+    }
+    if AT_ONCE.contains(&&case.op[..]) {
+        bad.retain(|bad| !bad.what.contains("huge"));
     }
     let call = Call::new(&inputs, &case.args);
     let _ = group.run(&case.op)(&call);
