@@ -32,12 +32,14 @@ pub(super) fn sum(terms: &[Near], dtype: DType, y: f64) -> Near {
     if terms.iter().any(Near::is_unknown) {
         return Near::unknown(y);
     }
-    if terms.iter().any(|t| t.value.is_infinite()) {
-        return Near::exact(y);
-    }
-    let magnitude: f64 = terms.iter().map(|t| t.value.abs() + t.error).sum();
+    let finite = terms.iter().filter(|t| t.value.is_finite());
+    let magnitude: f64 = finite.clone().map(|t| t.value.abs() + t.error).sum();
+    // A part of the sum may be infinite, of either sign.
     if magnitude > f64::from(f32::MAX) {
         return Near::unknown(y);
+    }
+    if finite.count() < terms.len() {
+        return Near::exact(y);
     }
     let exact = terms.iter().all(Near::is_exact);
     if exact && sums_exactly(grid(terms.iter().map(|t| t.value)), magnitude) {
