@@ -150,7 +150,12 @@ impl HostFunction {
 
     /// The error of a call that failed so.
     pub fn error(&self, message: String) -> Error {
-        let at = if self.at.is_empty() { String::new() } else { format!(" ({})", self.at) };
+        // An error of this operation as text has its name and line already.
+        let (message, at) = match message.strip_prefix(&format!("[{}] ", self.op)) {
+            Some(rest) => (rest.to_owned(), String::new()),
+            None if self.at.is_empty() => (message, String::new()),
+            None => (message, format!(" (at {})", self.at)),
+        };
         Error::Host { op: self.op.clone(), message, at }
     }
 }
@@ -203,6 +208,19 @@ impl Program {
         let mut found = vec![];
         launches_of(&self.steps, &mut found);
         found
+    }
+
+    /// Whether a function of the host may be called.
+    pub fn calls_host(&self) -> bool {
+        fn any(steps: &[Step]) -> bool {
+            steps.iter().any(|step| match step {
+                Step::Host(_) => true,
+                Step::Branch { arms, .. } => arms.iter().any(|arm| any(arm)),
+                Step::Loop { body, .. } => any(body),
+                Step::Launch(_) | Step::Copy { .. } => false,
+            })
+        }
+        any(&self.steps)
     }
 
     /// Bytes of all temporaries.

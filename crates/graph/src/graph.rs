@@ -6,7 +6,7 @@ use std::fmt;
 use kiln_device::{BinaryOp, DType, ReduceOp, ScatterOp, UnaryOp, Value};
 
 use crate::error::{At, Error, Result};
-use crate::op::Op;
+use crate::op::{Op, Work};
 use serde::{Deserialize, Serialize};
 
 use crate::shape::Shape;
@@ -134,6 +134,20 @@ impl Graph {
     /// The node of an id.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.index()]
+    }
+
+    /// The name and line of the first function of the host that it calls, in branches and loops too.
+    pub(crate) fn host_function(&self) -> Option<(&str, At)> {
+        self.nodes.iter().find_map(|node| match &node.op {
+            Op::Call(call) => match &call.work {
+                Work::Host(host) => Some((host.function.op(), node.at)),
+                Work::Switch(arms) => {
+                    arms.iter().find_map(|arm| arm.host_function()).map(|(name, _)| (name, node.at))
+                }
+                Work::Loop(looped) => looped.body.host_function().map(|(name, _)| (name, node.at)),
+            },
+            _ => None,
+        })
     }
 
     /// Appends a leaf and its node.

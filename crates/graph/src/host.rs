@@ -100,6 +100,10 @@ type HostResult = Result<Vec<HostArray>, String>;
 /// may be called once where two calls have equal inputs. It cannot compute tensors. There is no gradient: see
 /// [`host_call_with_gradient`].
 ///
+/// It may wait for other threads, which may call functions and read any variable (of those that this program assigns they
+/// see the values from before); not for one that assigns a variable which this program assigns too, nor on a GPU for
+/// another call of this program.
+///
 /// Two calls of one function item or closure that captures nothing are the same operation, so that their compiled
 /// programs are shared; pass parameters as inputs rather than captures where you can.
 ///

@@ -158,13 +158,11 @@ fn check_index(
 /// The first error of an expression; those of reading what is in device memory.
 #[doc(hidden)]
 pub fn graph_of(arguments: &[Tensor], outputs: &[Tensor]) -> Result<(Graph, Vec<Vec<f64>>)> {
-    let built = build(None, arguments, outputs, &Recorded::default())?;
+    let built = build(None, arguments, outputs, &Recorded::default(), crate::tensor::here())?;
     let value = |bound: &Bound| match bound {
         Bound::Argument(n) => leaf_values(&arguments[*n]),
-        Bound::State(slab) => stored_values(&slab.stored.device, &slab.stored.buffer, slab.dtype, slab.count),
-        Bound::Reading(leaf) => {
-            let slab = &leaf.slab;
-            stored_values(&slab.stored.device, &leaf.buffer(), slab.dtype, slab.count)
+        Bound::State(slab) | Bound::Reading { slab, .. } => {
+            stored_values(&slab.device, &slab.buffer(), slab.dtype, slab.count)
         }
         Bound::Value(tensor) => leaf_values(tensor),
     };

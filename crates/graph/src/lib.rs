@@ -32,6 +32,7 @@
 
 mod autodiff;
 mod batch;
+mod bind;
 mod body;
 mod build;
 mod bundle;
@@ -73,8 +74,8 @@ mod variable;
 
 pub use autodiff::{Pullback, checkpoint, checkpoints, custom_gradient, hessian, hvp, jacobian, jvp, vjp};
 pub use error::{At, Error, Result};
-pub use function::{Function, FunctionCache, SavedFunction, TensorSpec, TreeFunction};
-pub use grad::{gradients, gradients_with};
+pub use function::{Argument, Function, FunctionCache, SavedFunction, TensorSpec, TreeFunction};
+pub use grad::{connected_gradients, gradients, gradients_with};
 pub use host::{HostArray, host_call, host_call_with_gradient};
 pub use kiln_device::{DType, Device, DeviceInfo, DeviceKind, Error as DeviceError, ReduceOp, ScatterOp};
 pub use nested::Nested;

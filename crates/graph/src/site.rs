@@ -76,7 +76,8 @@ impl Site {
     /// An error where the elements of a tensor are not known yet, because a function is being traced.
     fn readable(self, tensor: &Tensor) -> Result<()> {
         tensor.check()?;
-        if matches!(tensor.node.kind, Kind::Host(_)) || trace::current().is_none() {
+        let known = matches!(tensor.node.kind, Kind::Host(_)) || tensor.node.value.get().is_some();
+        if known || trace::current().is_none() {
             return Ok(());
         }
         Err(Error::Trace {

@@ -11,7 +11,7 @@ use crate::error::{At, Error, Result};
 use crate::evaluate;
 use crate::op::Op;
 use crate::shape::Shape;
-use crate::trace::{self, TraceId};
+use crate::trace::{self, Traced};
 use crate::variable::Reading;
 
 /// An n-dimensional array, as an expression that has not necessarily been computed.
@@ -42,8 +42,8 @@ pub(crate) enum Kind {
     Host(Arc<[u8]>),
     /// A value that was born on a device; the node's `value` holds it.
     Stored,
-    /// An argument of a function being traced.
-    Placeholder(TraceId),
+    /// An argument of a function or body being traced.
+    Placeholder(Arc<Traced>),
     /// A variable's value at one moment, or a state of the function being traced.
     Variable(Reading),
     /// Several tensors as one, each taken by a [`Op::Result`].
@@ -208,13 +208,21 @@ impl Tensor {
         self.to_vec::<T>().map(|v| v[0])
     }
 
+    /// An error where the value is not computed yet and cannot be now, or where nothing can be read.
+    pub(crate) fn readable(&self, at: At) -> Result<()> {
+        match self.node.value.get() {
+            Some(_) => trace::is_inside(at).map(drop),
+            None => trace::forbid_reading(at),
+        }
+    }
+
     /// Elements as host bytes.
     pub(crate) fn read_bytes(&self, at: At) -> Result<Vec<u8>> {
         if let Kind::Host(bytes) = &self.node.kind {
             return Ok(bytes.to_vec());
         }
-        trace::forbid_reading(at)?;
-        let stored = evaluate::evaluate(std::slice::from_ref(self), None)?.remove(0);
+        self.readable(at)?;
+        let stored = evaluate::evaluate(std::slice::from_ref(self), None, at)?.remove(0);
         Ok(stored.device.download(&stored.buffer, self.dtype(), 0, self.len())?)
     }
 
@@ -234,8 +242,37 @@ impl Tensor {
     /// As [`Tensor::to_vec`].
     #[track_caller]
     pub fn eval_all(tensors: &[Tensor]) -> Result<()> {
-        trace::forbid_reading(here())?;
-        evaluate::evaluate(tensors, None).map(drop)
+        let at = here();
+        tensors.iter().try_for_each(|t| t.readable(at))?;
+        evaluate::evaluate(tensors, None, at).map(drop)
+    }
+
+    /// The value alone: a tensor without a history, which gradients do not flow through and which keeps nothing alive
+    /// that it was computed from.
+    ///
+    /// ```
+    /// use kiln_graph::Tensor;
+    /// let mut x = Tensor::scalar(1.0f32);
+    /// for _ in 0..3 {
+    ///     x = (&x * 2.0).detach()?;
+    /// }
+    /// assert_eq!(x.item::<f32>()?, 8.0);
+    /// # Ok::<(), kiln_graph::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Tensor::to_vec`]; inside a function being traced use [`Tensor::stop_gradient`].
+    #[track_caller]
+    pub fn detach(&self) -> Result<Tensor> {
+        let at = here();
+        let shape = self.shape().to_vec();
+        if let Kind::Host(bytes) = &self.node.kind {
+            return Ok(Tensor::from_host(bytes.clone(), shape, self.dtype(), at));
+        }
+        self.check()?;
+        self.readable(at)?;
+        let stored = evaluate::evaluate(std::slice::from_ref(self), None, at)?.remove(0);
+        Ok(Tensor::from_stored(shape, self.dtype(), stored, at))
     }
 
     /// The same value on another device.
@@ -246,7 +283,6 @@ impl Tensor {
     #[track_caller]
     pub fn to_device(&self, device: &Device) -> Result<Tensor> {
         let at = here();
-        trace::forbid_reading(at)?;
         self.check()?;
         let bytes = self.read_bytes(at)?;
         let buffer = device.buffer_from(self.dtype(), &bytes)?;

@@ -8,7 +8,8 @@ mod support;
 use kiln_graph::interpret::{graph_of, interpret};
 use kiln_graph::{
     DType, Device, Error, Function, Report, Result, Tensor, Variable, checkpoint, checkpoints,
-    custom_gradient, gradients, gradients_with, hessian, hvp, jacobian, jvp, random_key, s, vjp, with_device,
+    custom_gradient, gradients, gradients_with, hessian, hvp, jacobian, jvp, ops, random_key, s, vjp,
+    with_device,
 };
 use support::{tensor_of, unit};
 
@@ -395,4 +396,40 @@ fn a_checkpoint_takes_less_memory_and_more_arithmetic() -> Result<()> {
         assert!((1.2..1.45).contains(&ratio), "{ratio}");
         Ok(())
     })
+}
+
+/// Products in which factors are 0: of others of the same row, of those before, of all.
+const PRODUCTS: &[(&str, fn(&Tensor) -> Tensor)] = &[
+    ("prod", |x| x.prod(())),
+    ("cumprod", |x| x.cumprod(0)),
+    ("cumprod of rows", |x| x.reshape(&[2, 2]).cumprod(0).flatten_from(0)),
+    ("cumprod from the end", |x| x.flip(0).cumprod(0).exp()),
+    ("at", |x| x.at(&Tensor::from_slice(&[1, 3, 1, 1])).multiply(x)),
+    ("segment_prod", |x| ops::segment_prod(x, &Tensor::from_slice(&[1, 0, 1, 1]), 2)),
+];
+
+#[test]
+fn products_with_factors_of_0_have_their_derivatives() -> Result<()> {
+    for (name, f) in PRODUCTS {
+        for point in [
+            [0.0f32, 2.0, 0.0, 3.0],
+            [1.0, 0.0, 2.0, 0.0],
+            [0.0; 4],
+            [2.0, 0.0, 3.0, -1.0],
+            [0.5, -1.5, 2.0, 3.0],
+        ] {
+            let x = Tensor::from_slice(&point);
+            let y = f(&x);
+            let y = (&y * leaf(y.shape(), 3)).sum(());
+            let inputs = [x.clone()];
+            let gradient = gradients(&y, &inputs)?.remove(0);
+            near(&values(&gradient, &inputs), &differences(&y, &inputs, 0), 1e-6);
+            let second = hessian(&y, &x)?;
+            near(&values(&second, &inputs), &differences(&gradient, &inputs, 0), 1e-6);
+            let third = jacobian(&second, &x)?;
+            near(&values(&third, &inputs), &differences(&second, &inputs, 0), 1e-6);
+            println!("{name} {point:?}");
+        }
+    }
+    Ok(())
 }

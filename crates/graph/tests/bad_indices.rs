@@ -5,7 +5,8 @@
 mod gpu;
 
 use kiln_graph::{
-    DType, Device, DeviceError, Error, Function, ReduceOp, ScatterOp, Tensor, Variable, gradients, ops, with_device,
+    DType, Device, DeviceError, Error, Function, ReduceOp, ScatterOp, Tensor, Variable, gradients, ops,
+    with_device,
 };
 
 /// What takes indices.
@@ -40,7 +41,9 @@ fn table() -> Vec<Row> {
         row("take", 4, true, |x, i| x.take(i, 0)),
         row("take", 4, true, |x, i| ops::take(x, i, 0)),
         row("take", 12, true, |x, i| ops::take(x, i, None)),
-        row("take_along_axis", 4, true, |x, i| ops::take_along_axis(x, &i.expand_dims(1).broadcast_to(&[4, 3]), 0)),
+        row("take_along_axis", 4, true, |x, i| {
+            ops::take_along_axis(x, &i.expand_dims(1).broadcast_to(&[4, 3]), 0)
+        }),
         row("gather", 3, true, |x, i| ops::gather(x, i, 1, 0)),
         row("gather", 3, true, |x, i| ops::gather(x, &column(i), 1, 1)),
         row("gather_nd", 4, true, |x, i| ops::gather_nd(x, &pairs(i), 0)),
@@ -112,7 +115,10 @@ fn is_of(error: &Error, row: &Row, wanted: i32) {
     // Of [4], [4, 1], [4, 2] or [4, 3], always the third.
     assert!([2, 4, 6].contains(position), "{error}");
     assert!(at.contains("tests/bad_indices.rs:"), "{error}");
-    assert!(error.to_string().starts_with(&format!("[{}] index {wanted} at position {position}", row.op)), "{error}");
+    assert!(
+        error.to_string().starts_with(&format!("[{}] index {wanted} at position {position}", row.op)),
+        "{error}"
+    );
 }
 
 fn floats(t: &Tensor) -> kiln_graph::Result<Vec<f32>> {
@@ -130,7 +136,8 @@ fn a_wrong_index_is_an_error_and_the_next_call_works() {
                     assert_eq!(floats(&(row.build)(&x, &good())).expect(row.op), right, "{}", row.op);
                 }
                 if row.wraps {
-                    let (last, first) = (Tensor::from_slice(&[-1; 4]), Tensor::from_slice(&[row.bound - 1; 4]));
+                    let (last, first) =
+                        (Tensor::from_slice(&[-1; 4]), Tensor::from_slice(&[row.bound - 1; 4]));
                     let values = |i: &Tensor| floats(&(row.build)(&x, i)).expect(row.op);
                     assert_eq!(values(&last), values(&first), "{}", row.op);
                 }
@@ -169,8 +176,11 @@ fn in_a_function() {
         with_device(&device, || {
             for row in table() {
                 let build = row.build;
-                let function = Function::new("indexed", move |a| Ok(vec![build(&a[0], &a[1]), a[0].square()]));
-                let call = |i: Tensor| function.call(&[data(), i]).and_then(|y| Ok((floats(&y[0])?, floats(&y[1])?)));
+                let function =
+                    Function::new("indexed", move |a| Ok(vec![build(&a[0], &a[1]), a[0].square()]));
+                let call = |i: Tensor| {
+                    function.call(&[data(), i]).and_then(|y| Ok((floats(&y[0])?, floats(&y[1])?)))
+                };
                 let right = call(good()).expect(row.op);
                 for value in wrong_values(&row) {
                     is_of(&call(bad(value)).expect_err(row.op), &row, value);
@@ -189,7 +199,9 @@ fn in_a_loop_and_a_branch() {
                 let build = row.build;
                 let looped = |i: &Tensor| {
                     let i = i.clone();
-                    let body = move |_: &Tensor, v: &[Tensor]| vec![&v[0] + build(&data(), &i).cast(DType::F32).sum(())];
+                    let body = move |_: &Tensor, v: &[Tensor]| {
+                        vec![&v[0] + build(&data(), &i).cast(DType::F32).sum(())]
+                    };
                     ops::fori_loop(0, 3, body, &[Tensor::scalar(0.0f32)])[0].clone()
                 };
                 let branched = |i: &Tensor| {
@@ -197,10 +209,12 @@ fn in_a_loop_and_a_branch() {
                     let taken = || vec![build(&data(), i).cast(DType::F32).sum(())];
                     ops::cond(&yes, taken, || vec![Tensor::scalar(0.0f32)])[0].clone()
                 };
-                let right = (floats(&looped(&good())).expect(row.op), floats(&branched(&good())).expect(row.op));
+                let right =
+                    (floats(&looped(&good())).expect(row.op), floats(&branched(&good())).expect(row.op));
                 is_of(&floats(&looped(&bad(row.bound))).expect_err(row.op), &row, row.bound);
                 is_of(&floats(&branched(&bad(row.bound))).expect_err(row.op), &row, row.bound);
-                let again = (floats(&looped(&good())).expect(row.op), floats(&branched(&good())).expect(row.op));
+                let again =
+                    (floats(&looped(&good())).expect(row.op), floats(&branched(&good())).expect(row.op));
                 assert_eq!(again, right, "{}", row.op);
             }
         });
@@ -230,7 +244,8 @@ fn in_a_gradient() {
 fn a_state_that_the_call_would_have_set() {
     for device in devices() {
         with_device(&device, || {
-            let (state, other) = (Variable::new(&data()).expect("state"), Variable::new(&data()).expect("state"));
+            let (state, other) =
+                (Variable::new(&data()).expect("state"), Variable::new(&data()).expect("state"));
             let (of_function, untouched) = (state.clone(), other.clone());
             let step = Function::new("step", move |a| {
                 of_function.assign(&(of_function.read() + of_function.read().take(&a[0], 0)))?;
@@ -261,7 +276,10 @@ fn the_largest_k_and_segments() {
     for device in devices() {
         with_device(&device, || {
             let ids = Tensor::from_slice(&[0, 7, -1, 1]);
-            assert_eq!(floats(&ops::segment_sum(&x, &ids, 2).sum(-1)).expect("sums"), floats(&x.take(&Tensor::from_slice(&[0, 3]), 0).sum(-1)).expect("sums"));
+            assert_eq!(
+                floats(&ops::segment_sum(&x, &ids, 2).sum(-1)).expect("sums"),
+                floats(&x.take(&Tensor::from_slice(&[0, 3]), 0).sum(-1)).expect("sums")
+            );
             let hot = ops::one_hot(&ids, 3, -1, DType::F32).sum(-1);
             assert_eq!(floats(&hot).expect("rows"), [1.0, 0.0, 0.0, 1.0]);
         });

@@ -34,7 +34,7 @@ SKIP_KINDS = {
     ("in_top_k", "int32"): "as uint8",
     ("relu6", "int32"): "JAX gives floats, Keras says the type of the input", ("relu6", "uint8"): "as int32",
     ("softmax", "uint8"): "JAX wraps below 0", ("log_softmax", "uint8"): "JAX wraps below 0", ("psnr", "uint8"): "JAX wraps below 0",
-    ("psnr", "int32"): "Keras rounds max_val", ("max_pool", "bool"): "JAX starts from false and true",
+    ("hard_tanh", "uint8"): "JAX wraps below 0", ("psnr", "int32"): "Keras rounds max_val", ("max_pool", "bool"): "JAX starts from false and true",
     ("categorical_crossentropy", "float16"): "the clip at 1e-7 is another number in half",
 }
 # Operations of which the first input alone is converted: the others are shares or limits.

@@ -62,10 +62,13 @@ pub fn dot_product_attention(
     let weights = logits.softmax(-1).cast(dtype);
     if weights.error().is_none() && weights.shape() != [q[0], q[2], q[1], k[1]] {
         let message = format!(
-            "expected bias and mask to broadcast to {:?}, received {:?} and {:?}",
-            [q[0], q[2], q[1], k[1]],
-            bias.map(Tensor::shape),
-            mask.map(Tensor::shape)
+            "expected {} to broadcast to {:?}",
+            [("bias", bias), ("mask", mask)]
+                .iter()
+                .filter_map(|(name, given)| given.map(|t| format!("{name} {:?}", t.shape())))
+                .collect::<Vec<_>>()
+                .join(" and "),
+            [q[0], q[2], q[1], k[1]]
         );
         return Tensor::failed("dot_product_attention", message, at);
     }

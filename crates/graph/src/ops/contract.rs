@@ -173,6 +173,10 @@ impl Tensor {
             );
             return Tensor::failed("conv", message, at);
         }
+        if let Some(huge) = strides.iter().chain(dilations).find(|n| i32::try_from(**n).is_err()) {
+            let message = format!("expected strides and dilations below 2³¹, received {huge}");
+            return Tensor::failed("conv", message, at);
+        }
         let (channels, filters) = (x[spatial + 1], w[spatial + 1]);
         if w[spatial].checked_mul(groups) != Some(channels) || !filters.is_multiple_of(groups) {
             let message = format!(

@@ -1,8 +1,8 @@
 //! Branches and loops on values, as in `keras.ops`.
 //!
 //! Closures are traced once, whatever the values; in the graph there are branches and loops, compiled with the rest.
-//! They may use any tensor from outside, read variables and nest; they cannot create or assign variables, nor read a
-//! value. Gradients flow through all of them but loops of unbounded length. What does not depend on the variables of a
+//! They may use any tensor from outside, read variables, draw random numbers, which differ from turn to turn, and nest;
+//! they cannot create or assign variables, nor read a value. Gradients flow through all of them but loops of unbounded length. What does not depend on the variables of a
 //! loop is computed once, before it, also where there is no turn; of branches only the one that is taken is computed.
 
 use kiln_device::{DType, Value};
@@ -14,7 +14,7 @@ use crate::error::{At, Error, Result};
 use crate::op::Op;
 use crate::ops::Operand;
 use crate::tensor::{Kind, Tensor, here, next_id};
-use crate::trace::{self, TraceId, What};
+use crate::trace::{self, TraceId, Turns, What};
 
 /// A branch of [`switch`].
 pub type Branch<'a> = &'a dyn Fn(&[Tensor]) -> Vec<Tensor>;
@@ -70,6 +70,7 @@ pub fn cond(
     let at = here();
     let mut count = 0;
     let results = trace::record(What::Body("cond"), |id| {
+        trace::set_turns(Turns::Once);
         let (then, otherwise) = (traced(then), traced(otherwise));
         count = then.1.len();
         predicate.check()?;
@@ -105,6 +106,7 @@ pub fn switch(index: &Tensor, choices: &[Branch<'_>], operands: &[Tensor]) -> Ve
     let at = here();
     let mut count = 0;
     let results = trace::record(What::Body("switch"), |id| {
+        trace::set_turns(Turns::Once);
         let arms: Vec<_> = choices.iter().map(|branch| traced(|| branch(operands))).collect();
         count = arms.first().map_or(0, |arm| arm.1.len());
         index.check()?;
@@ -208,8 +210,11 @@ fn conditional(
         Err(error(op, message, at))
     };
     let traced = trace::record(What::Body(op), |id| {
+        // The first condition is asked before the loop.
+        trace::set_turns(Turns::Once);
         let start = flag(loop_vars)?;
         let counter = parameter(id, vec![], DType::I32, at);
+        trace::set_turns(Turns::Numbered(counter.clone()));
         let variables: Vec<Tensor> = loop_vars.iter().map(|t| like(id, t)).collect();
         let next = body(&variables, &counter);
         keeps_form(op, &next, loop_vars, at)?;
@@ -380,6 +385,7 @@ fn scanned(
     checked(init)?;
     let traced = trace::record(What::Body(op), |id| {
         let counter = parameter(id, vec![], DType::I32, at);
+        trace::set_turns(Turns::Numbered(counter.clone()));
         let carried: Vec<Tensor> = init.iter().map(|t| like(id, t)).collect();
         let row = |x: &Tensor| parameter(id, x.shape()[1..].to_vec(), x.dtype(), at);
         let rows: Vec<Tensor> = xs.iter().map(row).collect();
@@ -447,10 +453,14 @@ pub fn vectorized_map(f: impl Fn(&[Tensor]) -> Vec<Tensor>, elements: &[Tensor])
     let results = length_of(op, elements, None, at).and_then(|rows| {
         let traced = trace::record(What::Body(op), |id| {
             let one = |x: &Tensor| parameter(id, x.shape()[1..].to_vec(), x.dtype(), at);
-            let parameters: Vec<Tensor> = elements.iter().map(one).collect();
+            let mut parameters: Vec<Tensor> = elements.iter().map(one).collect();
+            let row = parameter(id, vec![], DType::I32, at);
+            trace::set_turns(Turns::Numbered(row.clone()));
             let results = f(&parameters);
             checked(&results)?;
-            over_rows(&parameters, elements, &results, rows)
+            parameters.push(row);
+            let numbers = Tensor::op(Op::Iota { axis: 0 }, vec![], vec![rows], DType::I32, at);
+            over_rows(&parameters, &[elements, &[numbers]].concat(), &results, rows)
         });
         traced.0
     });

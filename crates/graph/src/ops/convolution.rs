@@ -210,6 +210,12 @@ fn transposed(
         PerAxis::Default => vec![None; axes],
         given => given.resolve("output_padding", axes, &[])?.into_iter().map(Some).collect(),
     };
+    let mut numbers = s.strides.iter().chain(&s.dilations).chain(extra.iter().flatten());
+    if let Some(huge) = numbers.find(|n| i32::try_from(**n).is_err()) {
+        return Err(format!(
+            "expected strides, dilation rates and output padding below 2³¹, received {huge}"
+        ));
+    }
     let mut geometry = ConvGeometry {
         input: vec![],
         kernel: w[..axes].to_vec(),
@@ -224,7 +230,10 @@ fn transposed(
         let reach = x[i + 1].checked_sub(1).and_then(|n| n.checked_mul(s.strides[i]));
         let full = window.and_then(|n| i64::try_from(n.checked_add(reach?)?).ok());
         let (Some(window), Some(full)) = (window, full) else {
-            return Err(format!("input {x:?} and kernel {w:?} give no cells, or too many"));
+            return Err(format!(
+                "expected at least one cell of input and kernel, and a result of fewer than 2⁶³, received input {x:?} and \
+                 kernel {w:?}; no cells can be transposed"
+            ));
         };
         let (before, after) = cut(window, s.strides[i], padding, extra[i]);
         let extent = full - before.max(0) - after.max(0);
@@ -243,5 +252,5 @@ fn transposed(
     let dtype = promote(s.inputs.dtype(), kernel.dtype());
     let both = vec![s.inputs.cast_at(dtype, at), kernel.cast_at(dtype, at)];
     let result = Tensor::op(Op::Conv { kind: ConvKind::InputGradient, geometry }, both, shape, dtype, at);
-    Ok(result.part_of("conv_transpose", at, &[]).pad(&added, 0.0))
+    Ok(result.pad(&added, 0.0).part_of("conv_transpose", at, &[]))
 }

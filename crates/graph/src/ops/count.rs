@@ -208,6 +208,10 @@ pub fn corrcoef(x: &Tensor) -> Tensor {
                 format!("expected a vector or a matrix, received shape {:?}", x.shape()),
             );
         }
+        if x.shape()[x.rank() - 1] == 0 {
+            let shape = if x.rank() == 1 || x.shape()[0] == 1 { vec![] } else { vec![x.shape()[0]; 2] };
+            return Tensor::full(&shape, f64::from(f32::NAN), super::pointwise::float_of(x.dtype()));
+        }
         in_single(x, |x| {
             let rows = if x.rank() == 1 { x.expand_dims(0) } else { x.clone() };
             let centred = &rows - rows.mean(-1).keep_dims(&rows, -1);

@@ -183,7 +183,9 @@ pub fn ctc_decode(
             greedy(&inputs, &lengths, merge_repeated, mask_index as i32)
         }
         CtcStrategy::BeamSearch { beam_width, top_paths } if top_paths == 0 || top_paths > beam_width => {
-            let message = format!("expected 1 ≤ top_paths ≤ beam_width, received {strategy:?}");
+            let message = format!(
+                "expected 1 ≤ top_paths ≤ beam_width, received top_paths {top_paths}, beam_width {beam_width}"
+            );
             both(Tensor::failed("ctc_decode", message, at))
         }
         CtcStrategy::BeamSearch { beam_width, top_paths } => {

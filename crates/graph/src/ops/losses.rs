@@ -120,7 +120,7 @@ pub fn sparse_categorical_crossentropy(
     }
     let logits = if from_logits { last } else { clipped(&last).log() };
     let labels = wide.cast(DType::I32).swap_axes(axis, -1).squeeze(-1);
-    let values = logits.sparse_softmax_cross_entropy(&labels);
+    let values = logits.cross_entropy_of(&labels, OP, at);
     let values = values.expand_dims(-1).swap_axes(axis, -1).squeeze(axis);
     values.part_of(OP, at, &[target.clone(), output.clone()])
 }
@@ -189,5 +189,7 @@ pub fn psnr(x1: &Tensor, x2: &Tensor, max_val: f32) -> Tensor {
 /// Where the shapes do not broadcast.
 #[track_caller]
 pub fn polar(magnitude: &Tensor, angle: &Tensor) -> (Tensor, Tensor) {
-    (magnitude * angle.cos(), magnitude * angle.sin())
+    let (at, inputs) = (here(), [magnitude.clone(), angle.clone()]);
+    let part = |direction: Tensor| (magnitude * direction).part_of("polar", at, &inputs);
+    (part(angle.cos()), part(angle.sin()))
 }

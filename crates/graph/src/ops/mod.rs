@@ -86,6 +86,7 @@ pub use ctc::{CtcStrategy, ctc_decode, ctc_loss};
 pub use diagonal::{diag, diagflat, diagonal, trace, tril, triu};
 pub use einsum::einsum;
 pub use elementwise::{Operand, promote};
+pub(crate) use gather::rows_or_none;
 pub use gather::{
     gather, gather_nd, scatter, scatter_nd, scatter_update, tensor_scatter_nd_add, tensor_scatter_nd_max,
 };

@@ -188,7 +188,11 @@ impl Tensor {
     /// are an error of the run.
     #[track_caller]
     pub fn sparse_softmax_cross_entropy(&self, labels: &Tensor) -> Tensor {
-        let at = here();
+        self.cross_entropy_of(labels, "sparse_softmax_cross_entropy", here())
+    }
+
+    /// [`Tensor::sparse_softmax_cross_entropy`] in the name of another operation.
+    pub(crate) fn cross_entropy_of(&self, labels: &Tensor, op: &'static str, at: At) -> Tensor {
         if let Some(failed) = [self, labels].into_iter().find(|t| t.error().is_some()) {
             return failed.clone();
         }
@@ -199,10 +203,10 @@ impl Tensor {
                 self.shape(),
                 labels.shape()
             );
-            return Tensor::failed("sparse_softmax_cross_entropy", message, at);
+            return Tensor::failed(op, message, at);
         }
         let classes = self.shape()[self.rank() - 1];
-        let labels = labels.checked_index(classes, "sparse_softmax_cross_entropy", at);
+        let labels = labels.checked_index(classes, op, at);
         let chosen = Tensor::iota(self.shape(), self.rank() - 1).equal(labels.expand_dims(-1));
         -Tensor::select(&chosen, self.log_softmax(-1), 0.0).sum([-1])
     }

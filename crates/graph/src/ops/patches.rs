@@ -166,7 +166,8 @@ pub fn depth_to_space(x: &Tensor, block_size: usize, data_format: DataFormat) ->
     let area = area.filter(|a| x.rank() == 4 && x.shape()[channels].is_multiple_of(*a));
     let Some(area) = area else {
         let message = format!(
-            "expected images whose channels divide by block size {block_size} squared, received {:?}, {data_format:?}",
+            "expected images whose channels divide by block size {block_size} squared, received {:?}, \
+             {data_format}",
             x.shape()
         );
         return Tensor::failed("depth_to_space", message, at);
@@ -204,7 +205,8 @@ pub fn space_to_depth(x: &Tensor, block_size: usize, data_format: DataFormat) ->
     let divides = |axis: usize| x.shape()[axis].is_multiple_of(block_size);
     if block_size == 0 || x.rank() != 4 || !divides(first) || !divides(first + 1) {
         let message = format!(
-            "expected images whose height and width divide by block size {block_size}, received {:?}, {data_format:?}",
+            "expected images whose height and width divide by block size {block_size}, received {:?}, \
+             {data_format}",
             x.shape()
         );
         return Tensor::failed("space_to_depth", message, at);

@@ -104,7 +104,7 @@ unary! {
     fabs(x) = x.to_float().abs();
     /// `−x`; wraps on unsigned integers. Booleans are an error, as in NumPy: use [`crate::ops::logical_not`].
     negative(x) = if x.dtype() == DType::Bool { no_bool("logical_not") } else { -x };
-    /// −1, 0 or 1; NaN stays NaN. Booleans are an error, as in NumPy.
+    /// −1, 0 or 1; NaN and −0 stay. Booleans are an error, as in NumPy.
     sign(x) = if x.dtype() == DType::Bool { no_bool("cast") } else { x.sign() };
     /// `x · x`; booleans count as `int32`.
     square(x) = x.square();

@@ -1,5 +1,7 @@
 //! Reductions and running folds: sums, extremes, moments, positions.
 //!
+//! Of zeros of both signs, which are equal, a largest or smallest element may be either.
+//!
 //! `axes` is `()` for all axes, a number, or a list; negative ones count from the end. With `keepdims` the reduced axes
 //! stay as ones.
 

@@ -25,7 +25,11 @@ const SMALL: usize = 1 << 13;
 const HUGE: i64 = 1 << 40;
 
 /// Lines of the tables that are no operations but several.
-const COMBINED: &[&str] = &["erfc_log", "jvp", "custom_gradient", "result_type", "eigh_vectors", "qr_vectors", "svd_vectors"];
+const COMBINED: &[&str] =
+    &["erfc_log", "jvp", "custom_gradient", "result_type", "eigh_vectors", "qr_vectors", "svd_vectors"];
+
+/// Operations that compute their inputs at once, for the size of the result: of huge ones that has no end.
+const AT_ONCE: &[&str] = &["bincount"];
 
 /// How the bad calls of an operation ended.
 #[derive(Clone, Copy, Default)]
@@ -117,7 +121,9 @@ fn other_values(value: &Value, use_: Use) -> Vec<Value> {
         Use::Raw => vec![0, 100, HUGE],
         Use::Float => return [0.0, -1.0, 1e30].map(Value::from).to_vec(),
         Use::DType => {
-            return ["float32", "float16", "bfloat16", "int32", "uint32", "uint8", "bool"].map(Value::from).to_vec();
+            return ["float32", "float16", "bfloat16", "int32", "uint32", "uint8", "bool"]
+                .map(Value::from)
+                .to_vec();
         }
         Use::Text => return vec![],
     };
@@ -136,7 +142,9 @@ fn other_values(value: &Value, use_: Use) -> Vec<Value> {
         Value::Array(list) if list.iter().all(|v| v.is_array()) && !list.is_empty() => {
             let of_first = other_values(&list[0], use_).into_iter();
             let changed = of_first.map(|first| Value::Array([&[first], &list[1..]].concat()));
-            changed.chain([Value::Array(list[1..].to_vec()), Value::Array([&list[..], &list[..1]].concat())]).collect()
+            changed
+                .chain([Value::Array(list[1..].to_vec()), Value::Array([&list[..], &list[..1]].concat())])
+                .collect()
         }
         Value::Number(_) => numbers.into_iter().map(Value::from).collect(),
         _ => vec![],
@@ -158,7 +166,14 @@ fn bad_calls(group: &Group, golden: &Golden, case: &Case) -> Vec<Bad> {
         let huge = |x: &Tensor| Tensor::full(&vec![HUGE as usize; x.rank().min(1)], 1.0, x.dtype());
         let huge = inputs.iter().map(huge).collect();
         bad.push(Bad { what: "all huge".into(), inputs: huge, args: case.args.clone() });
-        bad.push(Bad { what: "exchanged".into(), inputs: inputs.iter().rev().cloned().collect(), args: case.args.clone() });
+        bad.push(Bad {
+            what: "exchanged".into(),
+            inputs: inputs.iter().rev().cloned().collect(),
+            args: case.args.clone(),
+        });
+    }
+    if AT_ONCE.contains(&&case.op[..]) {
+        bad.retain(|bad| !bad.what.contains("huge"));
     }
     let call = Call::new(&inputs, &case.args);
     let _ = group.run(&case.op)(&call);
@@ -225,7 +240,6 @@ fn end_of(run: Run, bad: &Bad) -> End {
 /// What is wrong with the words of a refusal.
 fn wrong_with(text: &str, op: &str) -> Option<&'static str> {
     let public = match op {
-        
         op if op.starts_with("at_") => "at",
         op => op,
     };
@@ -295,9 +309,8 @@ fn survey_of(group: &Group, survey: &mut Survey, dump: &mut Option<std::fs::File
                 writeln!(file, "{}", dumped(case, &bad, &end)).expect("the dump can be written");
             }
             let ends = survey.ends.entry(case.op.clone()).or_default();
-            let mut fail = |why: &str| {
-                survey.failures.push(format!("{} {} {}: {why}", case.op, case.args, bad.what))
-            };
+            let mut fail =
+                |why: &str| survey.failures.push(format!("{} {} {}: {why}", case.op, case.args, bad.what));
             match end {
                 End::Accepted(..) => ends.accepted += 1,
                 End::Meaningless => {}

@@ -60,7 +60,9 @@ impl<'a> Call<'a> {
     }
 
     pub(crate) fn int(&self, name: &str) -> i64 {
-        self.used(name, Use::Int).as_i64().unwrap_or_else(|| panic!("no whole number {name} in {}", self.args))
+        self.used(name, Use::Int)
+            .as_i64()
+            .unwrap_or_else(|| panic!("no whole number {name} in {}", self.args))
     }
 
     pub(crate) fn int_or(&self, name: &str, default: i64) -> i64 {

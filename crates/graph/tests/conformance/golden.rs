@@ -55,7 +55,6 @@ pub(crate) const ANY_ZERO: &[(&str, &str)] = &[
 
 const EQUAL: &str = "of zeros of both signs, which are equal, either may come out, as in NumPy";
 
-
 /// The unpacked file.
 pub(crate) struct Golden {
     group: &'static str,
@@ -145,7 +144,9 @@ impl Golden {
             let turned = |i: &usize| {
                 got[*i] == 0.0 && want[*i] == 0.0 && got[*i].is_sign_negative() != want[*i].is_sign_negative()
             };
-            if let Some(i) = (0..want.len()).find(turned).filter(|_| !ANY_ZERO.iter().any(|(op, _)| *op == case.op)) {
+            if let Some(i) =
+                (0..want.len()).find(turned).filter(|_| !ANY_ZERO.iter().any(|(op, _)| *op == case.op))
+            {
                 return Err(format!("{name}[{i}]: {:?}, not {:?} (the sign of zero)", got[i], want[i]));
             }
         }

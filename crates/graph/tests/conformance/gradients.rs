@@ -29,13 +29,20 @@ const WORK: usize = 40_000;
 /// Names with float inputs and outputs and without a gradient to compare, each with the reason.
 pub(crate) const NOT_DIFFERENTIABLE: &[(&str, &str)] = &[
     ("eig", "refused: an error says to use eigh or stop_gradient"),
-    ("nextafter", "the next number of float32, which differences do not resolve; `steps_of_one_unit` has its gradient"),
+    (
+        "nextafter",
+        "the next number of float32, which differences do not resolve; `steps_of_one_unit` has its gradient",
+    ),
     ("stop_gradient", "its gradient is 0 by design"),
 ];
 
 /// Cases whose gradient is documented to be another: name, argument, reason.
 const ASSUMED: &[(&str, &str, &str)] = &[
-    ("lstsq", "rcond", "the gradient is that of a rank which does not change; here a singular value that is not 0 is cut off"),
+    (
+        "lstsq",
+        "rcond",
+        "the gradient is that of a rank which does not change; here a singular value that is not 0 is cut off",
+    ),
     ("pinv", "rcond", "as lstsq"),
 ];
 
@@ -151,7 +158,9 @@ fn compare(
     let said = |e: kiln_graph::Error| e.to_string();
     let targets: Vec<Tensor> = inputs.iter().filter(|t| t.dtype() == DType::F32).cloned().collect();
     let function = Weighted::new(inputs, outputs).map_err(said)?;
-    if !all && function.work() > WORK {
+    // Beside numbers that large a difference is lost.
+    let large = function.leaves.iter().flatten().any(|x| x.is_finite() && x.abs() > 1e6);
+    if !all && (large || function.work() > WORK) {
         return Ok((0, vec![]));
     }
     let gradients = match sums(outputs, &targets) {
@@ -175,8 +184,10 @@ fn compare(
                 continue;
             }
             let Derivative { value, uncertain, smooth } = function.derivative(leaf, element)?;
-            if all && uncertain > 1e-3 * scale {
-                return Err(format!("input {leaf}[{element}] is at a kink, where the gradient is {got}: {value} ± {uncertain}"));
+            if all && uncertain > 1e-5 * scale {
+                return Err(format!(
+                    "input {leaf}[{element}] is at a kink, where the gradient is {got}: {value} ± {uncertain}"
+                ));
             }
             if !all && !smooth {
                 continue;
@@ -232,9 +243,9 @@ fn survey_of(group: &Group) -> Survey {
                 so_far.first += checked.first;
                 so_far.second += checked.second;
             }
-            Err(error) => {
-                survey.failures.push(format!("{} case {number} {} {}: {error}", group.name, case.op, case.args))
-            }
+            Err(error) => survey
+                .failures
+                .push(format!("{} case {number} {} {}: {error}", group.name, case.op, case.args)),
         }
     }
     survey
@@ -280,7 +291,8 @@ fn every_operation_has_a_gradient_or_a_reason() {
 #[test]
 fn steps_of_one_unit() {
     let (x, y) = (Tensor::from_slice(&[1.0f32, -2.0]), Tensor::from_slice(&[3.0f32, 3.0]));
-    let of = gradients_with(&ops::nextafter(&x, &y), &Tensor::from_slice(&[5.0f32, 7.0]), &[x, y]).expect("gradients");
+    let of = gradients_with(&ops::nextafter(&x, &y), &Tensor::from_slice(&[5.0f32, 7.0]), &[x, y])
+        .expect("gradients");
     assert_eq!(of[0].to_vec::<f32>().expect("values"), [5.0, 7.0]);
     assert_eq!(of[1].to_vec::<f32>().expect("values"), [0.0, 0.0]);
 }

@@ -175,7 +175,7 @@ fn singular_gradients(x: &Tensor, values: [Tensor; 3], (m, n): (usize, usize)) -
 #[track_caller]
 pub fn svdvals(x: &Tensor) -> Tensor {
     let at = here();
-    match Matrices::new("svd", x, at) {
+    match Matrices::new("svdvals", x, at) {
         Ok(a) => a.give(singular_values(&a.x, (a.rows, a.columns), at)),
         Err(failed) => failed,
     }

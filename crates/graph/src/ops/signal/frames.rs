@@ -137,8 +137,10 @@ impl Sizes {
     fn window(&self, window: &Window, dtype: DType, op: &'static str, at: At) -> Result<Tensor, Tensor> {
         let cosine = |a: f64, b: f64| {
             let turn = std::f64::consts::TAU / self.length as f64;
+            let value = |k: usize| (a - b * (turn * k as f64).cos()) as f32;
+            // As SciPy, a window of one element is 1.
             let values: Vec<f32> =
-                (0..self.length).map(|k| (a - b * (turn * k as f64).cos()) as f32).collect();
+                if self.length == 1 { vec![1.0] } else { (0..self.length).map(value).collect() };
             Tensor::from_slice(&values)
         };
         let values = match window {

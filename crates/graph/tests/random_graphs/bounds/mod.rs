@@ -150,9 +150,7 @@ fn of_node(graph: &Graph, node: &Node, inputs: &[&[Near]], values: &[f64]) -> Re
         Op::Scan { op, axis, reverse } => {
             fold::scan(*op, (*axis, *reverse), inputs[0], &node.shape, dtype, values)
         }
-        Op::Scatter { op: ScatterOp::Fold(op) } => {
-            fold::scatter(*op, inputs, &node.shape, dtype, values)
-        }
+        Op::Scatter { op: ScatterOp::Fold(op) } => fold::scatter(*op, inputs, &node.shape, dtype, values),
         Op::ArgSort { descending } => order::argsort(*descending, inputs[0], &node.shape, values),
         Op::Reshape
         | Op::Transpose { .. }

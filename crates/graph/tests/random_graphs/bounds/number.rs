@@ -84,7 +84,10 @@ pub(super) fn unary(op: UnaryOp, (from, to): (DType, DType), x: Near, y: f64) ->
     }
     if !x.value.is_finite() {
         // Limits that are whole numbers are held exactly, those that are not, as π/2, rounded.
-        return stored(Near::within(y, if y.is_infinite() || y.fract() == 0.0 { 0.0 } else { 8.0 * U * y.abs() }), to);
+        return stored(
+            Near::within(y, if y.is_infinite() || y.fract() == 0.0 { 0.0 } else { 8.0 * U * y.abs() }),
+            to,
+        );
     }
     let units = |last_places: f64| 2.0 * last_places * U * y.abs();
     let error = match op {
@@ -104,7 +107,8 @@ pub(super) fn unary(op: UnaryOp, (from, to): (DType, DType), x: Near, y: f64) ->
         UnaryOp::Atan => spread(f64::atan, x, y) + units(4.0),
         UnaryOp::Sigmoid => spread(|x| 1.0 / (1.0 + (-x).exp()), x, y) + units(4.0),
         UnaryOp::Erf => {
-            let slope = std::f64::consts::FRAC_2_SQRT_PI * (-(x.value.abs() - x.error).max(0.0).powi(2)).exp();
+            let slope =
+                std::f64::consts::FRAC_2_SQRT_PI * (-(x.value.abs() - x.error).max(0.0).powi(2)).exp();
             (x.error * slope).min(2.0) + units(4.0)
         }
         UnaryOp::Sqrt => spread(f64::sqrt, x, y) + units(3.0),

@@ -37,5 +37,9 @@ fn sorted(descending: bool, line: &[Near], order: &[f64]) -> Vec<Near> {
         }
         furthest = furthest.max(sign * value + error);
     }
-    order.iter().zip(known).map(|(at, known)| if known { Near::exact(*at) } else { Near::unknown(*at) }).collect()
+    order
+        .iter()
+        .zip(known)
+        .map(|(at, known)| if known { Near::exact(*at) } else { Near::unknown(*at) })
+        .collect()
 }
