@@ -6,6 +6,7 @@ use kiln::prelude::*;
 use serde_json::{Map, Value, json};
 
 pub(crate) mod gpt;
+pub(crate) mod indices;
 pub(crate) mod lengths;
 pub(crate) mod training;
 

@@ -9,10 +9,13 @@ use std::collections::{HashMap, HashSet};
 
 use kiln_device::{BinaryOp, DType};
 
+use crate::batch::over_rows;
+use crate::body;
 use crate::error::{At, Error, Result};
-use crate::grad::{gradients, gradients_with};
+use crate::grad::{gradients, gradients_with, pull_back};
 use crate::op::Op;
 use crate::tensor::{Kind, Tensor, here};
+use crate::trace::{self, What};
 
 /// What pulls gradients of the results of a function back to its arguments; from [`vjp`].
 #[derive(Clone, Debug)]
@@ -45,6 +48,7 @@ impl Pullback {
 ///
 /// # Errors
 /// The function's, and where an argument or a result is not of a float type.
+#[doc(alias = "pullback")]
 #[track_caller]
 pub fn vjp(
     f: impl FnOnce(&[Tensor]) -> Result<Vec<Tensor>>,
@@ -71,6 +75,7 @@ pub fn vjp(
 ///
 /// # Errors
 /// The function's, and where an argument or a result is not of a float type or the tangents do not fit the arguments.
+#[doc(alias("ForwardAccumulator", "pushforward"))]
 #[track_caller]
 pub fn jvp(
     f: impl FnOnce(&[Tensor]) -> Result<Vec<Tensor>>,
@@ -89,8 +94,8 @@ pub fn jvp(
     Ok((results, along))
 }
 
-/// All derivatives of the elements of `y` with respect to those of `x`: shape `[y.., x..]`. One pass for each element of
-/// the smaller of the two, so meant for small ones.
+/// All derivatives of the elements of `y` with respect to those of `x`: shape `[y.., x..]`. One pass with a row for each
+/// element of the smaller of the two, all at once: values inside take so many times their memory.
 ///
 /// ```
 /// use kiln_graph::{Tensor, jacobian};
@@ -104,6 +109,7 @@ pub fn jvp(
 ///
 /// # Errors
 /// Where one is not of a float type or carries an error.
+#[doc(alias("jacrev", "jacfwd"))]
 #[track_caller]
 pub fn jacobian(y: &Tensor, x: &Tensor) -> Result<Tensor> {
     let at = here();
@@ -113,22 +119,20 @@ pub fn jacobian(y: &Tensor, x: &Tensor) -> Result<Tensor> {
     if m == 0 || n == 0 {
         return checked(Tensor::full(&shape, 0.0, x.dtype()));
     }
-    let flat = |t: &Tensor| t.reshape_at(vec![t.len()], at);
     let wrt = std::slice::from_ref(x);
     let matrix = if m <= n {
-        let row = |i: usize| Ok(flat(&gradients_with(y, &unit(y, i), wrt)?[0]));
-        Tensor::stack(&(0..m).map(row).collect::<Result<Vec<Tensor>>>()?, 0)
+        units(y, |unit| Ok(gradients_with(y, unit, wrt)?.remove(0)), at)?
     } else {
         let cotangent = y.zeros_like();
         let pulled = gradients_with(y, &cotangent, wrt)?.remove(0);
         let of_cotangent = std::slice::from_ref(&cotangent);
-        let column = |j: usize| Ok(flat(&gradients_with(&pulled, &unit(x, j), of_cotangent)?[0]));
-        Tensor::stack(&(0..n).map(column).collect::<Result<Vec<Tensor>>>()?, 1)
+        let columns = units(x, |unit| Ok(gradients_with(&pulled, unit, of_cotangent)?.remove(0)), at)?;
+        columns.reshape_at(vec![n, m], at).swap_axes(0, 1)
     };
     checked(matrix.cast_at(x.dtype(), at).reshape_at(shape, at))
 }
 
-/// All second derivatives of a scalar: shape `[x.., x..]`. One pass for each element of `x`, so meant for small ones; see
+/// All second derivatives of a scalar: shape `[x.., x..]`. As [`jacobian`] of the gradient, so meant for small `x`; see
 /// [`hvp`] for large ones.
 ///
 /// ```
@@ -174,6 +178,7 @@ pub fn hvp(y: &Tensor, x: &[Tensor], vectors: &[Tensor]) -> Result<Vec<Tensor>> 
 /// assert_eq!(dx[0].to_vec::<f32>()?, [0.5, 1.0]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias = "custom_vjp")]
 pub fn custom_gradient<F, G>(f: F) -> impl Fn(&[Tensor]) -> Tensor
 where
     F: Fn(&[Tensor]) -> (Tensor, G),
@@ -189,7 +194,7 @@ where
 /// inputs, once their gradient is there. It takes less memory and the time of a second forward pass.
 ///
 /// The function runs once. What it computes is repeated, not the closure: random numbers are the same, assignments are
-/// not made twice. Gradients also reach tensors that it captures.
+/// not made twice. Gradients also reach tensors that it captures. For several values, see [`checkpoints`].
 ///
 /// ```
 /// use kiln_graph::{Tensor, checkpoint, gradients};
@@ -200,32 +205,60 @@ where
 /// assert_eq!(of(&y)?, of(&plain)?);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias("recompute_grad", "remat"))]
 pub fn checkpoint(f: impl FnOnce(&[Tensor]) -> Tensor, inputs: &[Tensor]) -> Tensor {
-    let value = f(inputs);
-    if value.error().is_some() {
-        return value;
+    checkpoints(|x| vec![f(x)], inputs).remove(0)
+}
+
+/// [`checkpoint`] of a function of several values: as many as it gives. What they are made of is computed again together,
+/// once the first of their gradients is asked for. A value that the loss does not depend on has a gradient of zeros.
+///
+/// ```
+/// use kiln_graph::{Tensor, checkpoints, gradients};
+/// let x = Tensor::from_slice(&[0.5f32, 1.0]);
+/// let block = |x: &[Tensor]| {
+///     let hidden = x[0].exp();
+///     vec![hidden.sin(), hidden.cos()]
+/// };
+/// let y = checkpoints(block, &[x.clone()]);
+/// let dx = gradients(&(y[0].square() + y[1].square()).sum(()), &[x])?;
+/// assert!(dx[0].to_vec::<f32>()?.iter().all(|g| g.abs() < 1e-6));
+/// # Ok::<(), kiln_graph::Error>(())
+/// ```
+///
+/// # Errors
+/// Where one of the values carries an error, all do.
+pub fn checkpoints(f: impl FnOnce(&[Tensor]) -> Vec<Tensor>, inputs: &[Tensor]) -> Vec<Tensor> {
+    let values = f(inputs);
+    if let Some(failed) = values.iter().find(|t| t.error().is_some()) {
+        return vec![failed.clone(); values.len()];
     }
-    let captured = captured(&value, inputs);
-    let all = [inputs, &captured, std::slice::from_ref(&value)].concat();
-    let count = inputs.len();
-    Tensor::custom_gradient(&value, &all, move |g, _, all| {
-        let (inputs, rest) = all.split_at(count);
-        let (captured, value) = rest.split_at(rest.len() - 1);
-        let sources = [&delayed(inputs, g)[..], captured].concat();
-        let at = value[0].node.at;
-        match again(&value[0], &[inputs, captured].concat(), &sources, g) {
-            Ok(gradients) => gradients.into_iter().chain([None]).collect(),
+    let captured = captured(&values, inputs);
+    let all = [inputs, &captured, &values].concat();
+    let (count, rest) = (inputs.len(), inputs.len() + captured.len());
+    Tensor::custom_gradients(&values, &all, move |g, _, all| {
+        let (known, values) = all.split_at(rest);
+        let (inputs, captured) = known.split_at(count);
+        // Integers have no gradient, and what asks for none has no place in the order of things.
+        let differentiable = |(_, y): &(&Tensor, &Tensor)| y.dtype().is_float() && !y.is_empty();
+        let (g, of): (Vec<Tensor>, Vec<Tensor>) =
+            g.iter().zip(values).filter(differentiable).map(|(g, y)| (g.clone(), y.clone())).unzip();
+        let Some(first) = g.first() else { return vec![None; all.len()] };
+        let at = first.node.at;
+        let sources = [&delayed(inputs, &g)[..], captured].concat();
+        match again(&of, known, &sources, &g) {
+            Ok(gradients) => gradients.into_iter().chain(values.iter().map(|_| None)).collect(),
             Err(error) => vec![Some(Tensor::from_error(error, at)); all.len()],
         }
     })
 }
 
-/// What an expression of some inputs uses besides: the nodes that do not depend on them, next to those that do.
-fn captured(value: &Tensor, inputs: &[Tensor]) -> Vec<Tensor> {
+/// What expressions of some inputs use besides: the nodes that do not depend on them, next to those that do.
+fn captured(values: &[Tensor], inputs: &[Tensor]) -> Vec<Tensor> {
     let mut depends: HashSet<u64> = inputs.iter().map(|t| t.node.id).collect();
     let stops = depends.clone();
     let (mut found, mut seen) = (vec![], HashSet::new());
-    for tensor in post_order(std::slice::from_ref(value), &stops) {
+    for tensor in post_order(values, &stops) {
         let (used, others): (Vec<&Tensor>, Vec<&Tensor>) =
             tensor.node.inputs.iter().partition(|t| depends.contains(&t.node.id));
         if !used.is_empty() {
@@ -236,33 +269,50 @@ fn captured(value: &Tensor, inputs: &[Tensor]) -> Vec<Tensor> {
     found
 }
 
-/// The gradients of a value, computed again from `sources` in the place of `inputs`, with respect to each of these alone:
-/// also where one is made of another.
-fn again(value: &Tensor, inputs: &[Tensor], sources: &[Tensor], g: &Tensor) -> Result<Vec<Option<Tensor>>> {
+/// The gradients of `Σ value · g`, the values computed again from `sources` in the place of `inputs`, with respect to each
+/// of these alone: also where one is made of another.
+fn again(
+    values: &[Tensor],
+    inputs: &[Tensor],
+    sources: &[Tensor],
+    g: &[Tensor],
+) -> Result<Vec<Option<Tensor>>> {
     // Differentiated as if the sources were leaves; they take the leaves' places afterwards, so that what is found can
     // be differentiated once more.
     let leaves: Vec<Tensor> = sources.iter().map(Tensor::stop_gradient).collect();
-    let repeated = substituted(std::slice::from_ref(value), inputs, &leaves, None);
+    let repeated = substituted(values, inputs, &leaves, &[]);
     let wanted: Vec<Tensor> = leaves.iter().filter(|t| t.dtype().is_float()).cloned().collect();
-    let found = gradients_with(&repeated[0], g, &wanted)?;
-    let mut found = substituted(&found, &leaves, sources, Some(g)).into_iter();
-    Ok(leaves.iter().map(|t| if t.dtype().is_float() { found.next() } else { None }).collect())
+    let pairs: Vec<(Tensor, Tensor)> = repeated.into_iter().zip(g.iter().cloned()).collect();
+    let found = pull_back(&pairs, &wanted)?;
+    let present: Vec<Tensor> = found.iter().flatten().cloned().collect();
+    let mut present = substituted(&present, &leaves, sources, g).into_iter();
+    let mut found = found.into_iter();
+    let gradient = |t: &Tensor| match t.dtype().is_float() {
+        true => Some(found.next().flatten().and_then(|_| present.next()).unwrap_or_else(|| t.zeros_like())),
+        false => None,
+    };
+    Ok(leaves.iter().map(gradient).collect())
 }
 
-/// The inputs in expressions of their own, which cannot be computed before `g` is: nothing made of them is merged with
-/// what was made of the inputs, nor runs before the gradient that asks for it. Variables stay as they are, since they
-/// stay in memory, unless there is nothing else.
-fn delayed(inputs: &[Tensor], g: &Tensor) -> Vec<Tensor> {
+/// The inputs in expressions of their own, which cannot be computed before the gradients are: nothing made of them is
+/// merged with what was made of the inputs, nor runs before the gradients that ask for it. Variables stay as they are,
+/// since they stay in memory, unless there is nothing else.
+fn delayed(inputs: &[Tensor], g: &[Tensor]) -> Vec<Tensor> {
+    // A value that the loss does not depend on has a gradient that is there before anything.
+    let comes_late = |t: &&Tensor| !matches!(t.node.kind, Kind::Op(Op::Constant(_)));
+    let awaited: Vec<&Tensor> = g.iter().filter(comes_late).collect();
     let is_state = |t: &Tensor| matches!(t.node.kind, Kind::Variable(_));
     let all_state = inputs.iter().all(is_state);
-    inputs.iter().map(|t| if is_state(t) && !all_state { t.clone() } else { after(t, g) }).collect()
+    let wait = |t: &Tensor| match is_state(t) && !all_state {
+        true => t.clone(),
+        false if awaited.is_empty() => t.barrier(),
+        false => awaited.iter().fold(t.clone(), |t, g| after(&t, g)),
+    };
+    inputs.iter().map(wait).collect()
 }
 
 fn after(x: &Tensor, g: &Tensor) -> Tensor {
     let at = x.node.at;
-    if g.is_empty() {
-        return x.barrier();
-    }
     // No bit of g stays, so the condition always holds, but only a run can tell.
     let first = g.reshape_at(vec![g.len()], at).slice_axis(0, 0, 1).reshape_at(vec![], at);
     let bits = first.cast_at(DType::F32, at).bitcast(DType::U32);
@@ -271,9 +321,9 @@ fn after(x: &Tensor, g: &Tensor) -> Tensor {
 }
 
 /// The expressions of values with other tensors in the place of some; nothing below `fixed` is looked at.
-fn substituted(values: &[Tensor], from: &[Tensor], to: &[Tensor], fixed: Option<&Tensor>) -> Vec<Tensor> {
+fn substituted(values: &[Tensor], from: &[Tensor], to: &[Tensor], fixed: &[Tensor]) -> Vec<Tensor> {
     let mut made: HashMap<u64, Tensor> = from.iter().zip(to).map(|(a, b)| (a.node.id, b.clone())).collect();
-    let stops = made.keys().copied().chain(fixed.map(|t| t.node.id)).collect();
+    let stops = made.keys().copied().chain(fixed.iter().map(|t| t.node.id)).collect();
     for tensor in post_order(values, &stops) {
         let node = &tensor.node;
         if node.inputs.iter().any(|t| made.contains_key(&t.node.id)) {
@@ -356,9 +406,17 @@ fn checked(tensor: Tensor) -> Result<Tensor> {
     Ok(tensor)
 }
 
-/// 1 at one position in row-major order, 0 elsewhere.
-fn unit(like: &Tensor, position: usize) -> Tensor {
-    let at = like.node.at;
-    let flat = Tensor::op(Op::Iota { axis: 0 }, vec![], vec![like.len()], DType::I32, at);
-    flat.equal(position as i32).cast_at(like.dtype(), at).reshape_at(like.shape().to_vec(), at)
+/// A linear function of every unit vector of a tensor's shape, all at once, along a first axis.
+fn units(like: &Tensor, of: impl FnOnce(&Tensor) -> Result<Tensor>, at: At) -> Result<Tensor> {
+    let count = like.len();
+    let square = vec![count, count];
+    let number = |axis: usize| Tensor::op(Op::Iota { axis }, vec![], square.clone(), DType::I32, at);
+    let shape = [&[count], like.shape()].concat();
+    let all = number(0).equal(number(1)).cast_at(like.dtype(), at).reshape_at(shape, at);
+    let traced = trace::record(What::Body("jacobian"), |id| {
+        let unit = body::like(id, like);
+        let result = of(&unit)?;
+        over_rows(&[unit], &[all], &[result], count)
+    });
+    Ok(traced.0?.remove(0))
 }

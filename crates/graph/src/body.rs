@@ -7,11 +7,11 @@ use std::collections::{HashMap, HashSet};
 
 use kiln_device::DType;
 
-use crate::error::At;
+use crate::error::{At, Error};
 use crate::op::Op;
 use crate::shape::Shape;
 use crate::tensor::{Kind, Tensor};
-use crate::trace::TraceId;
+use crate::trace::{self, TraceId};
 
 /// A body of a branch.
 pub(crate) struct Closed {
@@ -29,9 +29,12 @@ pub(crate) struct Closing {
     pub(crate) roots: Vec<Tensor>,
 }
 
-/// A parameter of a body being traced.
+/// A parameter of a body or function being traced.
 pub(crate) fn parameter(trace: TraceId, shape: Shape, dtype: DType, at: At) -> Tensor {
-    Tensor::new(Kind::Placeholder(trace), vec![], shape, dtype, at)
+    match trace::active(trace) {
+        Some(traced) => Tensor::new(Kind::Placeholder(traced), vec![], shape, dtype, at),
+        None => Tensor::from_error(Error::Internal("a parameter outside of its trace".into()), at),
+    }
 }
 
 /// A parameter of the form of a tensor.
@@ -72,12 +75,19 @@ pub(crate) fn reached(roots: &[Tensor], stop: impl Fn(&Tensor) -> bool) -> Vec<T
 /// The sources and all that is computed from them.
 pub(crate) fn dependents(roots: &[Tensor], sources: &HashSet<u64>) -> HashSet<u64> {
     let mut found = sources.clone();
-    for tensor in reached(roots, |t| sources.contains(&t.node.id)) {
+    let older = before(sources);
+    for tensor in reached(roots, |t| older(t) || sources.contains(&t.node.id)) {
         if tensor.node.inputs.iter().any(|t| found.contains(&t.node.id)) {
             found.insert(tensor.node.id);
         }
     }
     found
+}
+
+/// Whether a tensor cannot have been computed from any of these: it was made before them, as its inputs were.
+pub(crate) fn before(sources: &HashSet<u64>) -> impl Fn(&Tensor) -> bool + use<> {
+    let first = sources.iter().min().copied().unwrap_or(u64::MAX);
+    move |tensor| tensor.node.id < first
 }
 
 /// The expressions with other tensors in the place of some.

@@ -6,9 +6,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use kiln_device::{BinaryOp, DType, ReduceOp, ScatterOp, UnaryOp};
+use kiln_device::{BinaryOp, ReduceOp, ScatterOp, UnaryOp};
 
-use crate::body::{ids, reached};
+use crate::body::{before, ids, reached};
 use crate::bundle::{Bundle, Source};
 use crate::error::{At, Error, Result};
 use crate::op::{ConvKind, Op};
@@ -17,11 +17,17 @@ use crate::tensor::{Kind, Tensor, here};
 
 mod control;
 mod custom;
+mod fold;
+mod readings;
 
 use control::{of_loop, of_switch};
-pub(crate) use custom::CustomRule;
+pub(crate) use custom::{CustomRule, alias};
+use fold::{reduce, scan, scatter};
+use readings::{all_of, is_reading, of_others};
 
 /// Gradients of a scalar with respect to tensors it is computed from; zeros where it does not depend on one.
+///
+/// A reading of a variable that has been assigned since the loss read it stands for what the loss read.
 ///
 /// ```
 /// use kiln_graph::{Tensor, gradients};
@@ -32,45 +38,86 @@ pub(crate) use custom::CustomRule;
 /// ```
 ///
 /// # Errors
-/// Where the loss is not a float scalar, a tensor is not of a float type, or either carries an error.
+/// Where the loss is not a float scalar, a tensor is not of a float type, or either carries an error; where it is not clear
+/// which reading of a variable is meant.
+#[doc(alias("GradientTape", "grad", "backward"))]
 #[track_caller]
 pub fn gradients(loss: &Tensor, with_respect_to: &[Tensor]) -> Result<Vec<Tensor>> {
     let at = here();
-    loss.check()?;
-    if loss.len() != 1 || !loss.dtype().is_float() {
-        let message = format!(
-            "expected a float scalar, received shape {:?} {}; reduce it with sum or mean, or use gradients_with",
-            loss.shape(),
-            loss.dtype()
-        );
-        return Err(Error::Operation { op: "gradients", message, at });
-    }
-    gradients_with(loss, &loss.ones_like(), with_respect_to)
+    check_loss(loss, at)?;
+    or_zeros(found(loss, &loss.ones_like(), with_respect_to, at)?, with_respect_to)
+}
+
+/// [`gradients`] that tells where the loss does not depend on a tensor: `None`, as of TensorFlow's tapes.
+///
+/// ```
+/// use kiln_graph::{Tensor, connected_gradients};
+/// let (x, y) = (Tensor::from_slice(&[1.0f32, 2.0]), Tensor::from_slice(&[3.0f32]));
+/// let found = connected_gradients(&x.sum(()), &[x, y])?;
+/// assert!(found[0].is_some() && found[1].is_none());
+/// # Ok::<(), kiln_graph::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`gradients`].
+#[track_caller]
+pub fn connected_gradients(loss: &Tensor, with_respect_to: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
+    let at = here();
+    check_loss(loss, at)?;
+    found(loss, &loss.ones_like(), with_respect_to, at)
 }
 
 /// Gradients of `Σ y · cotangent` with respect to tensors: the vector–Jacobian product.
 ///
 /// # Errors
-/// Where shapes of `y` and cotangent differ, a type is no float, or a tensor carries an error.
+/// Where shapes of `y` and cotangent differ, a type is no float, or a tensor carries an error; as of [`gradients`].
+#[doc(alias = "GradientTape")]
 #[track_caller]
 pub fn gradients_with(y: &Tensor, cotangent: &Tensor, with_respect_to: &[Tensor]) -> Result<Vec<Tensor>> {
-    let at = here();
+    or_zeros(found(y, cotangent, with_respect_to, here())?, with_respect_to)
+}
+
+fn check_loss(loss: &Tensor, at: At) -> Result<()> {
+    loss.check()?;
+    if loss.len() == 1 && loss.dtype().is_float() {
+        return Ok(());
+    }
+    let message = format!(
+        "expected a float scalar, received shape {:?} {}; reduce it with sum or mean, or use gradients_with",
+        loss.shape(),
+        loss.dtype()
+    );
+    Err(Error::Operation { op: "gradients", message, at })
+}
+
+fn or_zeros(found: Vec<Option<Tensor>>, targets: &[Tensor]) -> Result<Vec<Tensor>> {
+    let gradients = found.into_iter().zip(targets);
+    Ok(gradients.map(|(gradient, target)| gradient.unwrap_or_else(|| target.zeros_like())).collect())
+}
+
+fn found(y: &Tensor, cotangent: &Tensor, targets: &[Tensor], at: At) -> Result<Vec<Option<Tensor>>> {
     y.check()?;
     cotangent.check()?;
     if y.shape() != cotangent.shape() {
         let message = format!("cotangent {:?} must have the shape of y {:?}", cotangent.shape(), y.shape());
         return Err(Error::Operation { op: "gradients", message, at });
     }
-    for target in with_respect_to {
+    for target in targets {
         target.check()?;
         if !target.dtype().is_float() {
             let message = format!("expected float tensors to differentiate for, received {}", target.dtype());
             return Err(Error::Operation { op: "gradients", message, at });
         }
     }
-    let found = pull_back(&[(y.clone(), cotangent.clone())], with_respect_to)?;
-    let or_zeros = |(g, t): (Option<Tensor>, &Tensor)| g.unwrap_or_else(|| t.zeros_like());
-    Ok(found.into_iter().zip(with_respect_to).map(or_zeros).collect())
+    let mut found = pull_back(&[(y.clone(), cotangent.clone())], targets)?;
+    let lost = |(gradient, target): (&Option<Tensor>, &Tensor)| gradient.is_none() && is_reading(target);
+    if found.iter().zip(targets).any(lost) {
+        let nodes = all_of(y);
+        for (gradient, target) in found.iter_mut().zip(targets).filter(|(gradient, _)| gradient.is_none()) {
+            *gradient = of_others(y, cotangent, target, &nodes, at)?;
+        }
+    }
+    Ok(found)
 }
 
 /// Gradients of `Σ y · cotangent` over some pairs with respect to tensors; none where nothing depends on one.
@@ -133,7 +180,7 @@ fn between(roots: &[Tensor], targets: &[Tensor]) -> Vec<Tensor> {
     let through = |t: &Tensor, on_path: &HashSet<u64>| {
         on_path.contains(&t.node.id) || t.node.inputs.iter().any(|t| on_path.contains(&t.node.id))
     };
-    let mut order = reached(roots, |_| false);
+    let mut order = reached(roots, before(&on_path));
     order.retain(|t| {
         let kept = through(t, &on_path);
         if kept {
@@ -291,7 +338,7 @@ fn unary(op: UnaryOp, x: &Tensor, y: &Tensor, g: &Tensor) -> Option<Tensor> {
         UnaryOp::Cos => -(g * x.sin()),
         UnaryOp::Tanh => g * (1.0 - y * y),
         UnaryOp::Atan => g / (1.0 + x * x),
-        UnaryOp::Erf => g * (-(x * x)).exp() * std::f32::consts::FRAC_2_SQRT_PI,
+        UnaryOp::Erf => g * (-(x * x)).exp() * std::f64::consts::FRAC_2_SQRT_PI,
         UnaryOp::Sigmoid => g * y * (1.0 - y),
         UnaryOp::Sign | UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round | UnaryOp::Trunc => return None,
         UnaryOp::Not | UnaryOp::IsNan => return None,
@@ -302,8 +349,8 @@ fn binary(op: BinaryOp, a: &Tensor, b: &Tensor, y: &Tensor, g: &Tensor) -> [Opti
     if !y.dtype().is_float() {
         return [None, None];
     }
-    // Where both are the extreme value, each gets half.
-    let extreme = |x: &Tensor| g * Tensor::select(&a.equal(b), 0.5, x.equal(y).cast(g.dtype()));
+    // Where both are the extreme value, the first gets all, as in TensorFlow.
+    let extreme = |first: &Tensor| [Some(Tensor::select(first, g, 0.0)), Some(Tensor::select(first, 0.0, g))];
     match op {
         BinaryOp::Add => [Some(g.clone()), Some(g.clone())],
         BinaryOp::Sub => [Some(g.clone()), Some(-g)],
@@ -311,69 +358,19 @@ fn binary(op: BinaryOp, a: &Tensor, b: &Tensor, y: &Tensor, g: &Tensor) -> [Opti
         BinaryOp::Div => [Some(g / b), Some(-(g * y) / b)],
         BinaryOp::Rem => [Some(g.clone()), Some(-(g * a.floor_divide(b)))],
         BinaryOp::Pow => {
-            // d/da = b·a^(b−1), 0 for b = 0; d/db = y·log a, 0 where a = 0.
+            // d/da = b·a^(b−1), 0 for b = 0; d/db = y·log a, 0 where a ≤ 0, as in TensorFlow.
             let by_base = Tensor::select(&b.equal(0.0), 0.0, b * a.pow(b - 1.0));
             let log = Tensor::select(&a.greater(0.0), a, 1.0).log();
-            let log = Tensor::select(&a.less(0.0), f32::NAN, log);
             [Some(g * by_base), Some(g * y * log)]
         }
-        BinaryOp::Max | BinaryOp::Min => [Some(extreme(a)), Some(extreme(b))],
+        BinaryOp::Max => extreme(&a.greater_equal(b)),
+        BinaryOp::Min => extreme(&a.less_equal(b)),
         BinaryOp::Atan2 => {
             let norm = a * a + b * b;
             [Some(g * b / &norm), Some(-(g * a) / norm)]
         }
         BinaryOp::And | BinaryOp::Or | BinaryOp::Xor | BinaryOp::Shl | BinaryOp::Shr => [None, None],
     }
-}
-
-fn reduce(op: ReduceOp, axes: &[usize], x: &Tensor, y: &Tensor, g: &Tensor, at: At) -> Tensor {
-    let axes: Vec<i64> = axes.iter().map(|a| *a as i64).collect();
-    let spread = |t: &Tensor| t.keep_dims(x, axes.clone()).broadcast_at(x.shape(), at);
-    match op {
-        ReduceOp::Sum => spread(g),
-        ReduceOp::Max | ReduceOp::Min => {
-            // Ties share.
-            let hit = x.equal(spread(y)).cast(g.dtype());
-            let count = hit.sum(axes.clone());
-            hit * spread(&(g / count))
-        }
-        ReduceOp::Prod => {
-            // The product of all others: of those before times those after, along the axes as one.
-            let (rest, others) = product_of_others(x, &axes);
-            spread(g) * restore(&others, x, &rest)
-        }
-    }
-}
-
-/// The axes moved last and flattened, and the order they then stood in.
-fn gathered(x: &Tensor, axes: &[i64]) -> (Tensor, Vec<i64>) {
-    let order: Vec<i64> =
-        (0..x.rank() as i64).filter(|i| !axes.contains(i)).chain(axes.iter().copied()).collect();
-    let moved = x.transpose(&order);
-    (moved.flatten_from(x.rank() - axes.len()), order)
-}
-
-fn product_of_others(x: &Tensor, axes: &[i64]) -> (Vec<i64>, Tensor) {
-    let (flat, order) = gathered(x, axes);
-    let length = flat.shape()[flat.rank() - 1];
-    let mut edge = flat.shape().to_vec();
-    *edge.last_mut().unwrap_or(&mut 0) = 1.min(length);
-    let ones = Tensor::full(&edge, 1.0, x.dtype());
-    let keep = length.saturating_sub(1) as i64;
-    let before = Tensor::concat(&[ones.clone(), flat.slice_axis(-1, 0, keep)], -1).cumprod(-1);
-    let reversed = flat.flip([-1]);
-    let after = Tensor::concat(&[ones, reversed.slice_axis(-1, 0, keep)], -1).cumprod(-1).flip([-1]);
-    (order, before * after)
-}
-
-/// Undoes [`gathered`].
-fn restore(flat: &Tensor, x: &Tensor, order: &[i64]) -> Tensor {
-    let moved: Vec<i64> = order.iter().map(|i| x.shape()[*i as usize] as i64).collect();
-    let mut inverse = vec![0i64; order.len()];
-    for (i, p) in order.iter().enumerate() {
-        inverse[*p as usize] = i as i64;
-    }
-    flat.reshape(&moved).transpose(&inverse)
 }
 
 fn swapped(x: &Tensor) -> Tensor {
@@ -403,89 +400,4 @@ fn unwindowed(g: &Tensor, axis: usize, length: usize, stride: usize, dilation: u
     let mut shape = g.shape().to_vec();
     shape[axis] = length;
     Tensor::op(Op::Unwindow { axis, length, stride, dilation }, vec![g.clone()], shape, g.dtype(), at)
-}
-
-fn scatter(op: ScatterOp, x: &[Tensor], y: &Tensor, g: &Tensor, at: At) -> Vec<Option<Tensor>> {
-    let (operand, indices, updates) = (&x[0], &x[1], &x[2]);
-    let rows = |t: &Tensor| {
-        Tensor::op(Op::Gather, vec![t.clone(), indices.clone()], updates.shape().to_vec(), y.dtype(), at)
-    };
-    let spread = |t: &Tensor| {
-        let lead = [&[t.len()][..], &vec![1; updates.rank() - 1]].concat();
-        t.reshape_at(lead, at).broadcast_at(updates.shape(), at)
-    };
-    match op {
-        ScatterOp::Fold(ReduceOp::Sum) => vec![Some(g.clone()), None, Some(rows(g))],
-        ScatterOp::Set => {
-            let untouched = g.scatter_rows(indices, &updates.zeros_like(), ScatterOp::Set, at);
-            if indices.len() == 1 {
-                return vec![Some(untouched), None, Some(rows(g))];
-            }
-            // The last update of a row wins: an update counts where it is the one its row remembers.
-            let order = Tensor::range(indices.len());
-            let none = Tensor::full(&[operand.shape()[0]], -1.0, DType::I32);
-            let winner = none.scatter_rows(indices, &order, ScatterOp::Set, at);
-            let won =
-                Tensor::op(Op::Gather, vec![winner, indices.clone()], order.shape().to_vec(), DType::I32, at)
-                    .equal(&order);
-            vec![Some(untouched), None, Some(Tensor::select(&spread(&won), rows(g), 0.0))]
-        }
-        ScatterOp::Fold(ReduceOp::Max | ReduceOp::Min) => {
-            // Ties share, as in the reduction.
-            let operand_hit = operand.equal(y).cast(g.dtype());
-            let update_hit = updates.equal(rows(y)).cast(g.dtype());
-            let count = operand_hit.scatter_rows(indices, &update_hit, ScatterOp::Fold(ReduceOp::Sum), at);
-            let share = g / count;
-            vec![Some(operand_hit * &share), None, Some(update_hit * rows(&share))]
-        }
-        ScatterOp::Fold(ReduceOp::Prod) => {
-            // y / x, which has no meaning where x is 0: NaN there rather than a wrong number.
-            vec![Some(g * y / operand), None, Some(rows(&(g * y)) / updates)]
-        }
-    }
-}
-
-fn scan(op: ReduceOp, axis: usize, reverse: bool, x: &Tensor, y: &Tensor, g: &Tensor, at: At) -> Tensor {
-    let fold = |op: ReduceOp, t: &Tensor, reverse: bool| {
-        let op = Op::Scan { op, axis, reverse };
-        Tensor::op(op, vec![t.clone()], x.shape().to_vec(), t.dtype(), at)
-    };
-    let sum = |t: &Tensor, reverse: bool| fold(ReduceOp::Sum, t, reverse);
-    match op {
-        ReduceOp::Sum => sum(g, !reverse),
-        ReduceOp::Prod => {
-            // Σ over later products that hold x, each divided by x. At the first 0 these are the products without it;
-            // from there on all others are 0.
-            let zero = x.equal(0.0);
-            let first = zero.logical_and(sum(&zero.cast(DType::I32), reverse).equal(1));
-            let without = fold(ReduceOp::Prod, &Tensor::select(&first, 1.0, x), reverse);
-            let divided = sum(&(g * y), !reverse) / Tensor::select(&zero, 1.0, x);
-            Tensor::select(&first, sum(&(g * without), !reverse), divided)
-        }
-        ReduceOp::Max | ReduceOp::Min => running_extreme(axis, reverse, x, y, g, at),
-    }
-}
-
-/// The gradient of a running maximum goes to the element that holds it: the last one up to here that equals it.
-fn running_extreme(axis: usize, reverse: bool, x: &Tensor, y: &Tensor, g: &Tensor, at: At) -> Tensor {
-    let last = x.rank() as i64 - 1;
-    let put = |t: &Tensor| {
-        let t = t.swap_axes(axis as i64, last);
-        if reverse { t.flip([last]) } else { t }
-    };
-    let (x, y, g) = (put(x), put(y), put(g));
-    let length = x.shape()[x.rank() - 1];
-    let position = Tensor::iota(x.shape(), x.rank() - 1);
-    let here = Tensor::select(&x.equal(&y), &position, -1);
-    let op = Op::Scan { op: ReduceOp::Max, axis: x.rank() - 1, reverse: false };
-    let source = Tensor::op(op, vec![here], x.shape().to_vec(), DType::I32, at);
-    // Flat scatter: row · length + source.
-    let count = x.len();
-    let row = (Tensor::range(count).floor_divide(length.max(1) as i32)) * length as i32;
-    let flat = row + source.reshape_at(vec![count], at).maximum(0);
-    let zeros = Tensor::full(&[count], 0.0, g.dtype());
-    let sum = zeros.scatter_rows(&flat, &g.reshape_at(vec![count], at), ScatterOp::Fold(ReduceOp::Sum), at);
-    let shaped = sum.reshape_at(x.shape().to_vec(), at);
-    let unflipped = if reverse { shaped.flip([last]) } else { shaped };
-    unflipped.swap_axes(axis as i64, last)
 }

@@ -9,7 +9,7 @@ use kiln_device::{
 
 use crate::error::{Error, Result};
 use crate::fuse::{
-    Coordinate, Fence, Fused, Group, GroupId, Kind, Linear, Place, Spot, Var, is_view, through,
+    Coordinate, Fence, Fused, Group, GroupId, Kind, Linear, Place, Room, Spot, Var, is_view, through,
 };
 use crate::graph::{Node, NodeId};
 use crate::op::{Loop, Op};
@@ -84,6 +84,8 @@ pub(crate) struct Context<'a> {
     /// Bytes of every [`Key::Scratch`].
     pub(crate) scratch: BTreeMap<Key, usize>,
     pub(crate) device: &'a Device,
+    /// What kernels may hold.
+    pub(crate) room: Room,
 }
 
 struct Lowering<'a, 'b> {

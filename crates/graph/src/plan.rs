@@ -7,7 +7,7 @@ use kiln_device::{
 };
 
 use crate::error::Result;
-use crate::fuse::{Fused, GroupId, Kind, Linear, MOST_BUFFERS, Place, Spot, fuse, prepare, reaches};
+use crate::fuse::{Contents, Fused, GroupId, Kind, Linear, Place, Room, Spot, fuse, prepare, reaches};
 use crate::graph::{Graph, NodeId};
 use crate::lower::{Context, Key, Lowered, Storage, Work, lower};
 use crate::op::Op;
@@ -16,6 +16,8 @@ use crate::shape::strides;
 
 mod memory;
 mod order;
+#[cfg(test)]
+mod tests;
 
 /// Who an external buffer of a plan is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,24 +40,68 @@ type Edges = Vec<Vec<GroupId>>;
 
 /// Plans a graph for a device.
 pub(crate) fn plan(graph: &Graph, device: &Device) -> Result<Plan> {
-    plan_part(graph, &vec![0; graph.leaves.len()], vec![], device)
+    plan_part(graph, &vec![0; graph.leaves.len()], vec![], device, Room::of(device))
 }
 
-/// Plans a graph whose leaves stand so many elements after the start of their buffers. The program's checks are the
-/// given ones and then its own.
+/// Plans a graph whose leaves stand so many elements after the start of their buffers, in kernels that there is room
+/// for. The program's checks are the given ones and then its own.
 pub(crate) fn plan_part(
     graph: &Graph,
     offsets: &[usize],
     checks: Vec<CheckSite>,
     device: &Device,
+    offered: Room,
 ) -> Result<Plan> {
-    let fused = fuse(prepare(graph))?;
+    let mut room = offered;
+    loop {
+        let (fused, attempt) = attempt(graph, offsets, checks.clone(), device, room)?;
+        let most = attempt.lowered.iter().map(bindings).max().unwrap_or(0);
+        let excess = most.saturating_sub(offered.bindings);
+        if excess == 0 || room.bindings < FEWEST_BINDINGS + excess {
+            return memory::assemble(&fused, attempt.lowered, attempt.checks, &attempt.scratch, device);
+        }
+        // A state that is not written in place, say: fusing less leaves room for it.
+        room.bindings -= excess;
+    }
+}
+
+/// Bindings of the largest kernel of a single operation.
+const FEWEST_BINDINGS: usize = 4;
+
+/// The steps of a graph, before they are given buffers.
+struct Attempt {
+    lowered: Vec<Lowered>,
+    checks: Vec<CheckSite>,
+    scratch: BTreeMap<Key, usize>,
+}
+
+/// Buffers that a kernel binds, the reports of its checks among them.
+fn bindings(lowered: &Lowered) -> usize {
+    let Work::Kernel(kernel) = &lowered.work else { return 0 };
+    let tape = match &kernel.body {
+        Body::Map(tape) | Body::Row { tape, .. } | Body::Contract { epilogue: tape, .. } => &tape.instrs[..],
+        Body::Scatter { .. } | Body::Sort { .. } | Body::Scan { .. } => &[],
+    };
+    let checks = tape.iter().chain(&kernel.once.instrs).any(|i| matches!(i, Instr::Check { .. }));
+    kernel.buffers.len() + usize::from(checks)
+}
+
+/// Fuses and lowers a graph into kernels that bind about as many buffers as there is room for.
+fn attempt(
+    graph: &Graph,
+    offsets: &[usize],
+    checks: Vec<CheckSite>,
+    device: &Device,
+    room: Room,
+) -> Result<(Fused, Attempt)> {
+    let fused = fuse(prepare(graph), room)?;
     let mut edges = fused.readers.clone();
     let deferred = order_writes(&fused, &mut edges);
-    let riders = ride_along(&fused, &mut edges);
+    let riders = ride_along(&fused, &mut edges, room);
     let storage = storages(&fused, &deferred, offsets);
     let order = order::schedule(&fused, &storage, &edges, &riders, device)?;
-    let mut context = Context { fused: &fused, storage: &storage, checks, scratch: BTreeMap::new(), device };
+    let mut context =
+        Context { fused: &fused, storage: &storage, checks, scratch: BTreeMap::new(), device, room };
     let mut lowered = vec![];
     for group in order {
         let once: Vec<GroupId> = (0..riders.len()).filter(|s| riders[*s] == Some(group)).collect();
@@ -64,7 +110,7 @@ pub(crate) fn plan_part(
     let Context { checks, scratch, .. } = context;
     let mut copies = deferred_copies(&fused, &deferred);
     if let Some(first) = copies.first_mut() {
-        ride_on_copy(&mut lowered, first);
+        ride_on_copy(&mut lowered, first, room);
     }
     lowered.extend(copies);
     // Nothing to compute: no launch. What rides along is computed all the same.
@@ -72,7 +118,7 @@ pub(crate) fn plan_part(
         Work::Kernel(kernel) => !kernel.rows.contains(&0) || !kernel.once.instrs.is_empty(),
         Work::Host(_) | Work::Branch { .. } | Work::Loop { .. } => true,
     });
-    memory::assemble(&fused, lowered, checks, &scratch, device)
+    Ok((fused, Attempt { lowered, checks, scratch }))
 }
 
 /// Puts the readers of a state before its writer. Where that cannot be, the value is written to memory of its own and
@@ -156,9 +202,9 @@ fn reads_leaf(fused: &Fused, operand: NodeId, value: NodeId) -> bool {
 }
 
 /// Lets groups of scalars ride along in a kernel that neither needs them nor is needed by them: who hosts whom.
-fn ride_along(fused: &Fused, edges: &mut Edges) -> Vec<Option<GroupId>> {
+fn ride_along(fused: &Fused, edges: &mut Edges, room: Room) -> Vec<Option<GroupId>> {
     let mut hosts = vec![None; fused.groups.len()];
-    let mut bound: Vec<usize> = (0..fused.groups.len()).map(|group| fused.buffers(group)).collect();
+    let mut contents: Vec<Contents> = fused.groups.iter().map(|g| g.contents.clone()).collect();
     for rider in 0..fused.groups.len() {
         let group = &fused.groups[rider];
         let scalar = group.alive && group.kind == Kind::Map && group.loops.rows.is_empty();
@@ -170,15 +216,15 @@ fn ride_along(fused: &Fused, edges: &mut Edges) -> Vec<Option<GroupId>> {
             *host != rider
                 && other.alive
                 && hosts[*host].is_none()
-                && bound[*host] + bound[rider] <= MOST_BUFFERS
                 && !matches!(other.kind, Kind::Whole(_))
+                && contents[*host].fits_with(&group.contents, room)
                 && !shares_written_state(fused, rider, *host)
                 && !reaches(edges, rider, *host)
                 && !reaches(edges, *host, rider)
         };
         let Some(host) = (0..fused.groups.len()).rev().find(fits) else { continue };
         hosts[rider] = Some(host);
-        bound[host] += bound[rider];
+        contents[host].absorb(&group.contents);
         let moved = std::mem::take(&mut edges[rider]);
         edges[host].extend(moved);
         for (group, list) in edges.iter_mut().enumerate() {
@@ -256,9 +302,10 @@ fn storages(fused: &Fused, deferred: &[usize], offsets: &[usize]) -> Vec<Option<
 
 /// Lets scalars that are computed last ride along in the first copy, as in other kernels: in a loop that is one launch
 /// less in every turn.
-fn ride_on_copy(lowered: &mut Vec<Lowered>, copy: &mut Lowered) {
+fn ride_on_copy(lowered: &mut Vec<Lowered>, copy: &mut Lowered, room: Room) {
     let Some(last) = lowered.pop() else { return };
-    let apart = last.keys.iter().all(|key| !copy.keys.contains(key));
+    let apart = last.keys.iter().all(|key| !copy.keys.contains(key))
+        && bindings(&last) + bindings(copy) <= room.bindings;
     let (Work::Kernel(scalars), Work::Kernel(host)) = (&last.work, &mut copy.work) else {
         lowered.push(last);
         return;
@@ -267,8 +314,7 @@ fn ride_on_copy(lowered: &mut Vec<Lowered>, copy: &mut Lowered) {
         lowered.push(last);
         return;
     };
-    let few = scalars.buffers.len() + host.buffers.len() <= MOST_BUFFERS;
-    if !apart || !few || !scalars.rows.is_empty() || !scalars.once.instrs.is_empty() {
+    if !apart || !scalars.rows.is_empty() || !scalars.once.instrs.is_empty() {
         lowered.push(last);
         return;
     }

@@ -32,6 +32,24 @@ pub(crate) fn resolve_axis(axis: i64, rank: usize) -> Option<usize> {
     (0..rank as i64).contains(&resolved).then_some(resolved as usize)
 }
 
+/// What is said of an axis that a shape does not have.
+pub(crate) fn no_axis(axis: i64, shape: &[usize]) -> String {
+    match shape.len() {
+        0 => format!("axis {axis} is out of range for shape []: a scalar has no axes"),
+        rank => format!("axis {axis} is out of range for shape {shape:?}; expected −{rank} ≤ axis < {rank}"),
+    }
+}
+
+/// [`no_axis`] of a tensor of which the rank alone counts.
+pub(crate) fn no_axis_of_rank(axis: i64, rank: usize) -> String {
+    match rank {
+        0 => format!("axis {axis} is out of range for a tensor of rank 0: a scalar has no axes"),
+        rank => format!(
+            "axis {axis} is out of range for a tensor of rank {rank}; expected −{rank} ≤ axis < {rank}"
+        ),
+    }
+}
+
 /// A choice of axes: none named means all of them.
 ///
 /// ```
@@ -64,8 +82,7 @@ impl Axes {
         };
         let mut axes = Vec::with_capacity(named.len());
         for axis in named {
-            let resolved = resolve_axis(*axis, rank)
-                .ok_or_else(|| format!("axis {axis} is out of range for a tensor of rank {rank}"))?;
+            let resolved = resolve_axis(*axis, rank).ok_or_else(|| no_axis_of_rank(*axis, rank))?;
             if axes.contains(&resolved) {
                 return Err(format!("axis {axis} is named twice in {named:?}"));
             }

@@ -7,8 +7,9 @@ mod support;
 
 use kiln_graph::interpret::{graph_of, interpret};
 use kiln_graph::{
-    DType, Device, Error, Function, Report, Result, Tensor, Variable, checkpoint, custom_gradient, gradients,
-    gradients_with, hessian, hvp, jacobian, jvp, random_key, s, vjp, with_device,
+    DType, Device, Error, Function, Report, Result, Tensor, Variable, checkpoint, checkpoints,
+    custom_gradient, gradients, gradients_with, hessian, hvp, jacobian, jvp, ops, random_key, s, vjp,
+    with_device,
 };
 use support::{tensor_of, unit};
 
@@ -263,6 +264,38 @@ fn a_checkpoint_changes_no_derivative() -> Result<()> {
 }
 
 #[test]
+fn a_checkpoint_of_several_values_changes_no_derivative() -> Result<()> {
+    let (x, w) = (leaf(&[3, 4], 1), leaf(&[4, 4], 2));
+    let block = |x: &[Tensor]| {
+        let hidden = x[0].matmul(&x[1]).tanh();
+        let index = hidden.argsort(-1, false);
+        vec![hidden.square(), index, hidden.exp() * &x[0], hidden.sin()]
+    };
+    // The last value is not used, the second is of integers.
+    let loss = |y: &[Tensor]| (&y[0] * y[1].to_float()).sum(()) + (y[2].square() * &y[0]).sum(());
+    let targets = [x.clone(), w.clone()];
+    let plain = loss(&block(&targets));
+    let again = loss(&checkpoints(block, &targets));
+    let nested = checkpoints(|x| checkpoints(block, x), &targets);
+    let vectors = [leaf(&[3, 4], 5), leaf(&[4, 4], 6)];
+    let all = |y: &Tensor| Ok::<_, Error>([gradients(y, &targets)?, hvp(y, &targets, &vectors)?].concat());
+    let inputs = [x.clone(), w.clone(), vectors[0].clone(), vectors[1].clone()];
+    let exact: Vec<Vec<f64>> = all(&plain)?.iter().map(|t| values(t, &inputs)).collect();
+    for y in [again, loss(&nested)] {
+        for (got, exact) in all(&y)?.iter().zip(&exact) {
+            near(&values(got, &inputs), exact, 1e-12);
+        }
+    }
+    let unused = checkpoints(block, &targets);
+    let g = gradients(&unused[1].to_float().sum(()), &targets)?;
+    assert!(values(&g[0], &inputs).iter().chain(&values(&g[1], &inputs)).all(|g| *g == 0.0));
+    let failed = checkpoints(|x| vec![x[0].clone(), x[0].matmul(&x[0])], &[x]);
+    assert!(failed.len() == 2 && failed.iter().all(|t| t.error().is_some()));
+    assert!(checkpoints(|_| vec![], &[w]).is_empty());
+    Ok(())
+}
+
+#[test]
 fn what_a_checkpoint_does_not_do_twice() -> Result<()> {
     with_device(&Device::cpu(), || {
         let count = Variable::new(&Tensor::scalar(0.0f32))?;
@@ -288,6 +321,42 @@ fn what_a_checkpoint_does_not_do_twice() -> Result<()> {
         assert!(y.contains(&0.0) && y.iter().any(|v| *v != 0.0));
         assert!(y.iter().zip(&g).all(|(y, g)| (*y == 0.0) == (*g == 0.0)), "the same mask");
         assert_eq!(count.read().item::<f32>()?, 1.0);
+        Ok(())
+    })
+}
+
+/// The same of segments that pass two values on.
+fn twin_tower(segments: usize, depth: usize, remember: bool) -> Result<(Report, Vec<f32>)> {
+    let variables: Vec<Variable> = (0..segments * depth)
+        .map(|i| Variable::new(&(leaf(&[32, 32], 20 + i) * 0.5)))
+        .collect::<Result<_>>()?;
+    let step = Function::new("twins", move |x| {
+        let read: Vec<Tensor> = variables.iter().map(Variable::read).collect();
+        let mut y = vec![x[0].clone(), &x[0] * 0.5];
+        for weights in read.chunks(depth) {
+            let run = |x: &[Tensor]| {
+                let layer = |x: Vec<Tensor>, w: &Tensor| {
+                    let y = x[0].matmul(w).tanh();
+                    vec![&y * x[1].sigmoid(), y]
+                };
+                weights.iter().fold(x.to_vec(), layer)
+            };
+            y = if remember { run(&y) } else { checkpoints(run, &y) };
+        }
+        gradients(&(&y[0] * &y[1]).sum(()), &read)
+    });
+    let x = leaf(&[512, 32], 7);
+    let first = step.call(std::slice::from_ref(&x))?[0].to_vec::<f32>()?;
+    Ok((step.explain(&[x])?, first))
+}
+
+#[test]
+fn a_checkpoint_of_several_values_takes_less_memory() -> Result<()> {
+    with_device(&Device::cpu_with_threads(1)?, || {
+        let (kept, gradient) = twin_tower(4, 4, true)?;
+        let (again, same) = twin_tower(4, 4, false)?;
+        assert_eq!(gradient, same);
+        assert!(again.temporary_bytes * 3 <= kept.temporary_bytes * 2, "{kept}\n{again}");
         Ok(())
     })
 }
@@ -327,4 +396,40 @@ fn a_checkpoint_takes_less_memory_and_more_arithmetic() -> Result<()> {
         assert!((1.2..1.45).contains(&ratio), "{ratio}");
         Ok(())
     })
+}
+
+/// Products in which factors are 0: of others of the same row, of those before, of all.
+const PRODUCTS: &[(&str, fn(&Tensor) -> Tensor)] = &[
+    ("prod", |x| x.prod(())),
+    ("cumprod", |x| x.cumprod(0)),
+    ("cumprod of rows", |x| x.reshape(&[2, 2]).cumprod(0).flatten_from(0)),
+    ("cumprod from the end", |x| x.flip(0).cumprod(0).exp()),
+    ("at", |x| x.at(&Tensor::from_slice(&[1, 3, 1, 1])).multiply(x)),
+    ("segment_prod", |x| ops::segment_prod(x, &Tensor::from_slice(&[1, 0, 1, 1]), 2)),
+];
+
+#[test]
+fn products_with_factors_of_0_have_their_derivatives() -> Result<()> {
+    for (name, f) in PRODUCTS {
+        for point in [
+            [0.0f32, 2.0, 0.0, 3.0],
+            [1.0, 0.0, 2.0, 0.0],
+            [0.0; 4],
+            [2.0, 0.0, 3.0, -1.0],
+            [0.5, -1.5, 2.0, 3.0],
+        ] {
+            let x = Tensor::from_slice(&point);
+            let y = f(&x);
+            let y = (&y * leaf(y.shape(), 3)).sum(());
+            let inputs = [x.clone()];
+            let gradient = gradients(&y, &inputs)?.remove(0);
+            near(&values(&gradient, &inputs), &differences(&y, &inputs, 0), 1e-6);
+            let second = hessian(&y, &x)?;
+            near(&values(&second, &inputs), &differences(&gradient, &inputs, 0), 1e-6);
+            let third = jacobian(&second, &x)?;
+            near(&values(&third, &inputs), &differences(&second, &inputs, 0), 1e-6);
+            println!("{name} {point:?}");
+        }
+    }
+    Ok(())
 }

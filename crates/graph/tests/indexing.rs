@@ -97,7 +97,7 @@ fn bad_calls_say_what_is_wrong() {
         x.index(&f) => "[index]" "float32";
         x.index(&mask) => "[index]" "mask of shape [3]" "[2";
         x.index((&index, [0, 1, 2])) => "[index]" "[[2], [3]] do not broadcast";
-        none.index([0]) => "[index]" "nothing to index";
+        none.index([0]) => "[index]" "extent 0";
         x.at(5).set(1) => "[at]" "index 5";
         x.at(0).set(of(&[5])) => "[at]" "[5]" "[3, 4]";
         mask.at(0).add(1) => "[at]" "bool";
@@ -127,7 +127,7 @@ fn bad_calls_say_what_is_wrong() {
         ops::meshgrid(std::slice::from_ref(&f), ops::GridIndexing::Xy)[0].clone() => "[meshgrid]" "[2, 3]";
         ops::diff(&f, 1, 2) => "[diff]" "axis 2";
         ops::diag(&x, 0) => "[diag]" "[2, 3, 4]";
-        ops::diag(&none, i64::MIN) => "[diag]" "too far";
+        ops::diag(&none, i64::MIN) => "[diag]" "expected a diagonal";
         ops::diagonal(&f, 0, 1, 1) => "[diagonal]" "twice";
         ops::trace(&none, 0, 0, 1) => "[trace]" "axis 1";
         ops::tril(&Tensor::scalar(1.0f32), 0) => "[tril]" "scalar";

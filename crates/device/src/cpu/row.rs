@@ -13,13 +13,12 @@ use crate::cpu::lanes::Source;
 use crate::cpu::parallel;
 use crate::cpu::shape::{Order, Shape, Span};
 use crate::cpu::tape::{Accumulator, Arg, Level, Op, Translator};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernel::{Kernel, Phase, Reg, Tape};
 
 /// Partial results of 16 blocks fold into one of the next level: the error grows with the logarithm of the length.
 const LEVELS: usize = 6;
 const FAN: u8 = 16;
-const MAX_ACCUMULATORS: usize = 32;
 const TASK: usize = 65_536;
 #[derive(Debug)]
 pub(crate) struct PhaseOps {
@@ -60,9 +59,6 @@ impl RowKernel {
         translation.translator.once = Some(Vec::new());
         let (before_ops, phase_ops) = translation.all(before, phases);
         let most = phase_ops.iter().map(|p| p.accumulators.len()).max().unwrap_or(0);
-        if most > MAX_ACCUMULATORS {
-            return Err(Error::Kernel(format!("{}: too many reductions in one phase", kernel.name)));
-        }
         let levels = translation.translator.slots + 1;
         let Shape { inner, group, chunk, .. } = shape;
         let splits = if phases.len() == 1 && shape.blocks() < 16 {
@@ -285,12 +281,12 @@ struct Folds<'a> {
     kernel: &'a RowKernel,
     phase: &'a PhaseOps,
     span: Span,
-    counts: [[u8; LEVELS]; MAX_ACCUMULATORS],
+    counts: [[u8; LEVELS]; Kernel::MOST_REDUCTIONS],
 }
 
 impl<'a> Folds<'a> {
     fn new(kernel: &'a RowKernel, phase: &'a PhaseOps, span: Span) -> Folds<'a> {
-        let counts = [[0; LEVELS]; MAX_ACCUMULATORS];
+        let counts = [[0; LEVELS]; Kernel::MOST_REDUCTIONS];
         Folds { kernel, phase, span, counts }
     }
 

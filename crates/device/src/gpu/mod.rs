@@ -68,6 +68,7 @@ impl GpuExecutor {
             backend = format!("{backend}, {tier}");
         }
         let most = limits.max_buffer_size.min(limits.max_storage_buffer_binding_size) & !3;
+        let max_bindings = limits.max_storage_buffers_per_shader_stage as usize;
         let ledger = Ledger::new(&found.name, u64::MAX);
         let faults = Faults::watch(&device, &found.name, &ledger);
         let context = Context {
@@ -88,6 +89,7 @@ impl GpuExecutor {
                 kind: adapter::kind(&found),
                 backend,
                 max_buffer_bytes: most,
+                max_bindings,
             },
             ledger,
             pipelines: Pipelines::default(),
@@ -112,6 +114,10 @@ impl Executor for GpuExecutor {
 
     fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
+    }
+
+    fn supports(&self, dtype: DType) -> bool {
+        !dtype.is_wide()
     }
 
     fn element_size(&self, dtype: DType) -> usize {

@@ -186,7 +186,10 @@ impl Plans {
 
     /// One launch of the program, as one kernel or as partial sums and their total.
     fn launch(&mut self, context: &Context, program: &Program, at: usize, launch: &Launch) -> Result<String> {
-        let Some(split) = wgsl::split::split(&launch.kernel)? else {
+        // The total binds one more buffer than the kernel, and the reports.
+        let most = context.limits.max_storage_buffers_per_shader_stage as usize;
+        let split = if launch.buffers.len() + 2 > most { None } else { wgsl::split::split(&launch.kernel)? };
+        let Some(split) = split else {
             return self.kernel(context, at, &launch.kernel, launch.buffers.clone());
         };
         let partial = program.buffers.len() + self.partials.len();

@@ -12,7 +12,7 @@ mod view;
 
 pub(crate) use linear::{Linear, Loops, Var};
 pub(crate) use prepare::{Prepared, is_view, prepare};
-pub(crate) use sweep::fuse;
+pub(crate) use sweep::{Contents, Room, fuse};
 pub(crate) use view::{Coordinate, Fence, Place, Spot, through};
 
 use crate::graph::NodeId;
@@ -49,6 +49,8 @@ pub(crate) struct Group {
     /// For [`Kind::Contract`]: the sum of the batch variables among the rows, and that of the left operand's. They come
     /// first, in this order, also when variables are split.
     pub(crate) batch_and_m: (Linear, Linear),
+    /// What its kernel holds.
+    pub(crate) contents: Contents,
     /// False once it has been merged into another group.
     pub(crate) alive: bool,
 }
@@ -63,6 +65,7 @@ impl Group {
             reduced: vec![],
             operands: vec![],
             batch_and_m: (Linear::default(), Linear::default()),
+            contents: Contents::default(),
             alive: true,
         }
     }
@@ -73,10 +76,6 @@ impl Group {
         Some(at.iter().map(|l| self.loops.resolve(l)).collect())
     }
 }
-
-/// Most buffers that one kernel binds: Metal has 31, Mesa's lavapipe 32. What a sweep cannot foresee, as a table for indices,
-/// comes on top.
-pub(crate) const MOST_BUFFERS: usize = 24;
 
 /// Why two nodes do not share a kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,13 +99,6 @@ pub(crate) struct Fused {
     /// Which groups read which leaves, and where.
     pub(crate) leaf_reads: Vec<(usize, GroupId, Place)>,
     pub(crate) refusals: Vec<Refusal>,
-}
-
-impl Fused {
-    /// The buffers that a group binds, at most.
-    pub(crate) fn buffers(&self, group: GroupId) -> usize {
-        sweep::buffers(&self.groups, &self.readers, &self.leaf_reads, group)
-    }
 }
 
 /// True where `to` needs, directly or not, what `from` stores.

@@ -1,13 +1,14 @@
 //! The backward sweep that puts every node into a group.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use kiln_device::Value;
 
 use super::linear::{Linear, Loops, Var};
 use super::prepare::{Prepared, from_start, is_view};
 use super::view::{Place, Spot, through};
-use super::{Fused, Group, GroupId, Kind, MOST_BUFFERS, Refusal, reaches};
+use super::{Fused, Group, GroupId, Kind, Refusal, reaches};
 use crate::error::{Error, Result};
 use crate::graph::{Node, NodeId};
 use crate::op::Op;
@@ -16,6 +17,11 @@ use crate::shape::strides;
 mod contract;
 mod cost;
 mod reduce;
+mod room;
+mod width;
+
+use room::Memory;
+pub(crate) use room::{Contents, Room};
 
 /// How a group needs a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,9 +42,6 @@ struct Request {
     need: Need,
 }
 
-/// Most values that one kernel stores.
-const MOST_STORES: usize = 8;
-
 struct Sweep {
     prepared: Prepared,
     groups: Vec<Group>,
@@ -53,12 +56,17 @@ struct Sweep {
     refusals: Vec<Refusal>,
     cheap: Vec<bool>,
     sources: Vec<cost::Source>,
+    reduces: Vec<bool>,
+    /// The memory of every node, should it be stored, and the memory behind it.
+    memory: Vec<Memory>,
+    behind: Vec<Option<Memory>>,
+    room: Room,
     /// The groups of calls.
     calls: HashMap<NodeId, GroupId>,
 }
 
-/// Divides a prepared graph into groups.
-pub(crate) fn fuse(prepared: Prepared) -> Result<Fused> {
+/// Divides a prepared graph into groups that a device has room for.
+pub(crate) fn fuse(prepared: Prepared, room: Room) -> Result<Fused> {
     let count = prepared.graph.nodes.len();
     let mut homed = vec![false; count];
     let mut parts_of: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
@@ -73,6 +81,8 @@ pub(crate) fn fuse(prepared: Prepared) -> Result<Fused> {
     }
     let cheap = cost::cheap(&prepared.graph);
     let sources = cost::sources(&prepared.graph);
+    let reduces = cost::reduces(&prepared.graph);
+    let (memory, behind) = room::memories(&prepared);
     let mut sweep = Sweep {
         groups: vec![],
         requests: vec![vec![]; count],
@@ -84,6 +94,10 @@ pub(crate) fn fuse(prepared: Prepared) -> Result<Fused> {
         refusals: vec![],
         cheap,
         sources,
+        reduces,
+        memory,
+        behind,
+        room,
         calls: HashMap::new(),
         prepared,
     };
@@ -106,12 +120,10 @@ impl Sweep {
     }
 
     fn visit(&mut self, id: NodeId) -> Result<()> {
-        let mut requests = std::mem::take(&mut self.requests[id.index()]);
-        for request in &mut requests {
-            request.place = request.place.resolved(&self.groups[request.group].loops);
-        }
+        let requests = self.take_requests(id);
         match self.node(id).op {
             Op::Input(leaf) => {
+                requests.iter().for_each(|r| self.binds(r.group, id));
                 self.leaf_reads.extend(requests.into_iter().map(|r| (leaf, r.group, r.place)));
                 Ok(())
             }
@@ -133,7 +145,7 @@ impl Sweep {
                 for (n, input) in self.node(id).inputs.clone().into_iter().enumerate() {
                     let movable = starts.get(n) != Some(&true);
                     let request = Request { group, place: Place::whole(movable), need: Need::Stored };
-                    self.requests[input.index()].push(request);
+                    self.ask(input, request);
                 }
                 Ok(())
             }
@@ -144,10 +156,11 @@ impl Sweep {
 
     /// A concatenation is memory: whoever reads it comes after all its parts.
     fn concat(&mut self, id: NodeId, requests: &[Request]) {
+        requests.iter().filter(|r| r.need != Need::Order).for_each(|r| self.binds(r.group, id));
         for part in self.parts_of.get(&id).cloned().unwrap_or_default() {
             for request in requests {
                 let ordered = Request { group: request.group, place: Place::whole(true), need: Need::Order };
-                self.requests[part.index()].push(ordered);
+                self.ask(part, ordered);
             }
         }
     }
@@ -166,7 +179,7 @@ impl Sweep {
             let fits = |p: &Place| request.need == Need::Value || p.fill.is_none_or(|fill| fill == zero);
             let asked = through(graph.node(id), graph.node(input), &request.place, loops, may_split);
             match asked.filter(fits) {
-                Some(place) => self.requests[input.index()].push(Request { place, ..request }),
+                Some(place) => self.ask(input, Request { place, ..request }),
                 None => stuck.push(request),
             }
         }
@@ -182,7 +195,7 @@ impl Sweep {
         let loops = &mut self.groups[group].loops;
         let place = through(graph.node(id), graph.node(input), &Place::at(positions), loops, !stored_input)
             .ok_or_else(|| Error::Internal(format!("view %{} cannot be copied", id.0)))?;
-        self.requests[input.index()].push(Request { group, place, need: Need::Value });
+        self.ask(input, Request { group, place, need: Need::Value });
         Ok(())
     }
 
@@ -202,6 +215,8 @@ impl Sweep {
         if !must_store
             && self.cheap[id.index()]
             && (askers.len() > 1 || positions_of(&requests, askers[0]).is_none())
+            && askers.iter().all(|group| self.has_room(id, *group, false).is_ok())
+            && askers.iter().all(|group| self.same_width(id, *group))
         {
             for request in &requests {
                 if let Some(positions) = request.place.positions() {
@@ -238,6 +253,9 @@ impl Sweep {
                 "it is read from memory, behind padding, or at several coordinates of one kernel".into()
             );
         };
+        if !self.same_width(id, group) {
+            return Err("kernels of 64 bits and of 32 have executors of their own".into());
+        }
         let node = self.node(id);
         let flat = flat(&positions, &node.shape);
         let loops = &self.groups[group].loops;
@@ -249,10 +267,8 @@ impl Sweep {
             if others.clone().any(|other| reaches(&self.readers, other, group)) {
                 return Err("another kernel needs it before this one can run".into());
             }
-            if self.groups[group].stores.len() >= MOST_STORES {
-                return Err("the kernel stores enough already".into());
-            }
         }
+        self.has_room(id, group, must_store)?;
         match &node.op {
             Op::Reduce { .. } => self.join_reduce(id, group, positions)?,
             Op::MatMul | Op::Conv { .. } => self.join_contraction(id, group, positions)?,
@@ -260,7 +276,6 @@ impl Sweep {
             _ => {
                 self.take_rows(id, group, &positions);
                 self.agrees(id, group, &positions)?;
-                self.can_bind(id, group)?;
                 if must_store {
                     self.stores_in_order(id, group, &flat)?;
                 }
@@ -335,22 +350,6 @@ impl Sweep {
         Ok(())
     }
 
-    /// Whether a kernel that computes a node too binds not too many buffers. What it asks for and is not yet computed counts
-    /// as one each.
-    fn can_bind(&self, id: NodeId, group: GroupId) -> Result<(), String> {
-        let inputs = self.node(id).inputs.len();
-        if inputs < 2 || self.groups[group].members.len() + inputs <= MOST_BUFFERS / 2 {
-            return Ok(());
-        }
-        let inline = |n: usize| matches!(self.prepared.graph.nodes[n].op, Op::Constant(_) | Op::Iota { .. });
-        let asks = |n: &usize| !inline(*n) && self.requests[*n].iter().any(|r| r.group == group);
-        let open = (0..id.index()).filter(asks).count();
-        if open + inputs + buffers(&self.groups, &self.readers, &self.leaf_reads, group) > MOST_BUFFERS {
-            return Err("the kernel reads enough already".into());
-        }
-        Ok(())
-    }
-
     /// Opens a group for a node, stored.
     fn own(&mut self, id: NodeId, requests: &[Request]) -> Result<()> {
         match self.node(id).op.clone() {
@@ -370,7 +369,7 @@ impl Sweep {
                 self.store(id, group, requests);
                 for input in self.node(id).inputs.clone() {
                     let request = Request { group, place: Place::whole(false), need: Need::Stored };
-                    self.requests[input.index()].push(request);
+                    self.ask(input, request);
                 }
             }
             _ => {
@@ -399,6 +398,8 @@ impl Sweep {
     fn store(&mut self, id: NodeId, group: GroupId, requests: &[Request]) {
         self.groups[group].stores.push(id);
         self.stored_by[id.index()] = Some(group);
+        self.binds(group, id);
+        requests.iter().filter(|r| r.need != Need::Order).for_each(|r| self.binds(r.group, id));
         for asker in askers(requests) {
             if asker != group && !self.readers[group].contains(&asker) {
                 self.readers[group].push(asker);
@@ -423,7 +424,7 @@ impl Sweep {
             _ => inputs.iter().map(|n| (*n, Place::at(positions.iter().cloned()), Need::Value)).collect(),
         };
         for (input, place, need) in asked {
-            self.requests[input.index()].push(Request { group, place, need });
+            self.ask(input, Request { group, place, need });
         }
     }
 
@@ -432,28 +433,33 @@ impl Sweep {
         self.refusals.push(Refusal { node: id.0, op, reason });
     }
 
-    /// Makes one group of two that ask for all of a node at the same coordinates of equal loops.
+    /// Makes one group of those that ask for all of a node at the same coordinates of equal loops.
     fn merge_askers(&mut self, id: NodeId, mut requests: Vec<Request>) -> Vec<Request> {
-        'again: loop {
-            let groups = askers(&requests);
-            for (n, a) in groups.iter().enumerate() {
-                for b in &groups[n + 1..] {
-                    let (Some(at_a), Some(at_b)) = (positions_of(&requests, *a), positions_of(&requests, *b))
-                    else {
-                        continue;
-                    };
-                    let Some(names) = self.same_loops(id, (*a, &at_a), (*b, &at_b)) else { continue };
-                    self.merge(*b, *a, &names);
-                    requests.retain(|r| r.group != *b || r.place.positions().is_none());
-                    for request in requests.iter_mut().filter(|r| r.group == *b) {
-                        request.group = *a;
-                        request.place = renamed(&request.place, &names);
+        let mut groups = plain_askers(&requests);
+        let mut absorbed: HashMap<GroupId, (GroupId, HashMap<Var, Var>)> = HashMap::new();
+        let mut next = 0;
+        while next < groups.len() {
+            let others = groups.split_off(next + 1);
+            let (a, at_a) = groups[next].clone();
+            for (b, at_b) in others {
+                match self.same_loops(id, (a, &at_a), (b, &at_b)) {
+                    Some(names) => {
+                        self.merge(b, a, &names);
+                        absorbed.insert(b, (a, names));
                     }
-                    continue 'again;
+                    None => groups.push((b, at_b)),
                 }
             }
-            return requests;
+            next += 1;
         }
+        requests.retain(|r| !absorbed.contains_key(&r.group) || r.place.positions().is_none());
+        for request in &mut requests {
+            if let Some((group, names)) = absorbed.get(&request.group) {
+                request.place = renamed(&request.place, names);
+                request.group = *group;
+            }
+        }
+        requests
     }
 
     /// The variables of `b` as those of `a`, where the two groups may become one.
@@ -468,7 +474,7 @@ impl Sweep {
         if !elementwise(first.kind) || !elementwise(second.kind) || first.kind != second.kind {
             return None;
         }
-        if first.stores.len() + second.stores.len() > MOST_STORES || self.node(id).is_empty() {
+        if !self.have_room(a, b) || !self.equal_widths(a, b) || self.node(id).is_empty() {
             return None;
         }
         let mut names = HashMap::new();
@@ -509,6 +515,7 @@ impl Sweep {
     fn merge(&mut self, from: GroupId, to: GroupId, names: &HashMap<Var, Var>) {
         let gone = std::mem::replace(&mut self.groups[from], Group::new(Kind::Map));
         self.groups[from].alive = false;
+        self.groups[to].contents.absorb(&gone.contents);
         for (id, positions) in gone.members {
             let positions = positions.iter().map(|l| rename(&gone.loops.resolve(l), names)).collect();
             self.groups[to].members.push((id, positions));
@@ -540,18 +547,6 @@ impl Sweep {
             list.dedup();
         }
     }
-}
-
-/// Values that a group stores, values of others and leaves that it reads.
-pub(super) fn buffers(
-    groups: &[Group],
-    readers: &[Vec<GroupId>],
-    leaf_reads: &[(usize, GroupId, Place)],
-    group: GroupId,
-) -> usize {
-    let read = (0..groups.len()).filter(|g| readers[*g].contains(&group)).map(|g| groups[g].stores.len());
-    let leaves: HashSet<usize> = leaf_reads.iter().filter(|r| r.1 == group).map(|r| r.0).collect();
-    groups[group].stores.len() + read.sum::<usize>() + leaves.len()
 }
 
 /// The number of an element in row-major order.
@@ -599,20 +594,31 @@ fn askers(requests: &[Request]) -> Vec<GroupId> {
     groups
 }
 
-/// The positions at which a group asks for the value, where they are plain and all the same.
-fn positions_of(requests: &[Request], group: GroupId) -> Option<Vec<Linear>> {
-    let mut found: Option<Vec<Linear>> = None;
-    for request in requests.iter().filter(|r| r.group == group) {
-        if request.need != Need::Value {
-            return None;
-        }
-        let positions = request.place.positions()?;
-        match &found {
-            Some(other) if *other != positions => return None,
-            _ => found = Some(positions),
+/// The groups that ask for the value at plain positions, always the same, in order.
+fn plain_askers<'a>(requests: impl IntoIterator<Item = &'a Request>) -> Vec<(GroupId, Vec<Linear>)> {
+    let mut found: Vec<(GroupId, Option<Vec<Linear>>)> = vec![];
+    let mut numbers: HashMap<GroupId, usize> = HashMap::new();
+    for request in requests {
+        let positions = request.place.positions().filter(|_| request.need == Need::Value);
+        match numbers.entry(request.group) {
+            Entry::Vacant(entry) => {
+                entry.insert(found.len());
+                found.push((request.group, positions));
+            }
+            Entry::Occupied(entry) => {
+                let known = &mut found[*entry.get()].1;
+                if *known != positions {
+                    *known = None;
+                }
+            }
         }
     }
-    found
+    found.into_iter().filter_map(|(group, positions)| Some((group, positions?))).collect()
+}
+
+/// The positions at which a group asks for the value, where they are plain and all the same.
+fn positions_of(requests: &[Request], group: GroupId) -> Option<Vec<Linear>> {
+    plain_askers(requests.iter().filter(|r| r.group == group)).pop().map(|(_, positions)| positions)
 }
 
 /// The loops of a group, for the parts of the sweep in other files.

@@ -12,6 +12,18 @@ pub(crate) struct CustomRule {
 }
 
 impl CustomRule {
+    pub(crate) fn new(
+        rule: impl Fn(&[Tensor], &[Tensor], &[Tensor]) -> Vec<Option<Tensor>> + Send + Sync + 'static,
+    ) -> CustomRule {
+        CustomRule { rule: Box::new(rule) }
+    }
+
+    /// The gradient of each input, given those of the values, the values, and the inputs.
+    pub(crate) fn apply(&self, gs: &[Tensor], values: &[Tensor], inputs: &[Tensor]) -> Vec<Option<Tensor>> {
+        let at = values.first().map_or_else(here, |t| t.node.at);
+        of_custom((self.rule)(gs, values, inputs), inputs, at)
+    }
+
     /// The gradients of a bundle's inputs: none of the values, and what the rule gives of the others.
     pub(super) fn gradients(&self, bundle: &Tensor, gs: &[Option<Tensor>], at: At) -> Vec<Option<Tensor>> {
         let (values, inputs) = bundle.node.inputs.split_at(gs.len());
@@ -59,9 +71,17 @@ impl Tensor {
             return vec![failed.clone(); values.len()];
         }
         let forms = values.iter().map(|t| (t.shape().to_vec(), t.dtype())).collect();
-        let source = Source::Custom(CustomRule { rule: Box::new(rule) });
+        let source = Source::Custom(CustomRule::new(rule));
         bundle(source, [values, inputs].concat(), forms, here())
     }
+}
+
+/// The same value as a tensor of its own, so that a gradient with respect to it is not one with respect to the other. It
+/// passes gradients on, and is nothing in the graph.
+pub(crate) fn alias(tensor: &Tensor, at: At) -> Tensor {
+    let rule = CustomRule { rule: Box::new(|g, _, _| vec![Some(g[0].clone())]) };
+    let form = (tensor.shape().to_vec(), tensor.dtype());
+    bundle(Source::Custom(rule), vec![tensor.clone(), tensor.clone()], vec![form], at).remove(0)
 }
 
 /// What a user's rule gives, where it fits the inputs.

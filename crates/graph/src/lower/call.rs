@@ -93,7 +93,7 @@ impl Lowering<'_, '_> {
     ) -> Result<Part> {
         let offsets: Vec<usize> = leaves.iter().map(|(_, first)| *first).collect();
         let checks = std::mem::take(&mut self.context.checks);
-        let plan = plan_part(graph, &offsets, checks, self.context.device)?;
+        let plan = plan_part(graph, &offsets, checks, self.context.device, self.context.room)?;
         let mut temporaries = outputs.len();
         let mut numbers: Vec<BufferId> = vec![];
         for spec in &plan.program.buffers {

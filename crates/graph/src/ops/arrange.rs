@@ -15,9 +15,7 @@ pub(super) fn axis_of(x: &Tensor, axis: i64, op: &'static str, at: At) -> Result
     if x.error().is_some() {
         return Err(x.clone());
     }
-    resolve_axis(axis, x.rank()).ok_or_else(|| {
-        Tensor::failed(op, format!("axis {axis} is out of range for shape {:?}", x.shape()), at)
-    })
+    resolve_axis(axis, x.rank()).ok_or_else(|| Tensor::failed(op, crate::shape::no_axis(axis, x.shape()), at))
 }
 
 /// Elements `start, start + step …` of one axis, `count` of them, all in range.
@@ -65,6 +63,7 @@ pub fn broadcast_to(x: &Tensor, shape: &[usize]) -> Tensor {
 }
 
 /// Tensors behind one another along an axis; dtypes are promoted.
+#[doc(alias = "cat")]
 #[track_caller]
 pub fn concatenate(xs: &[Tensor], axis: i64) -> Tensor {
     Tensor::concat(xs, axis).part_of("concatenate", here(), xs)
@@ -118,6 +117,7 @@ fn at_least(x: &Tensor, rank: usize) -> Tensor {
 /// use kiln_graph::{Tensor, ops};
 /// assert_eq!(ops::expand_dims(&Tensor::ones(&[2, 3]), [0, -1]).shape(), [1, 2, 3, 1]);
 /// ```
+#[doc(alias = "unsqueeze")]
 #[track_caller]
 pub fn expand_dims(x: &Tensor, axes: impl Into<Axes>) -> Tensor {
     let at = here();
@@ -148,6 +148,7 @@ pub fn squeeze(x: &Tensor, axes: impl Into<Axes>) -> Tensor {
 }
 
 /// Every axis of `axes` reversed, `()` for all.
+#[doc(alias = "reverse")]
 #[track_caller]
 pub fn flip(x: &Tensor, axes: impl Into<Axes>) -> Tensor {
     x.flip(axes)
@@ -171,6 +172,7 @@ pub fn flipud(x: &Tensor) -> Tensor {
 /// use kiln_graph::{Tensor, ops};
 /// assert_eq!(ops::moveaxis(&Tensor::ones(&[2, 3, 4]), 0, -1).shape(), [3, 4, 2]);
 /// ```
+#[doc(alias = "movedim")]
 #[track_caller]
 pub fn moveaxis(x: &Tensor, source: impl Into<Axes>, destination: impl Into<Axes>) -> Tensor {
     let at = here();
@@ -183,7 +185,15 @@ pub fn moveaxis(x: &Tensor, source: impl Into<Axes>, destination: impl Into<Axes
         .and_then(|s| destination.resolve_in_order(x.rank()).map(|d| (s, d)))
         .and_then(|(s, d)| {
             let same = s.len() == d.len();
-            if same { Ok((s, d)) } else { Err(format!("{} axes do not fit {} places", s.len(), d.len())) }
+            if same {
+                Ok((s, d))
+            } else {
+                Err(format!(
+                    "expected a place for each axis, received {} axes and {} places",
+                    s.len(),
+                    d.len()
+                ))
+            }
         });
     let (source, destination) = match resolved {
         Ok(pair) => pair,
@@ -208,12 +218,14 @@ pub(super) fn permuted(x: &Tensor, permutation: Vec<usize>, at: At) -> Tensor {
 }
 
 /// Two axes exchanged.
+#[doc(alias = "swapdims")]
 #[track_caller]
 pub fn swapaxes(x: &Tensor, axis1: i64, axis2: i64) -> Tensor {
     x.swap_axes(axis1, axis2).part_of("swapaxes", here(), std::slice::from_ref(x))
 }
 
 /// Axes in another order: output axis `i` is input axis `axes[i]`; `()` reverses them.
+#[doc(alias = "permute")]
 #[track_caller]
 pub fn transpose(x: &Tensor, axes: impl Into<Axes>) -> Tensor {
     match axes.into() {
@@ -223,12 +235,14 @@ pub fn transpose(x: &Tensor, axes: impl Into<Axes>) -> Tensor {
 }
 
 /// The elements in row-major order along one axis.
+#[doc(alias = "flatten")]
 #[track_caller]
 pub fn ravel(x: &Tensor) -> Tensor {
     x.flatten_from(0)
 }
 
 /// The same elements in row-major order under another shape; one dimension may be −1 and is worked out.
+#[doc(alias = "view")]
 #[track_caller]
 pub fn reshape(x: &Tensor, shape: &[i64]) -> Tensor {
     x.reshape(shape)
@@ -276,6 +290,7 @@ impl<const N: usize> From<[usize; N]> for Repeats {
 /// assert_eq!(ops::repeat(&x, [2, 0, 1], 0).to_vec::<i32>()?, [1, 1, 3]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias = "repeat_interleave")]
 #[track_caller]
 pub fn repeat(x: &Tensor, repeats: impl Into<Repeats>, axis: impl Into<Option<i64>>) -> Tensor {
     let at = here();
@@ -318,7 +333,14 @@ fn repeated_by(x: &Tensor, counts: &[usize], axis: usize, at: At) -> Tensor {
     for count in counts {
         match i32::try_from(*count).ok().and_then(|c| total.checked_add(c)) {
             Some(sum) => total = sum,
-            None => return Tensor::failed("repeat", "more repeats than int32 indices".into(), at),
+            None => {
+                return Tensor::failed(
+                    "repeat",
+                    "expected at most 2³¹ − 1 repeated elements along the axis; repeat them less often"
+                        .into(),
+                    at,
+                );
+            }
         }
         ends.push(total);
     }
@@ -382,7 +404,11 @@ pub fn roll(x: &Tensor, shift: &[i64], axes: impl Into<Axes>) -> Tensor {
     };
     let count = shift.len().max(axes.len());
     if (shift.len() != 1 && shift.len() != count) || (axes.len() != 1 && axes.len() != count) {
-        let message = format!("{} shifts do not fit {} axes", shift.len(), axes.len());
+        let message = format!(
+            "expected one shift, or as many as axes, received {} shifts for {} axes",
+            shift.len(),
+            axes.len()
+        );
         return Tensor::failed("roll", message, at);
     }
     let mut result = x.clone();

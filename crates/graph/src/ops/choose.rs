@@ -321,7 +321,9 @@ fn resolve(item: &IndexItem, axes: &[usize], op: &'static str, at: At) -> Result
             if (0..extent).contains(&from_start) {
                 return Ok(vec![Entry::Drop(from_start as usize)]);
             }
-            Err(fail(format!("index {place} is out of range for an axis of extent {extent}")))
+            Err(fail(format!(
+                "index {place} is out of range for an axis of extent {extent}; expected −{extent} ≤ index < {extent}"
+            )))
         }
         IndexItem::Span(span) => {
             let (start, count) = span.on(axes[0]).map_err(fail)?;
@@ -368,7 +370,10 @@ pub(super) fn linear(
     };
     let count = extents.iter().try_fold(1usize, |n, d| n.checked_mul(*d));
     if count.is_none_or(|n| i32::try_from(n).is_err()) {
-        return Err(Tensor::failed(op, format!("axes {extents:?} have more places than int32 indices"), at));
+        let message = format!(
+            "expected at most 2³¹ − 1 places along the indexed axes, received extents {extents:?}; index parts of them"
+        );
+        return Err(Tensor::failed(op, message, at));
     }
     let mut sum = Tensor::full(&shape, 0.0, DType::I32);
     for ((index, extent), stride) in indices.iter().zip(extents).zip(strides(extents)) {
@@ -412,18 +417,22 @@ impl Tensor {
     /// assert_eq!(x.index(x.greater(9)).to_vec::<i32>()?, [10, 11]);
     /// # Ok::<(), kiln_graph::Error>(())
     /// ```
+    #[doc(alias("slice", "getitem", "strided_slice"))]
     #[track_caller]
     pub fn index(&self, index: impl Into<Index>) -> Tensor {
-        let at = here();
-        match Choice::new(self, &index.into(), "index", at) {
-            Ok(choice) => choice.of(self).part_of("index", at, std::slice::from_ref(self)),
-            Err(failed) => failed,
-        }
+        indexed(self, &index.into(), "index", here())
+    }
+}
+
+fn indexed(x: &Tensor, index: &Index, op: &'static str, at: At) -> Tensor {
+    match Choice::new(x, index, op, at) {
+        Ok(choice) => choice.of(x).part_of(op, at, std::slice::from_ref(x)),
+        Err(failed) => failed,
     }
 }
 
 /// `x` at an index: [`Tensor::index`].
 #[track_caller]
 pub fn get_item(x: &Tensor, key: impl Into<Index>) -> Tensor {
-    x.index(key)
+    indexed(x, &key.into(), "get_item", here())
 }

@@ -25,6 +25,8 @@ impl Padding {
     pub fn amounts(self, extent: usize, size: usize, stride: usize, dilation: usize) -> (usize, usize) {
         match self {
             Padding::Valid => (0, 0),
+            // Of no cells there are no windows.
+            Padding::Same if extent == 0 => (0, 0),
             Padding::Causal => (size.saturating_sub(1).saturating_mul(dilation), 0),
             Padding::Same => {
                 let windows = extent.div_ceil(stride.max(1));
@@ -60,6 +62,7 @@ impl Tensor {
     /// let text = bad.to_vec::<f32>().unwrap_err().to_string();
     /// assert!(text.starts_with("[matmul] last axis of lhs [2, 3] must equal first axis of rhs [4, 5]"));
     /// ```
+    #[doc(alias("mm", "bmm", "dot"))]
     #[track_caller]
     pub fn matmul(&self, other: &Tensor) -> Tensor {
         let at = here();
@@ -81,10 +84,12 @@ impl Tensor {
             );
             return Tensor::failed("matmul", message, at);
         }
-        let dtype = match promote(self.dtype(), other.dtype()) {
-            DType::Bool => DType::I32,
-            dtype => dtype,
-        };
+        let dtype = promote(self.dtype(), other.dtype());
+        if dtype == DType::Bool {
+            // As in NumPy, whether any product is true.
+            let count = self.cast_at(DType::I32, at).matmul(&other.cast_at(DType::I32, at));
+            return if count.error().is_some() { count } else { count.cast_at(DType::Bool, at) };
+        }
         let (lhs, rhs) = (self.cast_at(dtype, at), other.cast_at(dtype, at));
         match (lhs.rank(), rhs.rank()) {
             (1, _) => {
@@ -134,6 +139,7 @@ impl Tensor {
     /// Convolution over any number of spatial axes, channels last.
     ///
     /// `self: [n, spatial.., in]`, `kernel: [window.., in / groups, out]`, result `[n, spatial'.., out]`.
+    #[doc(alias("conv1d", "conv2d", "conv3d", "convolution"))]
     #[track_caller]
     pub fn conv(
         &self,
@@ -165,6 +171,10 @@ impl Tensor {
             let message = format!(
                 "expected groups, strides and dilations ≥ 1, received {groups}, {strides:?}, {dilations:?}"
             );
+            return Tensor::failed("conv", message, at);
+        }
+        if let Some(huge) = strides.iter().chain(dilations).find(|n| i32::try_from(**n).is_err()) {
+            let message = format!("expected strides and dilations below 2³¹, received {huge}");
             return Tensor::failed("conv", message, at);
         }
         let (channels, filters) = (x[spatial + 1], w[spatial + 1]);

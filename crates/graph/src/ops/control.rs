@@ -1,19 +1,20 @@
 //! Branches and loops on values, as in `keras.ops`.
 //!
 //! Closures are traced once, whatever the values; in the graph there are branches and loops, compiled with the rest.
-//! They may use any tensor from outside, read variables and nest; they cannot create or assign variables, nor read a
-//! value. Gradients flow through all of them but loops of unbounded length. What does not depend on the variables of a
+//! They may use any tensor from outside, read variables, draw random numbers, which differ from turn to turn, and nest;
+//! they cannot create or assign variables, nor read a value. Gradients flow through all of them but loops of unbounded length. What does not depend on the variables of a
 //! loop is computed once, before it, also where there is no turn; of branches only the one that is taken is computed.
 
 use kiln_device::{DType, Value};
 
+use crate::batch::over_rows;
 use crate::body::{like, parameter};
 use crate::control::{LoopBody, LoopInputs, LoopResults, OpenArm, make_loop, make_switch, number};
 use crate::error::{At, Error, Result};
 use crate::op::Op;
 use crate::ops::Operand;
 use crate::tensor::{Kind, Tensor, here, next_id};
-use crate::trace::{self, TraceId, What};
+use crate::trace::{self, TraceId, Turns, What};
 
 /// A branch of [`switch`].
 pub type Branch<'a> = &'a dyn Fn(&[Tensor]) -> Vec<Tensor>;
@@ -69,6 +70,7 @@ pub fn cond(
     let at = here();
     let mut count = 0;
     let results = trace::record(What::Body("cond"), |id| {
+        trace::set_turns(Turns::Once);
         let (then, otherwise) = (traced(then), traced(otherwise));
         count = then.1.len();
         predicate.check()?;
@@ -98,11 +100,13 @@ pub fn cond(
 /// assert_eq!(y[0].to_vec::<f32>()?, [10.0, 20.0]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias("switch_case", "case"))]
 #[track_caller]
 pub fn switch(index: &Tensor, choices: &[Branch<'_>], operands: &[Tensor]) -> Vec<Tensor> {
     let at = here();
     let mut count = 0;
     let results = trace::record(What::Body("switch"), |id| {
+        trace::set_turns(Turns::Once);
         let arms: Vec<_> = choices.iter().map(|branch| traced(|| branch(operands))).collect();
         count = arms.first().map_or(0, |arm| arm.1.len());
         index.check()?;
@@ -117,7 +121,7 @@ pub fn switch(index: &Tensor, choices: &[Branch<'_>], operands: &[Tensor]) -> Ve
         if arms.is_empty() {
             return Err(error("switch", "expected at least one branch, received none".into(), at));
         }
-        branches("switch", &index.cast_at(DType::I32, at), arms, id, at)
+        branches("switch", &index.narrow_index(at), arms, id, at)
     });
     or_failed(results.0, count, at)
 }
@@ -206,8 +210,11 @@ fn conditional(
         Err(error(op, message, at))
     };
     let traced = trace::record(What::Body(op), |id| {
+        // The first condition is asked before the loop.
+        trace::set_turns(Turns::Once);
         let start = flag(loop_vars)?;
         let counter = parameter(id, vec![], DType::I32, at);
+        trace::set_turns(Turns::Numbered(counter.clone()));
         let variables: Vec<Tensor> = loop_vars.iter().map(|t| like(id, t)).collect();
         let next = body(&variables, &counter);
         keeps_form(op, &next, loop_vars, at)?;
@@ -285,12 +292,7 @@ fn counted(
         let both = forms(&[lower.clone(), upper.clone()]);
         return Err(error("fori_loop", format!("expected int32 scalars as ends, received {both}"), at));
     }
-    let known = |t: &Tensor| match t.node.kind {
-        Kind::Op(Op::Constant(Value::I32(value))) => Some(i64::from(value)),
-        _ => None,
-    };
-    if let (Some(first), Some(last)) = (known(lower), known(upper)) {
-        let turns = usize::try_from(last - first).unwrap_or(0);
+    if let Some(turns) = turns_between(lower, upper) {
         let f = |x: &[Tensor], _: &[Tensor], turn: &Tensor| (body(&(turn + lower), x), vec![]);
         return Ok(scanned("fori_loop", f, init, &[], turns, false, at)?.carried);
     }
@@ -299,6 +301,15 @@ fn counted(
     let next = |x: &[Tensor], _: &Tensor| [&[&x[0] + 1], &body(&x[0], &x[1..])[..]].concat();
     let results = conditional("fori_loop", |x| x[0].less(upper), next, &variables, usize::MAX, at)?;
     Ok(results.carried[1..].to_vec())
+}
+
+/// How often a loop turns whose ends the graph knows.
+pub(crate) fn turns_between(lower: &Tensor, upper: &Tensor) -> Option<usize> {
+    let known = |t: &Tensor| match t.node.kind {
+        Kind::Op(Op::Constant(Value::I32(value))) => Some(i64::from(value)),
+        _ => None,
+    };
+    Some(usize::try_from(known(upper)? - known(lower)?).unwrap_or(0))
 }
 
 /// Applies `f` to what it carries and the rows of `xs` along their first axis, one after the other: `f(carry, x)` gives
@@ -322,6 +333,7 @@ fn counted(
 /// assert_eq!(sums[0].to_vec::<f32>()?, [1.0, 3.0, 6.0]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias("foldl", "foldr"))]
 #[track_caller]
 pub fn scan(
     f: impl Fn(&[Tensor], &[Tensor]) -> (Vec<Tensor>, Vec<Tensor>),
@@ -373,6 +385,7 @@ fn scanned(
     checked(init)?;
     let traced = trace::record(What::Body(op), |id| {
         let counter = parameter(id, vec![], DType::I32, at);
+        trace::set_turns(Turns::Numbered(counter.clone()));
         let carried: Vec<Tensor> = init.iter().map(|t| like(id, t)).collect();
         let row = |x: &Tensor| parameter(id, x.shape()[1..].to_vec(), x.dtype(), at);
         let rows: Vec<Tensor> = xs.iter().map(row).collect();
@@ -399,23 +412,57 @@ fn scanned(
 /// assert_eq!(norms[0].to_vec::<f32>()?, [5.0f32.sqrt(), 5.0]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias = "map_fn")]
 #[track_caller]
 pub fn map(f: impl Fn(&[Tensor]) -> Vec<Tensor>, xs: &[Tensor]) -> Vec<Tensor> {
-    mapped("map", f, xs, here())
+    map_rows("map", f, xs, here())
 }
 
-fn mapped(op: &'static str, f: impl Fn(&[Tensor]) -> Vec<Tensor>, xs: &[Tensor], at: At) -> Vec<Tensor> {
+pub(crate) fn map_rows(
+    op: &'static str,
+    f: impl Fn(&[Tensor]) -> Vec<Tensor>,
+    xs: &[Tensor],
+    at: At,
+) -> Vec<Tensor> {
     let results = length_of(op, xs, None, at)
         .and_then(|turns| scanned(op, |_, rows, _| (vec![], f(rows)), &[], xs, turns, false, at));
     or_failed(results.map(|r| r.arrays), 1, at)
 }
 
-/// [`map`], under the name of `keras.ops`: `f` of every row of the elements along their first axis. The rows are taken
-/// one after the other.
+/// What [`map`] computes, all rows at once: the operations of `f` become operations with one more axis, without a loop.
+///
+/// Control flow in `f` that depends on the row is computed for all rows: of a branch every row selects its own results,
+/// a loop runs until the last row has ended. So a branch that is not taken computes too, and where its gradient is NaN
+/// the row's is, as with [`Tensor::select`]. Calls of the host, and random numbers of keys that differ between rows, run
+/// row by row. Gradients flow, and `vectorized_map` nests.
 ///
 /// # Errors
 /// As [`map`].
+///
+/// ```
+/// use kiln_graph::{Tensor, ops};
+/// let (a, b) = (Tensor::ones(&[5, 2, 3]), Tensor::ones(&[5, 3, 4]));
+/// let products = ops::vectorized_map(|x| vec![x[0].matmul(&x[1])], &[a, b]);
+/// assert_eq!(products[0].shape(), [5, 2, 4]);
+/// # Ok::<(), kiln_graph::Error>(())
+/// ```
+#[doc(alias = "vmap")]
 #[track_caller]
 pub fn vectorized_map(f: impl Fn(&[Tensor]) -> Vec<Tensor>, elements: &[Tensor]) -> Vec<Tensor> {
-    mapped("vectorized_map", f, elements, here())
+    let (op, at) = ("vectorized_map", here());
+    let results = length_of(op, elements, None, at).and_then(|rows| {
+        let traced = trace::record(What::Body(op), |id| {
+            let one = |x: &Tensor| parameter(id, x.shape()[1..].to_vec(), x.dtype(), at);
+            let mut parameters: Vec<Tensor> = elements.iter().map(one).collect();
+            let row = parameter(id, vec![], DType::I32, at);
+            trace::set_turns(Turns::Numbered(row.clone()));
+            let results = f(&parameters);
+            checked(&results)?;
+            parameters.push(row);
+            let numbers = Tensor::op(Op::Iota { axis: 0 }, vec![], vec![rows], DType::I32, at);
+            over_rows(&parameters, &[elements, &[numbers]].concat(), &results, rows)
+        });
+        traced.0
+    });
+    or_failed(results, 1, at)
 }

@@ -54,6 +54,7 @@ fn spatial(
 ///
 /// # Errors
 /// Where ranks or channels do not fit, or no window does.
+#[doc(alias("conv1d", "conv2d", "conv3d", "convolution"))]
 #[track_caller]
 pub fn conv(
     inputs: &Tensor,
@@ -88,6 +89,7 @@ pub fn conv(
 ///
 /// # Errors
 /// As [`conv`].
+#[doc(alias = "depthwise_conv2d")]
 #[track_caller]
 pub fn depthwise_conv(
     inputs: &Tensor,
@@ -165,6 +167,7 @@ fn cut(window: usize, stride: usize, padding: Padding, output_padding: Option<us
 ///
 /// # Errors
 /// As [`conv`], and for padding `causal`.
+#[doc(alias("conv2d_transpose", "deconvolution"))]
 #[track_caller]
 pub fn conv_transpose(
     inputs: &Tensor,
@@ -207,6 +210,12 @@ fn transposed(
         PerAxis::Default => vec![None; axes],
         given => given.resolve("output_padding", axes, &[])?.into_iter().map(Some).collect(),
     };
+    let mut numbers = s.strides.iter().chain(&s.dilations).chain(extra.iter().flatten());
+    if let Some(huge) = numbers.find(|n| i32::try_from(**n).is_err()) {
+        return Err(format!(
+            "expected strides, dilation rates and output padding below 2³¹, received {huge}"
+        ));
+    }
     let mut geometry = ConvGeometry {
         input: vec![],
         kernel: w[..axes].to_vec(),
@@ -221,7 +230,10 @@ fn transposed(
         let reach = x[i + 1].checked_sub(1).and_then(|n| n.checked_mul(s.strides[i]));
         let full = window.and_then(|n| i64::try_from(n.checked_add(reach?)?).ok());
         let (Some(window), Some(full)) = (window, full) else {
-            return Err(format!("input {x:?} and kernel {w:?} give no cells, or too many"));
+            return Err(format!(
+                "expected at least one cell of input and kernel, and a result of fewer than 2⁶³, received input {x:?} and \
+                 kernel {w:?}; no cells can be transposed"
+            ));
         };
         let (before, after) = cut(window, s.strides[i], padding, extra[i]);
         let extent = full - before.max(0) - after.max(0);
@@ -240,5 +252,5 @@ fn transposed(
     let dtype = promote(s.inputs.dtype(), kernel.dtype());
     let both = vec![s.inputs.cast_at(dtype, at), kernel.cast_at(dtype, at)];
     let result = Tensor::op(Op::Conv { kind: ConvKind::InputGradient, geometry }, both, shape, dtype, at);
-    Ok(result.part_of("conv_transpose", at, &[]).pad(&added, 0.0))
+    Ok(result.pad(&added, 0.0).part_of("conv_transpose", at, &[]))
 }

@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 
 use kiln_device::{DType, size};
 
+use super::control::scan;
 use super::spatial::failed_of;
 use crate::error::At;
 use crate::tensor::{Tensor, here};
 
 /// The logarithm of no probability: finite, so that differences of two of them are no NaN.
 const NEVER: f32 = -1e30;
-
-/// Frames are unrolled; more make a program that takes too long to compile.
-const MOST_FRAMES: usize = 1 << 14;
 
 /// Checks extents: logits `[batch, frames, classes]`, lengths `[batch]`, `mask_index` a class.
 fn check(output: &Tensor, lengths: &[&Tensor], mask_index: usize) -> Result<(), String> {
@@ -36,7 +34,7 @@ fn check(output: &Tensor, lengths: &[&Tensor], mask_index: usize) -> Result<(), 
 ///
 /// `target: [batch, labels]` integers, `output: [batch, frames, classes]` logits, of which the first `target_length` and
 /// `output_length` (`[batch]`) count; `mask_index` is the blank class (Keras' default: 0). A target that does not fit into
-/// its frames has loss ∞ and gradient 0. Computed in `float32` with logarithms. The frames are unrolled, one kernel each.
+/// its frames has loss ∞ and gradient 0. Computed in `float32` with logarithms, by a loop over the frames.
 ///
 /// ```
 /// use kiln_graph::{Tensor, ops};
@@ -47,6 +45,8 @@ fn check(output: &Tensor, lengths: &[&Tensor], mask_index: usize) -> Result<(), 
 /// assert!((loss.item::<f32>()? + 0.75f32.ln()).abs() < 1e-6);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+///
+/// Computes in `float32`, also for `float64`.
 ///
 /// # Errors
 /// Where shapes or dtypes do not fit; a label that counts and is no class is an error of the run.
@@ -63,10 +63,6 @@ pub fn ctc_loss(
         return failed;
     }
     if let Err(message) = check(output, &[target_length, output_length], mask_index) {
-        return Tensor::failed("ctc_loss", message, at);
-    }
-    if output.shape()[1] > MOST_FRAMES {
-        let message = format!("expected at most {MOST_FRAMES} frames, received {:?}", output.shape());
         return Tensor::failed("ctc_loss", message, at);
     }
     if target.rank() != 2 || target.shape()[0] != output.shape()[0] || !target.dtype().is_integer() {
@@ -122,20 +118,23 @@ fn forward(target: &Tensor, output: &Tensor, lengths: &[Tensor; 2], blank: i32) 
     let emitted = output.log_softmax(-1).take_along_axis(&index, -1).maximum(NEVER);
     // Before the first frame, a path stands at the first blank.
     let first = Tensor::iota(&[batch, width], 1).equal(0);
-    let mut alpha = Tensor::select(&first, 0.0, NEVER);
-    for frame in 0..frames as i64 {
-        let before = shifted(&alpha, 1, f64::from(NEVER));
-        let skipped = Tensor::select(&skips, shifted(&alpha, 2, f64::from(NEVER)), NEVER);
-        let next =
-            log_sum(&[alpha.clone(), before, skipped]) + emitted.slice_axis(1, frame, frame + 1).squeeze(1);
-        let counts = output_length.greater(frame as i32).broadcast_to(&[batch, width]);
-        alpha = Tensor::select(&counts, next, &alpha).barrier();
-    }
+    let start = Tensor::select(&first, 0.0, NEVER);
+    let frame = |alpha: &[Tensor], row: &[Tensor]| {
+        let (alpha, emitted, number) = (&alpha[0], &row[0], &row[1]);
+        let before = shifted(alpha, 1, f64::from(NEVER));
+        let skipped = Tensor::select(&skips, shifted(alpha, 2, f64::from(NEVER)), NEVER);
+        let next = log_sum(&[alpha.clone(), before, skipped]) + emitted;
+        let counts = output_length.greater(number).broadcast_to(&[batch, width]);
+        (vec![Tensor::select(&counts, next, alpha)], vec![])
+    };
+    let rows = [emitted.transpose(&[1, 0, 2]), Tensor::iota(&[frames], 0)];
+    let (alpha, _) = scan(frame, &[start], &rows, None, false);
+    let alpha = &alpha[0];
     // A path ends at the last label or at the blank behind it.
     let state = Tensor::iota(&[batch, width], 1);
     let end = target_length * 2;
     let last = state.equal(&end).logical_or(state.equal(end - 1));
-    let loss = -Tensor::select(&last, &alpha, NEVER).logsumexp(1);
+    let loss = -Tensor::select(&last, alpha, NEVER).logsumexp(1);
     Tensor::select(&loss.greater(NEVER * -0.5), f32::INFINITY, &loss)
 }
 
@@ -163,6 +162,8 @@ pub enum CtcStrategy {
 /// the logarithm of the sequence's probability, with the inputs as logits. A beam search reads the inputs, so that it cannot
 /// be traced.
 ///
+/// Computes in `float32`, also for `float64`.
+///
 /// # Errors
 /// Where shapes or dtypes do not fit; a beam search inside a function being traced.
 #[track_caller]
@@ -186,7 +187,9 @@ pub fn ctc_decode(
             greedy(&inputs, &lengths, merge_repeated, mask_index as i32)
         }
         CtcStrategy::BeamSearch { beam_width, top_paths } if top_paths == 0 || top_paths > beam_width => {
-            let message = format!("expected 1 ≤ top_paths ≤ beam_width, received {strategy:?}");
+            let message = format!(
+                "expected 1 ≤ top_paths ≤ beam_width, received top_paths {top_paths}, beam_width {beam_width}"
+            );
             both(Tensor::failed("ctc_decode", message, at))
         }
         CtcStrategy::BeamSearch { beam_width, top_paths } => {

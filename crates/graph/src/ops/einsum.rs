@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::arrange::{failed_among, permuted, stepped};
-use super::products::product_dtype;
+use super::products::{as_kind, product_dtype};
 use crate::error::At;
 use crate::tensor::{Tensor, here};
 
@@ -51,7 +51,7 @@ pub fn einsum(subscripts: &str, operands: &[Tensor]) -> Tensor {
         return failed;
     }
     match summed(subscripts, operands, at) {
-        Ok(result) => result.part_of("einsum", at, operands),
+        Ok(result) => as_kind(result, &operands.iter().collect::<Vec<_>>()).part_of("einsum", at, operands),
         Err(message) => Tensor::failed("einsum", message, at),
     }
 }

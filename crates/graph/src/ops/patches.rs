@@ -40,6 +40,7 @@ impl Blocks {
 ///
 /// # Errors
 /// Where the rank is not 4, a number is 0, or no block fits.
+#[doc(alias = "im2col")]
 #[track_caller]
 pub fn unfold(
     x: &Tensor,
@@ -92,6 +93,7 @@ fn unfolded(x: &Tensor, b: &Blocks, at: At) -> Tensor {
 ///
 /// # Errors
 /// Where the rank is not 3, or the extents are not those that [`unfold`] gives for an image of `output_size`.
+#[doc(alias = "col2im")]
 #[track_caller]
 pub fn fold(
     x: &Tensor,
@@ -152,6 +154,7 @@ fn folded(x: &Tensor, b: &Blocks, size: &[usize], at: At) -> Tensor {
 ///
 /// # Errors
 /// Where the rank is not 4 or the channels do not divide by `block_size²`.
+#[doc(alias = "pixel_shuffle")]
 #[track_caller]
 pub fn depth_to_space(x: &Tensor, block_size: usize, data_format: DataFormat) -> Tensor {
     let at = here();
@@ -163,7 +166,8 @@ pub fn depth_to_space(x: &Tensor, block_size: usize, data_format: DataFormat) ->
     let area = area.filter(|a| x.rank() == 4 && x.shape()[channels].is_multiple_of(*a));
     let Some(area) = area else {
         let message = format!(
-            "expected images whose channels divide by block size {block_size} squared, received {:?}, {data_format:?}",
+            "expected images whose channels divide by block size {block_size} squared, received {:?}, \
+             {data_format}",
             x.shape()
         );
         return Tensor::failed("depth_to_space", message, at);
@@ -190,6 +194,7 @@ pub fn depth_to_space(x: &Tensor, block_size: usize, data_format: DataFormat) ->
 ///
 /// # Errors
 /// Where the rank is not 4 or height and width do not divide by the block size.
+#[doc(alias = "pixel_unshuffle")]
 #[track_caller]
 pub fn space_to_depth(x: &Tensor, block_size: usize, data_format: DataFormat) -> Tensor {
     let at = here();
@@ -200,7 +205,8 @@ pub fn space_to_depth(x: &Tensor, block_size: usize, data_format: DataFormat) ->
     let divides = |axis: usize| x.shape()[axis].is_multiple_of(block_size);
     if block_size == 0 || x.rank() != 4 || !divides(first) || !divides(first + 1) {
         let message = format!(
-            "expected images whose height and width divide by block size {block_size}, received {:?}, {data_format:?}",
+            "expected images whose height and width divide by block size {block_size}, received {:?}, \
+             {data_format}",
             x.shape()
         );
         return Tensor::failed("space_to_depth", message, at);

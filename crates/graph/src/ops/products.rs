@@ -9,6 +9,7 @@ use crate::shape::{Axes, broadcast};
 use crate::tensor::{Tensor, here};
 
 /// Matrix product with NumPy's rules: vectors are rows or columns, leading axes broadcast.
+#[doc(alias("mm", "bmm", "dot"))]
 #[track_caller]
 pub fn matmul(x1: &Tensor, x2: &Tensor) -> Tensor {
     x1.matmul(x2)
@@ -23,7 +24,7 @@ pub fn matmul(x1: &Tensor, x2: &Tensor) -> Tensor {
 #[track_caller]
 pub fn dot(x1: &Tensor, x2: &Tensor) -> Tensor {
     if x1.rank() == 0 || x2.rank() == 0 {
-        return (x1 * x2).part_of("dot", here(), &[x1.clone(), x2.clone()]);
+        return as_kind(x1 * x2, &[x1, x2]).part_of("dot", here(), &[x1.clone(), x2.clone()]);
     }
     let second = if x2.rank() == 1 { -1 } else { -2 };
     contracted(x1, x2, vec![-1], vec![second], "dot", here())
@@ -33,16 +34,17 @@ pub fn dot(x1: &Tensor, x2: &Tensor) -> Tensor {
 #[track_caller]
 pub fn inner(x1: &Tensor, x2: &Tensor) -> Tensor {
     if x1.rank() == 0 || x2.rank() == 0 {
-        return (x1 * x2).part_of("inner", here(), &[x1.clone(), x2.clone()]);
+        return as_kind(x1 * x2, &[x1, x2]).part_of("inner", here(), &[x1.clone(), x2.clone()]);
     }
     contracted(x1, x2, vec![-1], vec![-1], "inner", here())
 }
 
 /// Every element of the flattened `x1` with every element of the flattened `x2`: a matrix.
+#[doc(alias = "ger")]
 #[track_caller]
 pub fn outer(x1: &Tensor, x2: &Tensor) -> Tensor {
     let column = super::expand_dims(&ravel(x1), -1);
-    (column * ravel(x2)).part_of("outer", here(), &[x1.clone(), x2.clone()])
+    as_kind(column * ravel(x2), &[x1, x2]).part_of("outer", here(), &[x1.clone(), x2.clone()])
 }
 
 /// The sum of the products of all elements, in row-major order.
@@ -246,6 +248,12 @@ pub fn cross(x1: &Tensor, x2: &Tensor, axes: impl Into<CrossAxes>) -> Tensor {
     };
     let stacked = Tensor::stack(&parts, -1);
     moveaxis(&stacked, -1, axes.c).part_of("cross", at, &inputs)
+}
+
+/// A product of booleans is a boolean, as in NumPy: whether any term is true.
+pub(super) fn as_kind(product: Tensor, operands: &[&Tensor]) -> Tensor {
+    let all = operands.iter().all(|t| t.dtype() == DType::Bool);
+    if all && product.error().is_none() { product.cast(DType::Bool) } else { product }
 }
 
 /// The dtype that operands of a product meet in: integers where all are `bool`.

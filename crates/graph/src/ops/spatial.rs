@@ -99,6 +99,16 @@ impl std::str::FromStr for DataFormat {
     }
 }
 
+impl std::fmt::Display for DataFormat {
+    /// Keras' name.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            DataFormat::ChannelsLast => "channels_last",
+            DataFormat::ChannelsFirst => "channels_first",
+        })
+    }
+}
+
 impl DataFormat {
     /// The order of axes that puts the channels of `rank` axes last; `spatial` of them are spatial.
     fn to_last(self, rank: usize, spatial: usize) -> Option<Vec<i64>> {

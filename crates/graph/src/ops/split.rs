@@ -104,6 +104,7 @@ fn failures(failed: Tensor, sections: &Sections) -> Vec<Tensor> {
 /// assert!(ops::split(&x, 4, 0)[0].error().is_some());
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias = "chunk")]
 #[track_caller]
 pub fn split(x: &Tensor, indices_or_sections: impl Into<Sections>, axis: i64) -> Vec<Tensor> {
     cut(x, &indices_or_sections.into(), axis, true, "split", here())
@@ -147,6 +148,7 @@ pub fn dsplit(x: &Tensor, indices_or_sections: impl Into<Sections>) -> Vec<Tenso
 }
 
 /// The slices along an axis, without it; the inverse of [`super::stack`]. `num`, where given, must be its extent.
+#[doc(alias = "unbind")]
 #[track_caller]
 pub fn unstack(x: &Tensor, num: impl Into<Option<usize>>, axis: i64) -> Vec<Tensor> {
     let (at, num) = (here(), num.into());
@@ -156,8 +158,9 @@ pub fn unstack(x: &Tensor, num: impl Into<Option<usize>>, axis: i64) -> Vec<Tens
     };
     let extent = x.shape()[axis];
     if num.is_some_and(|n| n != extent) || extent > MOST_PARTS {
-        let message =
-            format!("axis {axis} of extent {extent} does not give {num:?} slices (at most {MOST_PARTS})");
+        let expected =
+            num.map_or(format!("an extent of at most {MOST_PARTS}"), |n| format!("extent {n} (`num`)"));
+        let message = format!("expected {expected} along axis {axis}, received shape {:?}", x.shape());
         return failures(Tensor::failed("unstack", message, at), &Sections::Count(num.unwrap_or(1)));
     }
     let mut shape = x.shape().to_vec();

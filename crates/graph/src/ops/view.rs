@@ -8,6 +8,12 @@ use crate::op::{Op, window_count};
 use crate::shape::{Axes, Shape, resolve_axis};
 use crate::tensor::{Tensor, here};
 
+fn no_broadcast(shape: &[usize], target: &[usize]) -> String {
+    format!(
+        "shape {shape:?} does not broadcast to {target:?}: dimensions, aligned from the last, must be equal or 1"
+    )
+}
+
 impl Tensor {
     pub(crate) fn reshape_at(&self, shape: Shape, at: At) -> Tensor {
         if self.shape() == shape {
@@ -17,6 +23,7 @@ impl Tensor {
     }
 
     /// The same elements in row-major order under another shape; one dimension may be −1 and is worked out.
+    #[doc(alias = "view")]
     #[track_caller]
     pub fn reshape(&self, shape: &[i64]) -> Tensor {
         let at = here();
@@ -62,6 +69,7 @@ impl Tensor {
     }
 
     /// A new axis of extent 1; −1 puts it last.
+    #[doc(alias = "unsqueeze")]
     #[track_caller]
     pub fn expand_dims(&self, axis: i64) -> Tensor {
         let at = here();
@@ -74,11 +82,7 @@ impl Tensor {
                 shape.insert(axis, 1);
                 self.reshape_at(shape, at)
             }
-            None => Tensor::failed(
-                "expand_dims",
-                format!("axis {axis} is out of range for {:?}", self.shape()),
-                at,
-            ),
+            None => Tensor::failed("expand_dims", crate::shape::no_axis_of_rank(axis, self.rank() + 1), at),
         }
     }
 
@@ -119,7 +123,7 @@ impl Tensor {
                 }
                 Some(_) if *dim == 1 => {}
                 _ => {
-                    let message = format!("shape {:?} does not broadcast to {shape:?}", self.shape());
+                    let message = no_broadcast(self.shape(), shape);
                     return Tensor::failed("broadcast_to", message, at);
                 }
             }
@@ -134,13 +138,14 @@ impl Tensor {
     pub fn broadcast_to(&self, shape: &[usize]) -> Tensor {
         let at = here();
         if self.error().is_none() && shape.len() < self.rank() {
-            let message = format!("shape {:?} does not broadcast to {shape:?}", self.shape());
+            let message = no_broadcast(self.shape(), shape);
             return Tensor::failed("broadcast_to", message, at);
         }
         self.broadcast_at(shape, at)
     }
 
     /// Axes in another order: output axis `i` is input axis `permutation[i]`.
+    #[doc(alias = "permute")]
     #[track_caller]
     pub fn transpose(&self, permutation: &[i64]) -> Tensor {
         let at = here();
@@ -166,7 +171,8 @@ impl Tensor {
             return self.clone();
         }
         let (Some(i), Some(j)) = (resolve_axis(a, self.rank()), resolve_axis(b, self.rank())) else {
-            let message = format!("axes {a} and {b} are not both in range for shape {:?}", self.shape());
+            let wrong = if resolve_axis(a, self.rank()).is_none() { a } else { b };
+            let message = crate::shape::no_axis(wrong, self.shape());
             return Tensor::failed("swap_axes", message, at);
         };
         let mut permutation: Vec<i64> = (0..self.rank() as i64).collect();
@@ -182,11 +188,7 @@ impl Tensor {
             return self.clone();
         }
         let Some(axis) = resolve_axis(axis, self.rank()) else {
-            return Tensor::failed(
-                "slice",
-                format!("axis {axis} is out of range for {:?}", self.shape()),
-                at,
-            );
+            return Tensor::failed("slice", crate::shape::no_axis(axis, self.shape()), at);
         };
         let extent = self.shape()[axis] as i64;
         let resolve = |bound: i64| if bound < 0 { bound + extent } else { bound };
@@ -204,6 +206,7 @@ impl Tensor {
     }
 
     /// Every axis of `axes` reversed.
+    #[doc(alias = "reverse")]
     #[track_caller]
     pub fn flip(&self, axes: impl Into<Axes>) -> Tensor {
         let at = here();
@@ -270,6 +273,7 @@ impl Tensor {
     }
 
     /// Tensors behind one another along an axis; dtypes are promoted.
+    #[doc(alias("cat", "concatenate"))]
     #[track_caller]
     pub fn concat(tensors: &[Tensor], axis: i64) -> Tensor {
         let at = here();
@@ -280,11 +284,7 @@ impl Tensor {
             return Tensor::failed("concat", "expected at least one tensor, received none".into(), at);
         };
         let Some(resolved) = resolve_axis(axis, first.rank()) else {
-            return Tensor::failed(
-                "concat",
-                format!("axis {axis} is out of range for {:?}", first.shape()),
-                at,
-            );
+            return Tensor::failed("concat", crate::shape::no_axis(axis, first.shape()), at);
         };
         let fits = |t: &&Tensor| {
             t.rank() == first.rank()
@@ -316,6 +316,7 @@ impl Tensor {
     }
 
     /// The value; gradients do not flow through it.
+    #[doc(alias = "detach")]
     #[track_caller]
     pub fn stop_gradient(&self) -> Tensor {
         Tensor::op(Op::StopGradient, vec![self.clone()], self.shape().to_vec(), self.dtype(), here())

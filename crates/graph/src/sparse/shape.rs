@@ -60,9 +60,8 @@ impl<V: Values> SparseTensor<V> {
         let site = Site::new("sparse.expand_dims");
         site.settle(|| {
             self.check()?;
-            let axis = resolve_axis(axis, self.rank() + 1).ok_or_else(|| {
-                site.error(format!("axis {axis} is out of range for {:?}", self.dense_shape()))
-            })?;
+            let axis = resolve_axis(axis, self.rank() + 1)
+                .ok_or_else(|| site.error(crate::shape::no_axis(axis, self.dense_shape())))?;
             let widened = |place: &[i32]| [&place[..axis], &[0], &place[axis..]].concat();
             let flat = self.places.places().flat_map(widened).collect();
             let mut shape = self.dense_shape().to_vec();
@@ -139,9 +138,8 @@ impl<V: Values> SparseTensor<V> {
         let site = Site::new("sparse.split");
         let all = || -> Result<Vec<SparseTensor<V>>> {
             self.check()?;
-            let axis = resolve_axis(axis, self.rank()).ok_or_else(|| {
-                site.error(format!("axis {axis} is out of range for {:?}", self.dense_shape()))
-            })?;
+            let axis = resolve_axis(axis, self.rank())
+                .ok_or_else(|| site.error(crate::shape::no_axis(axis, self.dense_shape())))?;
             let extent = self.shape()[axis];
             site.expect(parts >= 1 && parts <= extent.max(1), || {
                 format!("expected 1 to {extent} parts of axis {axis} of {:?}, received {parts}", self.shape())
@@ -186,9 +184,8 @@ pub fn concat<V: Values>(
         };
         tensors.iter().try_for_each(|t| t.check().map(drop))?;
         let rank = first.rank();
-        let axis = resolve_axis(axis, rank).ok_or_else(|| {
-            site.error(format!("axis {axis} is out of range for {:?}", first.dense_shape()))
-        })?;
+        let axis = resolve_axis(axis, rank)
+            .ok_or_else(|| site.error(crate::shape::no_axis(axis, first.dense_shape())))?;
         let fits = |t: &SparseTensor<V>| {
             let same = |i: usize| i == axis || expand_nonconcat_dims || t.shape()[i] == first.shape()[i];
             t.rank() == rank && (0..rank).all(same)

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 
 use crate::excluded::EXCLUDED;
-use crate::groups;
+use crate::golden::ANY_ZERO;
+use crate::gradients::NOT_DIFFERENTIABLE;
+use crate::{bad, gradients, groups};
 
 const NAMES: &str = include_str!("../../../../tests/golden/ops/keras_ops.json");
 
@@ -15,14 +17,12 @@ fn names() -> Vec<(String, String)> {
     sections.into_iter().flat_map(flat).collect()
 }
 
-/// Cases of an operation: all, and those with gradients.
-fn counts() -> BTreeMap<String, (usize, usize)> {
+/// Golden cases of every operation.
+fn counts() -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for group in groups() {
         for case in group.golden().cases {
-            let entry: &mut (usize, usize) = counts.entry(case.op).or_default();
-            entry.0 += 1;
-            entry.1 += usize::from(case.grad);
+            *counts.entry(case.op).or_default() += 1;
         }
     }
     counts
@@ -45,28 +45,45 @@ fn every_name_of_keras_is_covered_or_excluded() {
 }
 
 fn table() -> String {
-    let counts = counts();
+    let (counts, gradients, bad) = (counts(), gradients::survey(), bad::survey());
     let mut text = String::from(
         "# Operations\n\nWritten by `KILN_UPDATE=1 cargo test -p kiln-graph --test conformance`. Golden cases run on the CPU \
-         executor, the first of\neach operation on the WGSL path too (all with `KILN_CONFORMANCE=all`); gradients are checked \
-         against differences.\n\n| operation | golden cases (CPU) | WGSL | gradient cases |\n|---|---|---|---|\n",
+         executor, the first of\neach operation on the WGSL path too (all with `KILN_CONFORMANCE=all`). First and second \
+         derivatives of cases are compared\nwith differences. Bad calls are golden ones with one argument changed: each is \
+         refused in the operation's name, or has a\nresult.\n\n| operation | golden cases (CPU) | WGSL | gradients | \
+         second derivatives | bad calls refused | with a result |\n|---|---|---|---|---|---|---|\n",
     );
-    let mut total = (0, 0);
-    for (op, (all, grad)) in &counts {
-        let _ = writeln!(text, "| `{op}` | {all} | 1 | {grad} |");
-        total = (total.0 + all, total.1 + grad);
+    let mut total = [0; 5];
+    for (op, all) in &counts {
+        let checked = gradients.checked.get(op).copied().unwrap_or_default();
+        let ends = bad.ends.get(op).copied().unwrap_or_default();
+        let numbers = [*all, checked.first, checked.second, ends.refused, ends.accepted];
+        let [all, first, second, refused, accepted] = numbers;
+        let _ = writeln!(text, "| `{op}` | {all} | 1 | {first} | {second} | {refused} | {accepted} |");
+        total.iter_mut().zip(numbers).for_each(|(sum, n)| *sum += n);
     }
+    let [all, first, second, refused, accepted] = total;
     let _ = writeln!(
         text,
-        "\n{} operations, {} golden cases, {} gradient cases.\n",
-        counts.len(),
-        total.0,
-        total.1
+        "\n{} operations, {all} golden cases, {first} gradients, {second} second derivatives, {refused} bad calls refused and \
+         {accepted} with a result.\n",
+        counts.len()
     );
-    text.push_str("Names of Keras without golden cases:\n\n| name | reason |\n|---|---|\n");
-    for (name, reason) in EXCLUDED {
-        let _ = writeln!(text, "| `{name}` | {reason} |");
-    }
+    let mut list = |title: &str, rows: &[(&str, &str)]| {
+        let _ = writeln!(text, "{title}\n\n| name | reason |\n|---|---|");
+        for (name, reason) in rows {
+            let _ = writeln!(text, "| `{name}` | {reason} |");
+        }
+        text.push('\n');
+    };
+    list("Names of Keras without golden cases:", EXCLUDED);
+    list(
+        "Operations of floats without a gradient that differences can be compared with:",
+        NOT_DIFFERENTIABLE,
+    );
+    list("Operations whose zeros may have either sign:", ANY_ZERO);
+    text.truncate(text.trim_end().len());
+    text.push('\n');
     text
 }
 

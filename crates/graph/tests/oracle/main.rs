@@ -2,6 +2,7 @@
 //! interpreter: all over one table of cases. And methods with wrong arguments.
 
 mod arguments;
+mod batched;
 mod calls;
 mod case;
 mod composites;

@@ -83,6 +83,18 @@ pub(super) fn sources(graph: &Graph) -> Vec<Source> {
     sources
 }
 
+/// For every node, whether a kernel that computes it reduces: there is a reduction behind elementwise operations and
+/// views.
+pub(super) fn reduces(graph: &Graph) -> Vec<bool> {
+    let mut reduces: Vec<bool> = Vec::with_capacity(graph.nodes.len());
+    for node in &graph.nodes {
+        let through = is_view(&node.op) || operations(&node.op).is_some();
+        let is_reduction = matches!(node.op, Op::Reduce { .. });
+        reduces.push(is_reduction || through && node.inputs.iter().any(|n| reduces[n.index()]));
+    }
+    reduces
+}
+
 /// What makes a value, seen through elementwise operations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Source {

@@ -40,7 +40,7 @@ impl Sweep {
         let place = Place::at(asked);
         self.groups[group].reduced.push((id, place.clone()));
         let request = super::Request { group, place, need: super::Need::Value };
-        self.requests[node.inputs[0].index()].push(request);
+        self.ask(node.inputs[0], request);
         Ok(())
     }
 

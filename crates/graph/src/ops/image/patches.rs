@@ -1,5 +1,7 @@
 //! Cutting images: patches, crops, and their opposite, margins.
 
+use std::fmt;
+
 use crate::error::At;
 use crate::ops::spatial::Batched;
 use crate::ops::{DataFormat, Padding, PerAxis};
@@ -10,6 +12,7 @@ use crate::tensor::{Tensor, here};
 ///
 /// # Errors
 /// Where the rank is not 3 or 4, a number does not fit, or no patch does.
+#[doc(alias = "im2col")]
 #[track_caller]
 pub fn extract_patches(
     images: &Tensor,
@@ -58,7 +61,9 @@ fn extracted(
     let resolved = || -> Result<[Vec<usize>; 3], String> {
         if matches!(size, PerAxis::Default) || padding == Padding::Causal {
             return Err(format!(
-                "expected a size and padding `valid` or `same`, received {size:?} and {padding:?}"
+                "expected a size and padding `valid` or `same`, received {} and {}",
+                if matches!(size, PerAxis::Default) { "no size" } else { "a size" },
+                if padding == Padding::Causal { "`causal`" } else { "a padding" }
             ));
         }
         let size = size.positive("size", axes, &[])?;
@@ -111,6 +116,22 @@ pub struct Margins {
     pub height: Option<usize>,
     /// Columns of the result.
     pub width: Option<usize>,
+}
+
+impl fmt::Display for Margins {
+    /// What is given, by name.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = [
+            ("top", self.top),
+            ("left", self.left),
+            ("bottom", self.bottom),
+            ("right", self.right),
+            ("height", self.height),
+            ("width", self.width),
+        ];
+        let given = all.iter().filter_map(|(name, value)| value.map(|value| format!("{name} {value}")));
+        write!(f, "{}", given.collect::<Vec<_>>().join(", "))
+    }
 }
 
 /// Margins before and after an axis of `inner` cells that lie between `outer` cells, of which one may be missing; the
@@ -190,7 +211,7 @@ fn framed(
     let (Some(rows), Some(columns)) = (rows, columns) else {
         let message = format!(
             "expected two of both margins and the extent along height and along width, which fit images of {:?}, received \
-             {margins:?}",
+             {margins}",
             images.shape()
         );
         return Tensor::failed(op, message, at);

@@ -67,6 +67,9 @@ pub(super) fn cholesky(a: Matrix<'_>) -> Outcome {
 /// An LU factorisation with the order of its rows.
 struct Lu {
     factor: PartialPivLu<f64>,
+    /// Both factors, the ones on the diagonal of the lower left out.
+    packed: Vec<f64>,
+    columns: usize,
     /// Row `i` of `P⁻¹A` is row `order[i]` of `A`.
     order: Vec<usize>,
 }
@@ -74,12 +77,18 @@ struct Lu {
 impl Lu {
     fn new(a: Matrix<'_>) -> Lu {
         let factor = a.dense().partial_piv_lu();
-        let order = factor.P().arrays().0.to_vec();
-        Lu { factor, order }
+        let (lower, upper) = (factor.L(), factor.U());
+        let (rows, columns) = (a.rows, a.columns);
+        let at = |i: usize, j: usize| if i > j { lower[(i, j)] } else { upper[(i, j)] };
+        let packed: Vec<f64> = (0..rows * columns).map(|n| at(n / columns, n % columns)).collect();
+        // Below a pivot of 0 the library divides by it.
+        let divided = packed.iter().any(|x| !x.is_finite()) && a.values.iter().all(|x| x.is_finite());
+        let (packed, order) = if divided { eliminated(a) } else { (packed, factor.P().arrays().0.to_vec()) };
+        Lu { factor, packed, columns, order }
     }
 
     fn pivot(&self, i: usize) -> f64 {
-        self.factor.U()[(i, i)]
+        self.packed[i * self.columns + i]
     }
 
     /// The sign of the permutation.
@@ -100,24 +109,39 @@ impl Lu {
 
     /// A pivot that is 0, or no larger than what was rounded off when it was computed.
     fn singular(&self) -> bool {
-        let (lower, upper) = (self.factor.L(), self.factor.U());
-        let n = self.order.len();
+        let (n, at) = (self.order.len(), |i: usize, j: usize| self.packed[i * self.columns + j]);
         (0..n).any(|i| {
-            let cancelled: f64 = (0..i).map(|k| (lower[(i, k)] * upper[(k, i)]).abs()).sum();
-            upper[(i, i)].abs() <= n as f64 * f64::EPSILON * cancelled || upper[(i, i)] == 0.0
+            let cancelled: f64 = (0..i).map(|k| (at(i, k) * at(k, i)).abs()).sum();
+            at(i, i).abs() <= n as f64 * f64::EPSILON * cancelled || at(i, i) == 0.0
         })
     }
+}
+
+/// Gauss' elimination with the largest pivots, for matrices of which a pivot is 0: packed factors and the order of rows.
+fn eliminated(a: Matrix<'_>) -> (Vec<f64>, Vec<usize>) {
+    let (m, n) = (a.rows, a.columns);
+    let mut rows: Vec<(usize, Vec<f64>)> =
+        a.values.chunks(n.max(1)).map(<[f64]>::to_vec).enumerate().collect();
+    for k in 0..m.min(n) {
+        let largest = (k..m).max_by(|i, j| rows[*i].1[k].abs().total_cmp(&rows[*j].1[k].abs()));
+        rows.swap(k, largest.unwrap_or(k));
+        let (above, below) = rows.split_at_mut(k + 1);
+        let pivot = &above[k].1;
+        for (_, row) in below.iter_mut().filter(|_| pivot[k] != 0.0) {
+            row[k] /= pivot[k];
+            for j in k + 1..n {
+                row[j] -= row[k] * pivot[j];
+            }
+        }
+    }
+    let order = rows.iter().map(|(i, _)| *i).collect();
+    (rows.into_iter().flat_map(|(_, row)| row).collect(), order)
 }
 
 /// The packed factors `[rows, columns]`, the row that each of the first rows was exchanged with, and the order of the
 /// rows that comes of it.
 pub(super) fn lu(a: Matrix<'_>) -> Outcome {
     let (lu, rows, columns) = (Lu::new(a), a.rows, a.columns);
-    let (lower, upper) = (lu.factor.L(), lu.factor.U());
-    let mut packed = Vec::with_capacity(rows * columns);
-    for i in 0..rows {
-        packed.extend((0..columns).map(|j| if i > j { lower[(i, j)] } else { upper[(i, j)] }));
-    }
     let mut order: Vec<usize> = (0..rows).collect();
     let mut exchanged = vec![];
     for i in 0..rows.min(columns) {
@@ -125,14 +149,15 @@ pub(super) fn lu(a: Matrix<'_>) -> Outcome {
         exchanged.push(from as f64);
         order.swap(i, from);
     }
-    Ok(vec![packed, exchanged, lu.order.iter().map(|i| *i as f64).collect()])
+    let rows_in_order = lu.order.iter().map(|i| *i as f64).collect();
+    Ok(vec![lu.packed, exchanged, rows_in_order])
 }
 
 /// `X` of `A·X = B`, `B: [n, columns]`.
 pub(super) fn solve(a: Matrix<'_>, b: Matrix<'_>) -> Outcome {
     let lu = Lu::new(a);
     if lu.singular() {
-        return Err("is singular".into());
+        return Err("is singular; pinv and lstsq have a result for it".into());
     }
     let mut x = b.dense();
     lu.factor.solve_in_place_with_conj(Conj::No, x.as_mut());
@@ -433,6 +458,10 @@ mod tests {
         near(&determinant(of(&[0.0, 2.0, 3.0, 4.0], 2, 2)).unwrap()[0], &[-6.0]);
         near(&determinant(of(&[0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0], 3, 3)).unwrap()[0], &[1.0]);
         assert_eq!(log_determinant(of(&[1.0, 2.0, 2.0, 4.0], 2, 2)).unwrap(), [[0.0], [f64::NEG_INFINITY]]);
+        let none = [0.0, 0.0, 0.0, 0.0, 1.0, 2.0, 0.0, 3.0, 4.0];
+        assert_eq!(determinant(of(&none, 3, 3)).unwrap()[0], [0.0]);
+        assert_eq!(log_determinant(of(&[0.0; 9], 3, 3)).unwrap(), [[0.0], [f64::NEG_INFINITY]]);
+        assert_eq!(lu(of(&[0.0; 4], 2, 2)).unwrap()[0], [0.0; 4]);
         near(&log_determinant(of(&[0.0, 2.0, 3.0, 4.0], 2, 2)).unwrap()[0], &[-1.0]);
         // Of a singular matrix too.
         near(&cofactors(of(&[1.0, 2.0, 2.0, 4.0], 2, 2)).unwrap()[0], &[4.0, -2.0, -2.0, 1.0]);
