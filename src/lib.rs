@@ -20,19 +20,26 @@
 //! ```
 //!
 //! This crate only gives the parts their names: [`graph`] is tensors, gradients and functions, [`nn`] layers and models,
-//! [`prelude`] what most programs use of both.
+//! [`prelude`] what most programs use of both; the modules beside them have Keras' names. `docs/from_keras.md` says what
+//! things of Keras, TensorFlow and NumPy are called here.
 #![forbid(unsafe_code)]
 
 pub use kiln_graph as graph;
 pub use kiln_nn as nn;
 
-pub use kiln_nn::datasets;
+pub use kiln_graph::{lookup, numpy, ops, queue, ragged, random, s, sets, sparse, text, tree};
+pub use kiln_nn::{
+    activations, callbacks, constraints, datasets, initializers, layers, losses, metrics, optimizers,
+    regularizers, schedules,
+};
 
 /// What most programs use.
 pub mod prelude {
     pub use kiln_graph::{
-        Axes, DType, Device, DeviceKind, Function, Padding, Tensor, Variable, default_device, gradients,
-        set_default_device, with_device,
+        Axes, DType, Device, DeviceKind, Function, HostArray, Padding, RaggedTensor, SavedFunction,
+        SparseTensor, StringTensor, Tensor, TensorArray, TensorSpec, TreeFunction, Variable, checkpoint,
+        custom_gradient, default_device, gradients, hessian, host_call, hvp, jacobian, jvp, ops, random, s,
+        set_default_device, tree, vjp, with_device,
     };
     pub use kiln_nn::activations::{relu, sigmoid, softmax, tanh};
     pub use kiln_nn::callbacks::{Callback, EarlyStopping, ModelCheckpoint};
@@ -54,3 +61,8 @@ pub mod prelude {
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The snippets of the page for those who know Keras, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/from_keras.md")]
+struct FromKeras;

@@ -69,13 +69,17 @@ fn kiln_expm1(x: f32) -> f32 {
     return select(y, x, kiln_is_nan(x) || kiln_is_zero(x));
 }
 
-// The logarithm of a positive, finite number.
-fn kiln_log_positive(x: f32) -> f32 {
+// A positive, finite number as (1 + f) 2^k, with f and k.
+fn kiln_log_parts(x: f32) -> vec2<f32> {
     let small = kiln_bits(x) < 0x00800000u;
     let scaled = select(x, x * 8388608.0, small);
     let bits = kiln_bits(scaled) + 0x004afb0du;
     let k = f32(i32(bits >> 23u) - 127 - select(0, 23, small));
-    let f = bitcast<f32>((bits & 0x007fffffu) + 0x3f3504f3u) - 1.0;
+    return vec2<f32>(bitcast<f32>((bits & 0x007fffffu) + 0x3f3504f3u) - 1.0, k);
+}
+
+// The logarithm of (1 + f) 2^k.
+fn kiln_log_of_parts(f: f32, k: f32) -> f32 {
     let s = f / (2.0 + f);
     let z = s * s;
     let w = z * z;
@@ -91,13 +95,18 @@ fn kiln_log_special(x: f32, inside: f32) -> f32 {
     return select(y, -kiln_inf(x), kiln_is_zero(x));
 }
 
-fn kiln_log(x: f32) -> f32 { return kiln_log_special(x, kiln_log_positive(x)); }
+fn kiln_log(x: f32) -> f32 {
+    let parts = kiln_log_parts(x);
+    return kiln_log_special(x, kiln_log_of_parts(parts.x, parts.y));
+}
 
+// A compiler may fold the correction of the sum's rounding to 0; near 0, where that would count, there is no sum.
 fn kiln_log1p(x: f32) -> f32 {
     let u = 1.0 + x;
-    // The mask keeps a compiler from folding u - 1 to x.
-    let correction = (x - (kiln_mask(u, 0xffffffffu) - 1.0)) / u;
-    let y = kiln_log_special(u, kiln_log_positive(u) + correction);
+    let near = x > -0.29 && x < 0.41;
+    let parts = select(kiln_log_parts(u), vec2<f32>(x, 0.0), near);
+    let correction = select((x - (u - 1.0)) / u, 0.0, near);
+    let y = kiln_log_special(u, kiln_log_of_parts(parts.x, parts.y) + correction);
     return select(y, x, kiln_is_zero(x) || kiln_is_nan(x));
 }
 
@@ -355,8 +364,11 @@ fn kiln_round_f16(x: f32) -> f32 {
     let sign = kiln_bits(x) & 0x80000000u;
     if magnitude >= 0x7f800000u { return x; }
     if magnitude >= 0x477ff000u { return kiln_from_bits(x, sign | 0x7f800000u); }
-    // Below 2^-14 the last place is 2^-24: adding 0.5 in f32 rounds to it.
-    if magnitude < 0x38800000u { return kiln_copy_sign(bitcast<f32>(kiln_bits(abs(x) + 0.5)) - 0.5, x); }
+    // Below 2^-14 the last place is 2^-24, as that of a sum with 0.5. Its count is an integer, because Mesa folds a sum from
+    // which 0.5 is taken again to x.
+    if magnitude < 0x38800000u {
+        return kiln_copy_sign(f32(kiln_bits(abs(x) + 0.5) - 0x3f000000u) * 5.9604644775390625e-8, x);
+    }
     return bitcast<f32>(((magnitude + 0x0fffu + ((magnitude >> 13u) & 1u)) & 0xffffe000u) | sign);
 }
 

@@ -12,6 +12,7 @@ With the path of a list of TensorFlow's names, writes those that a case or an ex
 import json
 import os
 import sys
+import tempfile
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -469,17 +470,90 @@ def set_cases():
          tf.SparseTensor(np.asarray([[0, 0], [0, 2], [2, 1]], np.int64), np.asarray([5, 5, 1], np.int32), [3, 4]))
 
 
+def lookup_cases():
+    k = tf.lookup
+    index = {"line": k.TextFileIndex.WHOLE_LINE, "number": k.TextFileIndex.LINE_NUMBER, "0": 0, "1": 1, "2": 2}
+    types = {"str": tf.string, "i32": tf.int64, "f32": tf.float32}
+    words = tf.constant(["b", "", "é", "b"])
+    numbers = tf.constant([70, -5, 2**31 - 1, 70], tf.int64)
+    asked = tf.constant([["b", "x", "é"], ["", "B", "b"]])
+    places = tf.constant([[-5, 0], [2**31 - 1, -(2**31)], [70, 71]], tf.int64)
+
+    def table(keys, values, default, queries):
+        made = k.StaticHashTable(k.KeyValueTensorInitializer(keys, values), default)
+        return made.lookup(queries), made.size()
+
+    for name in ["lookup.StaticHashTable", "lookup.KeyValueTensorInitializer"]:
+        case(name, table, words, tf.constant([1, 2, 3, 1], tf.int64), tf.constant(-1, tf.int64), asked)
+        case(name, table, words, tf.constant([1.5, -2, 3, 1.5]), tf.constant(0.5), asked)
+        case(name, table, numbers, tf.constant([1, 2, 3, 1], tf.int64), tf.constant(-1, tf.int64), places)
+        case(name, table, numbers, tf.constant(["p", "q", "r", "p"]), tf.constant("none"), places)
+    case("lookup.StaticHashTable", table, words, tf.constant([1, 2, 3, 1], tf.int64), tf.constant(-1, tf.int64), WORDS)
+    case("lookup.StaticHashTable", table, words, tf.constant([1, 2, 3, 1], tf.int64), tf.constant(-1, tf.int64),
+         ragged([["b"], [], ["x", "é"]]))
+
+    def vocabulary(keys, ids, queries, buckets):
+        made = k.StaticVocabularyTable(k.KeyValueTensorInitializer(keys, ids), buckets, lookup_key_dtype=keys.dtype)
+        return made.lookup(queries), made.size()
+
+    unknown = tf.constant([["a", "b", "c"], ["dd", "", "a longer text than all the others, by far"]])
+    case("lookup.StaticVocabularyTable", vocabulary, tf.constant(["a", "b"]), tf.constant([0, 1], tf.int64), unknown, buckets=3)
+    case("lookup.StaticVocabularyTable", vocabulary, tf.constant(["b"]), tf.constant([0], tf.int64), unknown, buckets=1)
+    case("lookup.StaticVocabularyTable", vocabulary, tf.constant([5, 7], tf.int64), tf.constant([0, 1], tf.int64),
+         tf.constant([5, 7, 1, 2, 3, -4, 100000], tf.int64), buckets=3)
+    case("lookup.StaticVocabularyTable", vocabulary, tf.constant(["a", "b"]), tf.constant([0, 1], tf.int64), WORDS, buckets=4)
+
+    def mutable(keys, values, default, more, others, removed, queries):
+        made = k.experimental.MutableHashTable(keys.dtype, values.dtype, default)
+        made.insert(keys, values)
+        made.insert(more, others)
+        made.remove(removed)
+        return made.lookup(queries), made.size()
+
+    case("lookup.MutableHashTable", mutable, tf.constant(["a", "b"]), tf.constant([[1.0, 2], [3, 4]]), tf.constant([0.0, -1]),
+         tf.constant(["b", "c", "c"]), tf.constant([[5.0, 6], [7, 8], [9, 10]]), tf.constant(["a", "z"]),
+         tf.constant([["a", "b"], ["c", "z"]]))
+    case("lookup.MutableHashTable", mutable, tf.constant([3, 1], tf.int64), tf.constant([30, 10], tf.int64), tf.constant(-1, tf.int64),
+         tf.constant([[1, 2]], tf.int64), tf.constant([[11, 20]], tf.int64), tf.constant([3, 3], tf.int64),
+         tf.constant([1, 2, 3], tf.int64))
+
+    def file(queries, default, lines, key, value, vocab_size, delimiter, offset):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "lines.txt")
+            with open(path, "w", newline="") as out:
+                out.write(lines)
+            keys, values = types[dense(queries)["t"]], types[dense(default)["t"]]
+            init = k.TextFileInitializer(path, keys, index[key], values, index[value], vocab_size, delimiter, value_index_offset=offset)
+            made = k.StaticHashTable(init, default)
+            return made.lookup(queries), made.size()
+
+    lines, columns = "alpha\nbeta\ngämma\n", "b 1 2.5\na 2 -1e3\nc -3 0"
+    none = tf.constant(-1, tf.int64)
+    plain = dict(vocab_size=None, delimiter="\t", offset=0)
+    spaced = dict(vocab_size=None, delimiter=" ", offset=0)
+    for name in ["lookup.TextFileInitializer", "lookup.TextFileIndex"]:
+        case(name, file, tf.constant(["beta", "gämma", ""]), none, lines=lines, key="line", value="number", **plain)
+        case(name, file, tf.constant([2, 0, 3], tf.int64), tf.constant("?"), lines=lines, key="number", value="line", **plain)
+        case(name, file, tf.constant(["a", "b", "1"]), none, lines=columns, key="0", value="1", **spaced)
+        case(name, file, tf.constant(["a", "b", "1"]), tf.constant(0.5), lines=columns, key="0", value="2", **spaced)
+        case(name, file, tf.constant([-3, 2, 0], tf.int64), tf.constant("?"), lines=columns, key="1", value="0", **spaced)
+        case(name, file, tf.constant(["beta", "gämma"]), none, lines=lines, key="line", value="number", vocab_size=2,
+             delimiter="\t", offset=5)
+
+
 def main():
     sparse_cases()
     ragged_cases()
     string_cases()
     set_cases()
+    lookup_cases()
     here = os.path.dirname(os.path.abspath(__file__))
     path = os.path.join(here, "structures.json")
     names = json.load(open(path))["names"] if os.path.exists(path) else {}
     if len(sys.argv) > 1:
         api = json.load(open(sys.argv[1]))
-        kept = ["tf.SparseTensor.members", "tf.sparse", "tf.RaggedTensor.members", "tf.ragged", "tf.strings", "tf.sets"]
+        kept = ["tf.SparseTensor.members", "tf.sparse", "tf.RaggedTensor.members", "tf.ragged", "tf.strings", "tf.sets", "tf.lookup",
+                "tf.TensorArray.members", "tf.Variable.members", "tf.IndexedSlices.members", "tf.Tensor.members", "tf.Tensor.operators"]
         names = {key: api[key] for key in kept}
         names["tf.queue"] = [n for n in dir(tf.queue) if not n.startswith("_")]
         names["tf.queue.QueueBase.members"] = [n for n in dir(tf.queue.QueueBase) if not n.startswith("_")]

@@ -4,15 +4,18 @@
 //! (`shaders/src/math.wgsl`) holds the same ones. The constant `FUSED` says whether their multiply-adds round once:
 //! true only where the instruction set has such an instruction, because a call would be slower than all the rest.
 //! Results of the two forms differ in the last places; each form gives the same bits wherever it is compiled.
-//! `reference` holds the `f64` meaning for the interpreter, `integer` the integer operations and the random bits.
+//! `double` holds the operations on `f64`, `integer` the integer operations and the random bits, `reference` the `f64`
+//! meaning for tests.
 //! Bounds are tested in `tests/math.rs`.
 
+mod double;
 mod integer;
 mod reference;
 
+pub use double::{binary_double, unary_double};
 pub use integer::{
-    div_i32, div_u32, pow_i32, pow_u32, rem_i32, rem_u32, shl_i32, shl_u32, shr_i32, shr_u32, sign_i32,
-    threefry2x32,
+    binary_i64, div_i32, div_u32, pow_i32, pow_u32, rem_i32, rem_u32, shl_i32, shl_u32, shr_i32, shr_u32,
+    sign_i32, threefry2x32,
 };
 pub use reference::{binary_f64, erf_f64, unary_f64};
 
@@ -108,21 +111,25 @@ pub fn expm1<const FUSED: bool>(x: f32) -> f32 {
     if x == 0.0 { x } else { y }
 }
 
-/// The logarithm of a positive, finite number (FreeBSD's `logf`, public domain).
+/// A positive, finite number as `(1 + f) · 2^k` with `1 + f` in √½..√2.
 #[inline(always)]
-fn log_positive<const FUSED: bool>(x: f32) -> f32 {
+fn log_parts(x: f32) -> (f32, f32) {
     let small = x < f32::MIN_POSITIVE;
     let scaled = if small { x * 8_388_608.0 } else { x };
     let bits = scaled.to_bits().wrapping_add(0x3f80_0000 - 0x3f35_04f3);
     let k = (bits >> 23) as i32 - 127 - if small { 23 } else { 0 };
-    let f = f32::from_bits((bits & 0x007f_ffff) + 0x3f35_04f3) - 1.0;
+    (f32::from_bits((bits & 0x007f_ffff) + 0x3f35_04f3) - 1.0, k as f32)
+}
+
+/// The logarithm of `(1 + f) · 2^k` (FreeBSD's `logf`, public domain).
+#[inline(always)]
+fn log_of_parts<const FUSED: bool>(f: f32, k: f32) -> f32 {
     let s = f / (2.0 + f);
     let z = s * s;
     let w = z * z;
     let odd = w * mul_add::<FUSED>(w, 0.242_790_79, 0.400_009_72);
     let even = z * mul_add::<FUSED>(w, 0.284_987_87, 0.666_666_6);
     let half_square = 0.5 * f * f;
-    let k = k as f32;
     let rest = mul_add::<FUSED>(k, 9.058_001e-6, s * (half_square + (odd + even)));
     mul_add::<FUSED>(k, 0.693_138_1, rest - half_square + f)
 }
@@ -139,15 +146,19 @@ fn log_special(x: f32, inside: f32) -> f32 {
 /// Natural logarithm.
 #[inline(always)]
 pub fn log<const FUSED: bool>(x: f32) -> f32 {
-    log_special(x, log_positive::<FUSED>(x))
+    let (f, k) = log_parts(x);
+    log_special(x, log_of_parts::<FUSED>(f, k))
 }
 
-/// `log(1 + x)`.
+/// `log(1 + x)`. Near 0 it needs no sum whose rounding would have to be put right, which a compiler of WGSL may undo.
 #[inline(always)]
 pub fn log1p<const FUSED: bool>(x: f32) -> f32 {
     let u = 1.0 + x;
-    let correction = (x - (u - 1.0)) / u;
-    let y = log_special(u, log_positive::<FUSED>(u) + correction);
+    let near = x > -0.29 && x < 0.41;
+    let (f, k) = log_parts(u);
+    let (f, k) = (if near { x } else { f }, if near { 0.0 } else { k });
+    let correction = if near { 0.0 } else { (x - (u - 1.0)) / u };
+    let y = log_special(u, log_of_parts::<FUSED>(f, k) + correction);
     if x == 0.0 { x } else { y }
 }
 

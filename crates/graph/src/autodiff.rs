@@ -48,6 +48,7 @@ impl Pullback {
 ///
 /// # Errors
 /// The function's, and where an argument or a result is not of a float type.
+#[doc(alias = "pullback")]
 #[track_caller]
 pub fn vjp(
     f: impl FnOnce(&[Tensor]) -> Result<Vec<Tensor>>,
@@ -74,6 +75,7 @@ pub fn vjp(
 ///
 /// # Errors
 /// The function's, and where an argument or a result is not of a float type or the tangents do not fit the arguments.
+#[doc(alias("ForwardAccumulator", "pushforward"))]
 #[track_caller]
 pub fn jvp(
     f: impl FnOnce(&[Tensor]) -> Result<Vec<Tensor>>,
@@ -107,6 +109,7 @@ pub fn jvp(
 ///
 /// # Errors
 /// Where one is not of a float type or carries an error.
+#[doc(alias("jacrev", "jacfwd"))]
 #[track_caller]
 pub fn jacobian(y: &Tensor, x: &Tensor) -> Result<Tensor> {
     let at = here();
@@ -175,6 +178,7 @@ pub fn hvp(y: &Tensor, x: &[Tensor], vectors: &[Tensor]) -> Result<Vec<Tensor>> 
 /// assert_eq!(dx[0].to_vec::<f32>()?, [0.5, 1.0]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias = "custom_vjp")]
 pub fn custom_gradient<F, G>(f: F) -> impl Fn(&[Tensor]) -> Tensor
 where
     F: Fn(&[Tensor]) -> (Tensor, G),
@@ -201,6 +205,7 @@ where
 /// assert_eq!(of(&y)?, of(&plain)?);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias("recompute_grad", "remat"))]
 pub fn checkpoint(f: impl FnOnce(&[Tensor]) -> Tensor, inputs: &[Tensor]) -> Tensor {
     checkpoints(|x| vec![f(x)], inputs).remove(0)
 }

@@ -163,6 +163,10 @@ impl Batcher {
             return checked(again(one, inputs)).map(Batched::Same);
         }
         let at = one.node.at;
+        if self.rows == 0 {
+            let shape = [&[0], one.shape()].concat();
+            return checked(Tensor::full(&shape, 0.0, one.dtype())).map(Batched::Rows);
+        }
         let all = || inputs.iter().map(|v| self.rows_of(v)).collect::<Vec<Tensor>>();
         let make = |op: Op, inputs: Vec<Tensor>| {
             let shape = [&[self.rows], one.shape()].concat();

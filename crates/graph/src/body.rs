@@ -7,11 +7,11 @@ use std::collections::{HashMap, HashSet};
 
 use kiln_device::DType;
 
-use crate::error::At;
+use crate::error::{At, Error};
 use crate::op::Op;
 use crate::shape::Shape;
 use crate::tensor::{Kind, Tensor};
-use crate::trace::TraceId;
+use crate::trace::{self, TraceId};
 
 /// A body of a branch.
 pub(crate) struct Closed {
@@ -29,9 +29,12 @@ pub(crate) struct Closing {
     pub(crate) roots: Vec<Tensor>,
 }
 
-/// A parameter of a body being traced.
+/// A parameter of a body or function being traced.
 pub(crate) fn parameter(trace: TraceId, shape: Shape, dtype: DType, at: At) -> Tensor {
-    Tensor::new(Kind::Placeholder(trace), vec![], shape, dtype, at)
+    match trace::active(trace) {
+        Some(traced) => Tensor::new(Kind::Placeholder(traced), vec![], shape, dtype, at),
+        None => Tensor::from_error(Error::Internal("a parameter outside of its trace".into()), at),
+    }
 }
 
 /// A parameter of the form of a tensor.

@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use kiln_device::{Buffer, Device};
+use kiln_device::Device;
 
+use crate::body::{dependents, ids};
 use crate::error::{At, Error, Result};
 use crate::graph::{Assign, Graph, Leaf, NodeId, subsume};
 use crate::op::Op;
 use crate::tensor::{Kind, Tensor};
-use crate::trace::{Recorded, TraceId};
-use crate::variable::{self, Reading, Slab};
+use crate::trace::{Recorded, TraceId, Traced};
+use crate::variable::{Reading, Slab};
 
 /// What is bound to a leaf of a graph at run time.
 #[derive(Clone, Debug)]
@@ -19,8 +20,13 @@ pub(crate) enum Bound {
     Argument(usize),
     /// A slab of state.
     State(Arc<Slab>),
-    /// A slab's contents at the moment a tensor read it.
-    Reading(Arc<variable::Leaf>),
+    /// A slab that tensors have read and that has not been written where they did since.
+    Reading {
+        /// The slab.
+        slab: Arc<Slab>,
+        /// Those tensors.
+        tensors: Vec<Tensor>,
+    },
     /// A tensor that is computed already, or of host elements.
     Value(Tensor),
 }
@@ -30,20 +36,18 @@ impl Bound {
     pub(crate) fn device(&self) -> Option<Device> {
         match self {
             Bound::Argument(_) => None,
-            Bound::State(slab) => Some(slab.stored.device.clone()),
-            Bound::Reading(leaf) => Some(leaf.slab.stored.device.clone()),
-            Bound::Value(tensor) => tensor.node.value.get().map(|s| s.device.clone()),
+            Bound::State(slab) | Bound::Reading { slab, .. } => Some(slab.device.clone()),
+            Bound::Value(tensor) => home(tensor),
         }
     }
+}
 
-    /// The buffer to bind; arguments are the caller's.
-    pub(crate) fn buffer(&self, device: &Device) -> Result<Buffer> {
-        match self {
-            Bound::Argument(_) => Err(Error::Internal("an argument has no buffer of its own".into())),
-            Bound::State(slab) => Ok(slab.stored.buffer.clone()),
-            Bound::Reading(leaf) => Ok(leaf.buffer()),
-            Bound::Value(tensor) => crate::evaluate::leaf_on(tensor, device).map(|s| s.buffer),
-        }
+/// The device that a tensor's value is bound to; host elements go to any.
+pub(crate) fn home(tensor: &Tensor) -> Option<Device> {
+    match &tensor.node.kind {
+        Kind::Host(_) => None,
+        Kind::Variable(reading) => Some(reading.slab.device.clone()),
+        _ => tensor.node.value.get().map(|s| s.device.clone()),
     }
 }
 
@@ -59,19 +63,24 @@ struct Builder {
     trace: Option<TraceId>,
     done: HashMap<u64, NodeId>,
     states: HashMap<u64, NodeId>,
-    readings: HashMap<usize, NodeId>,
+    /// Of slabs that tensors have read: node and number of the leaf.
+    readings: HashMap<u64, (NodeId, usize)>,
     /// Building the body of a branch or loop, whose only leaves are its parameters.
     inside: bool,
+    /// Who asks for the graph.
+    at: Option<At>,
 }
 
-/// Builds the graph of `outputs` and of what a trace has recorded. `arguments` are the placeholders, leaf 0 and on.
+/// Builds the graph of `outputs` and of what a trace has recorded. `arguments` are the placeholders, leaf 0 and on;
+/// `at` is who asks.
 pub(crate) fn build(
     trace: Option<TraceId>,
     arguments: &[Tensor],
     outputs: &[Tensor],
     recorded: &Recorded,
+    at: At,
 ) -> Result<Built> {
-    let mut builder = Builder::new(trace, false);
+    let mut builder = Builder { at: Some(at), ..Builder::new(trace, false) };
     for (n, argument) in arguments.iter().enumerate() {
         let leaf = Leaf { shape: argument.shape().to_vec(), dtype: argument.dtype(), state: false };
         let id = builder.leaf(leaf, Bound::Argument(n), argument.node.at);
@@ -81,10 +90,14 @@ pub(crate) fn build(
         let id = builder.visit(tensor)?;
         builder.graph.outputs.push(id);
     }
-    for (variable, tensor) in &recorded.assigns {
-        let value = builder.visit(tensor)?;
-        let (slab, offset) = variable.place();
-        let node = builder.state(&slab, tensor.node.at);
+    for assigned in &recorded.assigns {
+        let mut value = builder.visit(&assigned.value)?;
+        // A slab is flat: what is written need not take the variable's shape before.
+        while builder.graph.node(value).op == Op::Reshape {
+            value = builder.graph.node(value).inputs[0];
+        }
+        let (slab, offset) = assigned.variable.place();
+        let node = builder.state(&slab, assigned.value.node.at);
         let Op::Input(leaf) = builder.graph.node(node).op else {
             return Err(Error::Internal("a state is not a leaf".into()));
         };
@@ -127,6 +140,7 @@ impl Builder {
             states: HashMap::new(),
             readings: HashMap::new(),
             inside,
+            at: None,
         }
     }
 
@@ -183,6 +197,9 @@ impl Builder {
                 stack.extend(missing.into_iter().rev());
                 continue;
             }
+            if let Kind::Placeholder(traced) = &tensor.node.kind {
+                return Err(leaked(root, &tensor, traced, self.at.unwrap_or(root.node.at)));
+            }
             let id = self.place(&tensor, computed)?;
             self.done.insert(tensor.node.id, id);
             stack.pop();
@@ -217,16 +234,8 @@ impl Builder {
                     }
                 }
             }
-            Kind::Variable(reading) => Ok(self.variable(tensor, reading)),
-            Kind::Placeholder(trace) if Some(*trace) == self.trace => {
-                Err(Error::Internal("a placeholder is not among the arguments".into()))
-            }
-            Kind::Placeholder(_) => Err(Error::Trace {
-                message: "a tensor of a function's trace is used outside of it: it stands for an argument that has no \
-                          value here. Return it from the function and use the result of the call"
-                    .into(),
-                at: node.at,
-            }),
+            Kind::Variable(reading) => self.variable(tensor, reading),
+            Kind::Placeholder(_) => Err(Error::Internal("a placeholder is not among the arguments".into())),
             Kind::Failed(error) => Err(error.clone()),
         }
     }
@@ -235,26 +244,39 @@ impl Builder {
         tensor.node.inputs.iter().map(|t| self.done[&t.node.id]).collect()
     }
 
-    fn variable(&mut self, tensor: &Tensor, reading: &Reading) -> NodeId {
-        let at = tensor.node.at;
-        let slab = &reading.leaf.slab;
-        let whole = if reading.trace.is_some() && reading.trace == self.trace {
-            self.state(slab, at)
-        } else {
-            let key = Arc::as_ptr(&reading.leaf) as usize;
-            match self.readings.get(&key) {
-                Some(id) => *id,
-                None => {
-                    let leaf = Leaf { shape: vec![slab.count], dtype: slab.dtype, state: false };
-                    let id = self.leaf(leaf, Bound::Reading(reading.leaf.clone()), at);
-                    self.readings.insert(key, id);
-                    id
-                }
+    fn variable(&mut self, tensor: &Tensor, reading: &Reading) -> Result<NodeId> {
+        let (at, slab) = (tensor.node.at, &reading.slab);
+        let whole = match (reading.trace, self.trace) {
+            (Some(own), Some(trace)) if own == trace => self.state(slab, at),
+            (Some(_), _) => {
+                let message = "a variable was read while a function was traced, and that reading is used outside of the \
+                               trace: it stands for the value of each call, which there is none of here. Read the \
+                               variable where its value is needed, or return the reading from the function";
+                return Err(Error::Trace { message: message.into(), at });
             }
+            // What a function captures stays what it is at the time of the trace.
+            (None, Some(_)) => {
+                let leaf = Leaf { shape: tensor.shape().to_vec(), dtype: slab.dtype, state: false };
+                return Ok(self.leaf(leaf, Bound::Value(tensor.clone()), at));
+            }
+            (None, None) => self.read(slab, tensor),
         };
         let slice = Op::Slice { start: vec![reading.offset], step: vec![1] };
         let part = self.graph.add(slice, vec![whole], vec![tensor.len()], slab.dtype, at);
-        self.graph.add(Op::Reshape, vec![part], tensor.shape().to_vec(), slab.dtype, at)
+        Ok(self.graph.add(Op::Reshape, vec![part], tensor.shape().to_vec(), slab.dtype, at))
+    }
+
+    /// The leaf of a slab that a tensor has read.
+    fn read(&mut self, slab: &Arc<Slab>, tensor: &Tensor) -> NodeId {
+        let (id, number) = *self.readings.entry(slab.id).or_insert_with(|| {
+            let leaf = Leaf { shape: vec![slab.count], dtype: slab.dtype, state: false };
+            self.bound.push(Bound::Reading { slab: slab.clone(), tensors: vec![] });
+            (self.graph.leaf(leaf, tensor.node.at), self.bound.len() - 1)
+        });
+        if let Bound::Reading { tensors, .. } = &mut self.bound[number] {
+            tensors.push(tensor.clone());
+        }
+        id
     }
 }
 
@@ -264,4 +286,28 @@ fn values(bundle: &Tensor) -> Option<&[Tensor]> {
         Kind::Bundle(all) if all.call().is_none() => Some(&bundle.node.inputs[..all.forms.len()]),
         _ => None,
     }
+}
+
+/// The error of an expression that needs a placeholder of another trace. It names the line where the expression left the
+/// trace, which is the last that the trace has made on the way to `root`, and the line where that is used.
+fn leaked(root: &Tensor, placeholder: &Tensor, traced: &Traced, asked: At) -> Error {
+    let on_the_way = dependents(std::slice::from_ref(root), &ids([placeholder]));
+    let (mut made, mut at) = (root, asked);
+    while !traced.has_made(made) {
+        let Some(next) = made.node.inputs.iter().find(|t| on_the_way.contains(&t.node.id)) else { break };
+        (made, at) = (next, made.node.at);
+    }
+    let line = made.node.at;
+    let what = match made.node.id == placeholder.node.id {
+        true => format!("an argument of {traced}, called at {line},"),
+        false => format!("the tensor made at {line} of an argument of {traced}"),
+    };
+    let message = match traced.is_active() {
+        true => format!("{what} has no value while that is being traced; use it in expressions alone"),
+        false => format!(
+            "{what} is used outside of the trace: the argument has no value here. Return the tensor as a result, and use \
+             the result of the call"
+        ),
+    };
+    Error::Trace { message, at }
 }

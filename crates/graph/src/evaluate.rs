@@ -6,19 +6,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use kiln_device::{Buffer, DType, Device, Executable};
 
-use crate::build::{Bound, Built, build};
-use crate::error::{Error, Result};
+use crate::bind::Bindings;
+use crate::body::reached;
+use crate::build::{Bound, Built, build, home};
+use crate::error::{At, Error, Result};
 use crate::graph::Graph;
-use crate::op::Op;
+use crate::op::{Op, Work};
 use crate::plan::{self, External};
 use crate::report::Report;
 use crate::tensor::{Kind, Stored, Tensor};
-use crate::trace::Recorded;
-use crate::variable::writing;
+use crate::trace::{self, Recorded};
 
 /// A graph compiled for a device.
 pub(crate) struct Compiled {
     graph: Graph,
+    calls_host: bool,
     executable: Executable,
     externals: Vec<External>,
     /// Whether a run may find an index out of range.
@@ -41,14 +43,21 @@ struct Cache {
 impl Compiled {
     /// Compiles a graph.
     pub(crate) fn new(graph: Graph, device: &Device) -> Result<Compiled> {
+        require(&graph, device)?;
         let plan = plan::plan(&graph, device)?;
-        let checks = !plan.program.checks.is_empty();
+        let (checks, calls_host) = (!plan.program.checks.is_empty(), plan.program.calls_host());
         let executable = device.compile(plan.program)?;
-        Ok(Compiled { graph, executable, externals: plan.externals, checks, report: plan.report })
+        let (externals, report) = (plan.externals, plan.report);
+        Ok(Compiled { graph, calls_host, executable, externals, checks, report })
     }
 
     pub(crate) fn graph(&self) -> &Graph {
         &self.graph
+    }
+
+    /// Whether a function of the host may run in it.
+    pub(crate) fn calls_host(&self) -> bool {
+        self.calls_host
     }
 
     pub(crate) fn executable(&self) -> &Executable {
@@ -71,12 +80,32 @@ impl Compiled {
         self.externals.iter().map(buffer).collect()
     }
 
-    /// Runs with the leaves bound; the caller holds [`crate::variable::writing`] where the graph assigns.
-    pub(crate) fn run(&self, leaves: &[Buffer]) -> Result<Vec<Buffer>> {
+    /// Runs once; its assignments have taken effect then.
+    pub(crate) fn run(&self, bindings: Bindings) -> Result<Vec<Buffer>> {
         let outputs = self.outputs()?;
-        self.executable.run(&self.bind(leaves, &outputs))?;
+        self.executable.run(&self.bind(&bindings.leaves, &outputs))?;
+        bindings.commit()?;
         Ok(outputs)
     }
+}
+
+/// An error at the first node whose type the device lacks.
+fn require(graph: &Graph, device: &Device) -> Result<()> {
+    if DType::ALL.iter().all(|dtype| device.supports(*dtype)) {
+        return Ok(());
+    }
+    for (node, _) in graph.nodes.iter().zip(graph.live()).filter(|(_, live)| *live) {
+        device.require(node.dtype, node.op.name(), &node.at.to_string())?;
+        match &node.op {
+            Op::Call(call) => match &call.work {
+                Work::Host(_) => {}
+                Work::Switch(arms) => arms.iter().try_for_each(|arm| require(arm, device))?,
+                Work::Loop(looped) => require(&looped.body, device)?,
+            },
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 impl Cache {
@@ -117,35 +146,53 @@ fn compiled(graph: Graph, device: &Device) -> Result<Arc<Compiled>> {
     Ok(made)
 }
 
-/// The device that a graph's leaves live on, which must be one.
-pub(crate) fn device_of(bound: &[Bound], arguments: &[Tensor], wanted: Option<&Device>) -> Result<Device> {
-    let mut found: Option<Device> = wanted.cloned();
-    let of_arguments = arguments.iter().filter_map(|t| t.node.value.get().map(|s| s.device.clone()));
-    for device in bound.iter().filter_map(Bound::device).chain(of_arguments) {
+/// The one device of some that stand for leaves or arguments, if there is any.
+///
+/// # Errors
+/// Where there are two; `at` is who asks.
+pub(crate) fn one_device(devices: impl Iterator<Item = Device>, at: At) -> Result<Option<Device>> {
+    let mut found: Option<Device> = None;
+    for device in devices {
         match &found {
             Some(other) if *other != device => {
-                return Err(Error::Device(kiln_device::Error::Buffer(format!(
-                    "expected tensors on one device, received `{other}` and another `{device}` in one expression; \
-                     move one with to_device"
-                ))));
+                let message = format!(
+                    "expected tensors and variables on one device, received `{other}` and another `{device}`; move \
+                     tensors with to_device"
+                );
+                return Err(Error::Operation { op: "device", message, at });
             }
             _ => found = Some(device),
         }
     }
-    found.map_or_else(crate::default_device, Ok)
+    Ok(found)
 }
 
-/// Computes tensors in one program and keeps their values with them.
-pub(crate) fn evaluate(tensors: &[Tensor], device: Option<&Device>) -> Result<Vec<Stored>> {
-    let pending = pending(tensors);
-    if !pending.is_empty() {
-        let Built { graph, bound } = build(None, &[], &pending, &Recorded::default())?;
-        let device = device_of(&bound, &[], device)?;
+/// The device that expressions are bound to by the values and variables that they are made of.
+///
+/// # Errors
+/// As [`one_device`].
+pub(crate) fn home_of(tensors: &[Tensor], at: At) -> Result<Option<Device>> {
+    let known = |t: &Tensor| t.node.value.get().is_some() || t.node.inputs.is_empty();
+    if tensors.iter().all(known) {
+        return one_device(tensors.iter().filter_map(home), at);
+    }
+    one_device(reached(tensors, known).iter().filter_map(home), at)
+}
+
+/// Computes tensors in one program and keeps their values with them; `at` is who asks.
+pub(crate) fn evaluate(tensors: &[Tensor], device: Option<&Device>, at: At) -> Result<Vec<Stored>> {
+    loop {
+        let pending = pending(tensors);
+        if pending.is_empty() {
+            break;
+        }
+        let Built { graph, bound } = build(None, &[], &pending, &Recorded::default(), at)?;
+        let devices = device.cloned().into_iter().chain(bound.iter().filter_map(Bound::device));
+        let device = one_device(devices, at)?.map_or_else(crate::default_device, Ok)?;
         let compiled = compiled(graph, &device)?;
-        let reads_state = bound.iter().any(|b| matches!(b, Bound::Reading(_)));
-        let _writing = reads_state.then(writing);
-        let leaves = bound.iter().map(|b| b.buffer(&device)).collect::<Result<Vec<_>>>()?;
-        let outputs = compiled.run(&leaves)?;
+        // Where a variable has been assigned meanwhile, what was read of it has a value of its own.
+        let Some(bindings) = Bindings::new(&compiled, &bound, &[], &device)? else { continue };
+        let outputs = compiled.run(bindings)?;
         if compiled.checks {
             // Some devices tell at the next wait; values of a wrong index are not kept.
             device.synchronize()?;
@@ -153,9 +200,28 @@ pub(crate) fn evaluate(tensors: &[Tensor], device: Option<&Device>) -> Result<Ve
         for (tensor, buffer) in pending.iter().zip(outputs) {
             let _ = tensor.node.value.set(Stored { device: device.clone(), buffer });
         }
+        break;
     }
     let value = |t: &Tensor| t.node.value.get().cloned();
     tensors.iter().map(|t| value(t).ok_or_else(|| Error::Internal("a value was not kept".into()))).collect()
+}
+
+/// Does at once what a function without arguments would: `record` assigns to variables, whose values are written in
+/// place where that can be.
+pub(crate) fn step(record: impl Fn() -> Result<()>, at: At) -> Result<()> {
+    loop {
+        let ((id, outcome), recorded) = trace::record(trace::What::Function, |id| (id, record()));
+        outcome?;
+        let Built { graph, bound } = build(Some(id), &[], &[], &recorded, at)?;
+        let read: Vec<Tensor> = bound.iter().filter_map(Bound::captured_reading).cloned().collect();
+        evaluate(&read, None, at)?;
+        let device =
+            one_device(bound.iter().filter_map(Bound::device), at)?.map_or_else(crate::default_device, Ok)?;
+        let compiled = compiled(graph, &device)?;
+        if let Some(bindings) = Bindings::new(&compiled, &bound, &[], &device)? {
+            return compiled.run(bindings).map(drop);
+        }
+    }
 }
 
 /// The tensors that have no value yet, and those that the same calls give beside them.
@@ -176,12 +242,12 @@ fn pending(tensors: &[Tensor]) -> Vec<Tensor> {
 }
 
 /// The value of a tensor on a device: moved or computed there if need be.
-pub(crate) fn stored_on(tensor: &Tensor, device: &Device) -> Result<Stored> {
+pub(crate) fn stored_on(tensor: &Tensor, device: &Device, at: At) -> Result<Stored> {
     tensor.check()?;
     match &tensor.node.kind {
         Kind::Host(_) | Kind::Stored => leaf_on(tensor, device),
         _ => {
-            let stored = evaluate(std::slice::from_ref(tensor), None)?.remove(0);
+            let stored = evaluate(std::slice::from_ref(tensor), None, at)?.remove(0);
             if stored.device == *device {
                 Ok(stored)
             } else {
@@ -211,14 +277,4 @@ pub(crate) fn leaf_on(tensor: &Tensor, device: &Device) -> Result<Stored> {
         (_, Some(stored)) => moved(stored, tensor.dtype(), tensor.len(), device),
         (_, None) => Err(Error::Internal("a leaf has no value".into())),
     }
-}
-
-/// Prepares the states that a graph assigns for being written: lazy readers of their present contents get a copy.
-pub(crate) fn before_write(graph: &Graph, bound: &[Bound]) -> Result<()> {
-    for assign in &graph.assigns {
-        if let Bound::State(slab) = &bound[assign.leaf] {
-            slab.before_write()?;
-        }
-    }
-    Ok(())
 }

@@ -74,15 +74,28 @@ pub struct ReadBudget {
     pub max_depth: usize,
     /// Bytes of a name, 4096.
     pub max_name_len: usize,
+    /// Bytes that one compressed byte may become, 100; what expands to at most 64 MiB may exceed it.
+    pub max_ratio: u64,
 }
 
 impl Default for ReadBudget {
     fn default() -> ReadBudget {
-        ReadBudget { max_bytes: 16 << 30, max_tensors: 1_000_000, max_depth: 64, max_name_len: 4096 }
+        ReadBudget {
+            max_bytes: 16 << 30,
+            max_tensors: 1_000_000,
+            max_depth: 64,
+            max_name_len: 4096,
+            max_ratio: 100,
+        }
     }
 }
 
 impl ReadBudget {
+    /// Whether `packed` compressed bytes that expand to `size` are more than may be taken from a stranger.
+    pub fn is_bomb(&self, size: u64, packed: u64) -> bool {
+        size > (64 << 20) && size / self.max_ratio.max(1) > packed
+    }
+
     /// The whole file.
     ///
     /// # Errors

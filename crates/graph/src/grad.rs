@@ -18,12 +18,16 @@ use crate::tensor::{Kind, Tensor, here};
 mod control;
 mod custom;
 mod fold;
+mod readings;
 
 use control::{of_loop, of_switch};
-pub(crate) use custom::CustomRule;
+pub(crate) use custom::{CustomRule, alias};
 use fold::{reduce, scan, scatter};
+use readings::{all_of, is_reading, of_others};
 
 /// Gradients of a scalar with respect to tensors it is computed from; zeros where it does not depend on one.
+///
+/// A reading of a variable that has been assigned since the loss read it stands for what the loss read.
 ///
 /// ```
 /// use kiln_graph::{Tensor, gradients};
@@ -34,45 +38,86 @@ use fold::{reduce, scan, scatter};
 /// ```
 ///
 /// # Errors
-/// Where the loss is not a float scalar, a tensor is not of a float type, or either carries an error.
+/// Where the loss is not a float scalar, a tensor is not of a float type, or either carries an error; where it is not clear
+/// which reading of a variable is meant.
+#[doc(alias("GradientTape", "grad", "backward"))]
 #[track_caller]
 pub fn gradients(loss: &Tensor, with_respect_to: &[Tensor]) -> Result<Vec<Tensor>> {
     let at = here();
-    loss.check()?;
-    if loss.len() != 1 || !loss.dtype().is_float() {
-        let message = format!(
-            "expected a float scalar, received shape {:?} {}; reduce it with sum or mean, or use gradients_with",
-            loss.shape(),
-            loss.dtype()
-        );
-        return Err(Error::Operation { op: "gradients", message, at });
-    }
-    gradients_with(loss, &loss.ones_like(), with_respect_to)
+    check_loss(loss, at)?;
+    or_zeros(found(loss, &loss.ones_like(), with_respect_to, at)?, with_respect_to)
+}
+
+/// [`gradients`] that tells where the loss does not depend on a tensor: `None`, as of TensorFlow's tapes.
+///
+/// ```
+/// use kiln_graph::{Tensor, connected_gradients};
+/// let (x, y) = (Tensor::from_slice(&[1.0f32, 2.0]), Tensor::from_slice(&[3.0f32]));
+/// let found = connected_gradients(&x.sum(()), &[x, y])?;
+/// assert!(found[0].is_some() && found[1].is_none());
+/// # Ok::<(), kiln_graph::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`gradients`].
+#[track_caller]
+pub fn connected_gradients(loss: &Tensor, with_respect_to: &[Tensor]) -> Result<Vec<Option<Tensor>>> {
+    let at = here();
+    check_loss(loss, at)?;
+    found(loss, &loss.ones_like(), with_respect_to, at)
 }
 
 /// Gradients of `Σ y · cotangent` with respect to tensors: the vector–Jacobian product.
 ///
 /// # Errors
-/// Where shapes of `y` and cotangent differ, a type is no float, or a tensor carries an error.
+/// Where shapes of `y` and cotangent differ, a type is no float, or a tensor carries an error; as of [`gradients`].
+#[doc(alias = "GradientTape")]
 #[track_caller]
 pub fn gradients_with(y: &Tensor, cotangent: &Tensor, with_respect_to: &[Tensor]) -> Result<Vec<Tensor>> {
-    let at = here();
+    or_zeros(found(y, cotangent, with_respect_to, here())?, with_respect_to)
+}
+
+fn check_loss(loss: &Tensor, at: At) -> Result<()> {
+    loss.check()?;
+    if loss.len() == 1 && loss.dtype().is_float() {
+        return Ok(());
+    }
+    let message = format!(
+        "expected a float scalar, received shape {:?} {}; reduce it with sum or mean, or use gradients_with",
+        loss.shape(),
+        loss.dtype()
+    );
+    Err(Error::Operation { op: "gradients", message, at })
+}
+
+fn or_zeros(found: Vec<Option<Tensor>>, targets: &[Tensor]) -> Result<Vec<Tensor>> {
+    let gradients = found.into_iter().zip(targets);
+    Ok(gradients.map(|(gradient, target)| gradient.unwrap_or_else(|| target.zeros_like())).collect())
+}
+
+fn found(y: &Tensor, cotangent: &Tensor, targets: &[Tensor], at: At) -> Result<Vec<Option<Tensor>>> {
     y.check()?;
     cotangent.check()?;
     if y.shape() != cotangent.shape() {
         let message = format!("cotangent {:?} must have the shape of y {:?}", cotangent.shape(), y.shape());
         return Err(Error::Operation { op: "gradients", message, at });
     }
-    for target in with_respect_to {
+    for target in targets {
         target.check()?;
         if !target.dtype().is_float() {
             let message = format!("expected float tensors to differentiate for, received {}", target.dtype());
             return Err(Error::Operation { op: "gradients", message, at });
         }
     }
-    let found = pull_back(&[(y.clone(), cotangent.clone())], with_respect_to)?;
-    let or_zeros = |(g, t): (Option<Tensor>, &Tensor)| g.unwrap_or_else(|| t.zeros_like());
-    Ok(found.into_iter().zip(with_respect_to).map(or_zeros).collect())
+    let mut found = pull_back(&[(y.clone(), cotangent.clone())], targets)?;
+    let lost = |(gradient, target): (&Option<Tensor>, &Tensor)| gradient.is_none() && is_reading(target);
+    if found.iter().zip(targets).any(lost) {
+        let nodes = all_of(y);
+        for (gradient, target) in found.iter_mut().zip(targets).filter(|(gradient, _)| gradient.is_none()) {
+            *gradient = of_others(y, cotangent, target, &nodes, at)?;
+        }
+    }
+    Ok(found)
 }
 
 /// Gradients of `Σ y · cotangent` over some pairs with respect to tensors; none where nothing depends on one.
@@ -293,7 +338,7 @@ fn unary(op: UnaryOp, x: &Tensor, y: &Tensor, g: &Tensor) -> Option<Tensor> {
         UnaryOp::Cos => -(g * x.sin()),
         UnaryOp::Tanh => g * (1.0 - y * y),
         UnaryOp::Atan => g / (1.0 + x * x),
-        UnaryOp::Erf => g * (-(x * x)).exp() * std::f32::consts::FRAC_2_SQRT_PI,
+        UnaryOp::Erf => g * (-(x * x)).exp() * std::f64::consts::FRAC_2_SQRT_PI,
         UnaryOp::Sigmoid => g * y * (1.0 - y),
         UnaryOp::Sign | UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round | UnaryOp::Trunc => return None,
         UnaryOp::Not | UnaryOp::IsNan => return None,
@@ -304,8 +349,8 @@ fn binary(op: BinaryOp, a: &Tensor, b: &Tensor, y: &Tensor, g: &Tensor) -> [Opti
     if !y.dtype().is_float() {
         return [None, None];
     }
-    // Where both are the extreme value, each gets half.
-    let extreme = |x: &Tensor| g * Tensor::select(&a.equal(b), 0.5, x.equal(y).cast(g.dtype()));
+    // Where both are the extreme value, the first gets all, as in TensorFlow.
+    let extreme = |first: &Tensor| [Some(Tensor::select(first, g, 0.0)), Some(Tensor::select(first, 0.0, g))];
     match op {
         BinaryOp::Add => [Some(g.clone()), Some(g.clone())],
         BinaryOp::Sub => [Some(g.clone()), Some(-g)],
@@ -313,13 +358,13 @@ fn binary(op: BinaryOp, a: &Tensor, b: &Tensor, y: &Tensor, g: &Tensor) -> [Opti
         BinaryOp::Div => [Some(g / b), Some(-(g * y) / b)],
         BinaryOp::Rem => [Some(g.clone()), Some(-(g * a.floor_divide(b)))],
         BinaryOp::Pow => {
-            // d/da = b·a^(b−1), 0 for b = 0; d/db = y·log a, 0 where a = 0.
+            // d/da = b·a^(b−1), 0 for b = 0; d/db = y·log a, 0 where a ≤ 0, as in TensorFlow.
             let by_base = Tensor::select(&b.equal(0.0), 0.0, b * a.pow(b - 1.0));
             let log = Tensor::select(&a.greater(0.0), a, 1.0).log();
-            let log = Tensor::select(&a.less(0.0), f32::NAN, log);
             [Some(g * by_base), Some(g * y * log)]
         }
-        BinaryOp::Max | BinaryOp::Min => [Some(extreme(a)), Some(extreme(b))],
+        BinaryOp::Max => extreme(&a.greater_equal(b)),
+        BinaryOp::Min => extreme(&a.less_equal(b)),
         BinaryOp::Atan2 => {
             let norm = a * a + b * b;
             [Some(g * b / &norm), Some(-(g * a) / norm)]

@@ -15,6 +15,7 @@ use crate::tensor::{Element, Tensor, here};
 use crate::trace;
 
 /// An array in host memory: dense, row-major.
+#[doc(alias = "ndarray")]
 #[derive(Clone)]
 pub struct HostArray {
     shape: Vec<usize>,
@@ -57,9 +58,11 @@ impl HostArray {
         }
         match dtype {
             DType::F32 => of::<f32>(shape, bytes),
+            DType::F64 => of::<f64>(shape, bytes),
             DType::F16 => of::<half::f16>(shape, bytes),
             DType::BF16 => of::<half::bf16>(shape, bytes),
             DType::I32 => of::<i32>(shape, bytes),
+            DType::I64 => of::<i64>(shape, bytes),
             DType::U32 => of::<u32>(shape, bytes),
             DType::U8 => of::<u8>(shape, bytes),
             DType::Bool => of::<bool>(shape, bytes),
@@ -73,9 +76,11 @@ impl HostArray {
         }
         match self.dtype {
             DType::F32 => of::<f32>(self),
+            DType::F64 => of::<f64>(self),
             DType::F16 => of::<half::f16>(self),
             DType::BF16 => of::<half::bf16>(self),
             DType::I32 => of::<i32>(self),
+            DType::I64 => of::<i64>(self),
             DType::U32 => of::<u32>(self),
             DType::U8 => of::<u8>(self),
             DType::Bool => of::<bool>(self),
@@ -89,7 +94,8 @@ impl fmt::Debug for HostArray {
     }
 }
 
-type HostResult = Result<Vec<HostArray>, String>;
+/// What a function of the host gives: an array for each result, or any error. Texts and all errors convert by `?`.
+pub type HostResult = Result<Vec<HostArray>, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Calls a function of the host on values when the program runs: `f` gets one array per input and gives one per entry
 /// of `outputs`, of that shape and type.
@@ -99,12 +105,16 @@ type HostResult = Result<Vec<HostArray>, String>;
 /// may be called once where two calls have equal inputs. It cannot compute tensors. There is no gradient: see
 /// [`host_call_with_gradient`].
 ///
+/// It may wait for other threads, which may call functions and read any variable (of those that this program assigns they
+/// see the values from before); not for one that assigns a variable which this program assigns too, nor on a GPU for
+/// another call of this program.
+///
 /// Two calls of one function item or closure that captures nothing are the same operation, so that their compiled
 /// programs are shared; pass parameters as inputs rather than captures where you can.
 ///
 /// # Errors
 /// The results carry the first error of an input. An error of `f`, a panic in it and results of other forms are errors
-/// of the run that name `op` and the caller's line.
+/// of the run that name `op` and the caller's line; what `f` failed with is their source.
 ///
 /// ```
 /// use kiln_graph::{DType, HostArray, Tensor, host_call};
@@ -117,6 +127,7 @@ type HostResult = Result<Vec<HostArray>, String>;
 /// assert_eq!(median[0].item::<f32>()?, 2.0);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias("py_function", "numpy_function", "pure_callback"))]
 #[track_caller]
 pub fn host_call<F>(op: &'static str, inputs: &[Tensor], outputs: &[Form], f: F) -> Vec<Tensor>
 where
@@ -141,8 +152,9 @@ where
         let array = |((shape, dtype), bytes): (&Form, &Vec<u8>)| HostArray::from_bytes(shape, *dtype, bytes);
         let arrays: Vec<HostArray> = taken.iter().zip(bytes).map(array).collect();
         let called = || trace::host(op, || catch_unwind(AssertUnwindSafe(|| f(&arrays))));
-        let results = called().unwrap_or_else(|panic| Err(format!("panicked: {}", text_of(&*panic))))?;
-        checked(&results, &given)
+        let results =
+            called().unwrap_or_else(|panic| Err(format!("panicked: {}", text_of(&*panic)).into()))?;
+        Ok(checked(&results, &given)?)
     });
     let work = Work::Host(Host::new(identity, function));
     let call = Arc::new(Call { results: outputs.to_vec(), work });
@@ -165,6 +177,7 @@ where
 /// assert_eq!(gradients(&y[0].sum(()), &[x])?[0].to_vec::<f32>()?, [3.0, 12.0]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias = "py_function")]
 #[track_caller]
 pub fn host_call_with_gradient<F>(
     op: &'static str,

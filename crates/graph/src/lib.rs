@@ -13,7 +13,8 @@
 //! fuse, lower, plan       graph → groups → kernels → a program with planned memory
 //! evaluate, function      programs compiled once, replayed; files of them
 //! autodiff, random, tree  derivatives beyond gradients; distributions; structures of tensors
-//! sparse, ragged, text    structures on the host whose values are tensors; sets and queues of them
+//! sparse, ragged, text    structures on the host whose values are tensors; sets, queues and lookup tables of them
+//! nested, numpy           tensors from and to Rust's arrays and NumPy's files
 //! ```
 //!
 //! The crate never calls wgpu, never names a layer, and has no pass that changes a finished graph. Every buffer is
@@ -31,6 +32,7 @@
 
 mod autodiff;
 mod batch;
+mod bind;
 mod body;
 mod build;
 mod bundle;
@@ -44,7 +46,12 @@ mod grad;
 pub mod graph;
 mod host;
 pub mod interpret;
+pub mod lookup;
 mod lower;
+#[cfg(feature = "ndarray")]
+mod ndarray;
+mod nested;
+pub mod numpy;
 pub mod op;
 pub mod ops;
 mod plan;
@@ -67,10 +74,13 @@ mod variable;
 
 pub use autodiff::{Pullback, checkpoint, checkpoints, custom_gradient, hessian, hvp, jacobian, jvp, vjp};
 pub use error::{At, Error, Result};
-pub use function::{Function, FunctionCache, SavedFunction, TensorSpec, TreeFunction};
-pub use grad::{gradients, gradients_with};
-pub use host::{HostArray, host_call, host_call_with_gradient};
-pub use kiln_device::{DType, Device, DeviceInfo, DeviceKind, Error as DeviceError, ReduceOp, ScatterOp};
+pub use function::{Argument, Function, FunctionCache, SavedFunction, TensorSpec, TreeFunction};
+pub use grad::{connected_gradients, gradients, gradients_with};
+pub use host::{HostArray, HostResult, host_call, host_call_with_gradient};
+pub use kiln_device::{
+    Cause, DType, Device, DeviceInfo, DeviceKind, Error as DeviceError, ReduceOp, ScatterOp,
+};
+pub use nested::Nested;
 pub use ops::{Operand, Padding, promote, random_key};
 pub use queue::{Component, Queue, QueueError};
 pub use ragged::{NestedList, RaggedOrDense, RaggedStrings, RaggedTensor};
@@ -102,6 +112,7 @@ pub fn default_device() -> Result<Device> {
 }
 
 /// Runs `body` with another default device on this thread.
+#[doc(alias = "tf.device")]
 pub fn with_device<R>(device: &Device, body: impl FnOnce() -> R) -> R {
     struct Restore(Option<Device>);
     impl Drop for Restore {

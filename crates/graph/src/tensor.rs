@@ -11,7 +11,7 @@ use crate::error::{At, Error, Result};
 use crate::evaluate;
 use crate::op::Op;
 use crate::shape::Shape;
-use crate::trace::{self, TraceId};
+use crate::trace::{self, Traced};
 use crate::variable::Reading;
 
 /// An n-dimensional array, as an expression that has not necessarily been computed.
@@ -27,6 +27,7 @@ use crate::variable::Reading;
 /// assert_eq!(y.item::<f32>()?, 15.0);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias("tf.Tensor", "KerasTensor"))]
 #[derive(Clone)]
 pub struct Tensor {
     pub(crate) node: Arc<Node>,
@@ -41,8 +42,8 @@ pub(crate) enum Kind {
     Host(Arc<[u8]>),
     /// A value that was born on a device; the node's `value` holds it.
     Stored,
-    /// An argument of a function being traced.
-    Placeholder(TraceId),
+    /// An argument of a function or body being traced.
+    Placeholder(Arc<Traced>),
     /// A variable's value at one moment, or a state of the function being traced.
     Variable(Reading),
     /// Several tensors as one, each taken by a [`Op::Result`].
@@ -135,7 +136,7 @@ impl Tensor {
         Tensor::failed(op, message.into(), here())
     }
 
-    /// The error that the expression carries, if it could not be built.
+    /// The error that the expression carries, if it could not be built. [`Tensor::from`] makes a tensor of an error.
     pub fn error(&self) -> Option<&Error> {
         match &self.node.kind {
             Kind::Failed(error) => Some(error),
@@ -177,6 +178,7 @@ impl Tensor {
     ///
     /// # Errors
     /// The first error of the expression; a wrong element type; [`Error::Trace`] inside a function being traced.
+    #[doc(alias("numpy", "tolist", "to_numpy"))]
     #[track_caller]
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
         let at = here();
@@ -193,6 +195,7 @@ impl Tensor {
     ///
     /// # Errors
     /// As [`Tensor::to_vec`], and where there is not exactly one element.
+    #[doc(alias = "numpy")]
     #[track_caller]
     pub fn item<T: Element>(&self) -> Result<T> {
         let at = here();
@@ -205,13 +208,21 @@ impl Tensor {
         self.to_vec::<T>().map(|v| v[0])
     }
 
+    /// An error where the value is not computed yet and cannot be now, or where nothing can be read.
+    pub(crate) fn readable(&self, at: At) -> Result<()> {
+        match self.node.value.get() {
+            Some(_) => trace::is_inside(at).map(drop),
+            None => trace::forbid_reading(at),
+        }
+    }
+
     /// Elements as host bytes.
     pub(crate) fn read_bytes(&self, at: At) -> Result<Vec<u8>> {
         if let Kind::Host(bytes) = &self.node.kind {
             return Ok(bytes.to_vec());
         }
-        trace::forbid_reading(at)?;
-        let stored = evaluate::evaluate(std::slice::from_ref(self), None)?.remove(0);
+        self.readable(at)?;
+        let stored = evaluate::evaluate(std::slice::from_ref(self), None, at)?.remove(0);
         Ok(stored.device.download(&stored.buffer, self.dtype(), 0, self.len())?)
     }
 
@@ -231,18 +242,47 @@ impl Tensor {
     /// As [`Tensor::to_vec`].
     #[track_caller]
     pub fn eval_all(tensors: &[Tensor]) -> Result<()> {
-        trace::forbid_reading(here())?;
-        evaluate::evaluate(tensors, None).map(drop)
+        let at = here();
+        tensors.iter().try_for_each(|t| t.readable(at))?;
+        evaluate::evaluate(tensors, None, at).map(drop)
+    }
+
+    /// The value alone: a tensor without a history, which gradients do not flow through and which keeps nothing alive
+    /// that it was computed from.
+    ///
+    /// ```
+    /// use kiln_graph::Tensor;
+    /// let mut x = Tensor::scalar(1.0f32);
+    /// for _ in 0..3 {
+    ///     x = (&x * 2.0).detach()?;
+    /// }
+    /// assert_eq!(x.item::<f32>()?, 8.0);
+    /// # Ok::<(), kiln_graph::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Tensor::to_vec`]; inside a function being traced use [`Tensor::stop_gradient`].
+    #[track_caller]
+    pub fn detach(&self) -> Result<Tensor> {
+        let at = here();
+        let shape = self.shape().to_vec();
+        if let Kind::Host(bytes) = &self.node.kind {
+            return Ok(Tensor::from_host(bytes.clone(), shape, self.dtype(), at));
+        }
+        self.check()?;
+        self.readable(at)?;
+        let stored = evaluate::evaluate(std::slice::from_ref(self), None, at)?.remove(0);
+        Ok(Tensor::from_stored(shape, self.dtype(), stored, at))
     }
 
     /// The same value on another device.
     ///
     /// # Errors
     /// As [`Tensor::to_vec`].
+    #[doc(alias = "to")]
     #[track_caller]
     pub fn to_device(&self, device: &Device) -> Result<Tensor> {
         let at = here();
-        trace::forbid_reading(at)?;
         self.check()?;
         let bytes = self.read_bytes(at)?;
         let buffer = device.buffer_from(self.dtype(), &bytes)?;
@@ -272,6 +312,14 @@ impl Tensor {
     }
 }
 
+impl From<Error> for Tensor {
+    /// A tensor that carries the error: for closures that return tensors alone, as those of branches and loops.
+    #[track_caller]
+    fn from(error: Error) -> Tensor {
+        Tensor::from_error(error, here())
+    }
+}
+
 /// Rust types that are elements of tensors.
 pub trait Element: Copy + Send + Sync + 'static {
     /// The tensor type.
@@ -298,9 +346,11 @@ macro_rules! element {
 
 element! {
     f32 => F32,
+    f64 => F64,
     half::f16 => F16,
     half::bf16 => BF16,
     i32 => I32,
+    i64 => I64,
     u32 => U32,
     u8 => U8,
 }

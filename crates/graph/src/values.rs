@@ -41,7 +41,7 @@ impl Values for StringTensor {
 pub(crate) use sealed::Items;
 
 mod sealed {
-    use super::{At, DType, Error, Result};
+    use super::{At, DType, Error, Result, Tensor};
 
     /// What the structures of this crate do with values. Every index is in range: it is checked where it is made.
     pub trait Items: Clone + Sized {
@@ -67,6 +67,9 @@ mod sealed {
             op: &'static str,
             at: At,
         ) -> Result<Self>;
+
+        /// The items that an index tensor, known to be in range, names, in its shape.
+        fn at_places(&self, places: &Tensor, op: &'static str, at: At) -> Result<Self>;
 
         /// Which elements are not 0, or not empty.
         fn present(&self, op: &'static str, at: At) -> Result<Vec<bool>>;
@@ -147,6 +150,10 @@ impl Items for Tensor {
             return Ok(self.clone());
         }
         site.part(base.scatter_rows(&index_tensor(positions, at), self, ScatterOp::Set, at))
+    }
+
+    fn at_places(&self, places: &Tensor, op: &'static str, at: At) -> Result<Tensor> {
+        Site { op, at }.part(self.pick_rows(places, at))
     }
 
     fn present(&self, op: &'static str, at: At) -> Result<Vec<bool>> {

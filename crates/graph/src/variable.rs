@@ -1,144 +1,53 @@
 //! `Variable`: mutable state that lives on a device, and the slabs that hold it.
 //!
 //! Every variable is a range of a slab: a flat buffer of one dtype. [`Variable::pack`] moves many variables into one
-//! slab, so that an optimizer is one kernel over all of them. A slab's buffer never moves and is written in place; a
-//! lazy tensor that has read a variable keeps the value it saw, because its leaf is copied before the first write.
+//! slab, so that an optimizer is one kernel over all of them. A slab is written in place; a lazy tensor that has read a
+//! variable keeps the value it saw, because its range is copied before the first write to it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+mod gate;
+mod operators;
+mod slab;
+mod update;
 
-use kiln_device::{Buffer, DType, Device, size};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use kiln_device::{BinaryOp, DType, Device, size};
 
 use crate::default_device;
 use crate::error::{At, Error, Result};
 use crate::evaluate;
+use crate::op::Op;
+use crate::ops::Operand;
 use crate::shape::Shape;
-use crate::tensor::{Kind, Node, Stored, Tensor, here};
-use crate::trace::{self, TraceId};
-
-/// A flat piece of state on a device.
-#[derive(Debug)]
-pub(crate) struct Slab {
-    pub(crate) id: u64,
-    pub(crate) dtype: DType,
-    pub(crate) count: usize,
-    pub(crate) stored: Stored,
-    reading: Mutex<Weak<Leaf>>,
-    /// Set once a variable that lived here has been packed into another slab.
-    left: AtomicBool,
-}
-
-/// The contents of a slab at one moment: the slab itself until it is written, then a copy.
-#[derive(Debug)]
-pub(crate) struct Leaf {
-    pub(crate) slab: Arc<Slab>,
-    frozen: OnceLock<Buffer>,
-}
-
-/// A range of a slab at one moment.
-#[derive(Clone, Debug)]
-pub(crate) struct Reading {
-    pub(crate) leaf: Arc<Leaf>,
-    pub(crate) offset: usize,
-    /// The trace that reads it as state of the function; `None` for the value itself.
-    pub(crate) trace: Option<TraceId>,
-}
-
-static NEXT_ID: AtomicU64 = AtomicU64::new(0);
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// That the contents and places of slabs belong to the holder.
-pub(crate) type Writing = MutexGuard<'static, ()>;
-
-/// Held by whoever writes slabs or reads them in place: at most one at a time, and no copy of a leaf beside a write.
-pub(crate) fn writing() -> Writing {
-    static WRITING: Mutex<()> = Mutex::new(());
-    lock(&WRITING)
-}
-
-impl Slab {
-    fn new(device: &Device, dtype: DType, count: usize) -> Result<Arc<Slab>> {
-        let buffer = device.allocate(dtype, count)?;
-        let stored = Stored { device: device.clone(), buffer };
-        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        Ok(Arc::new(Slab {
-            id,
-            dtype,
-            count,
-            stored,
-            reading: Mutex::new(Weak::new()),
-            left: AtomicBool::new(false),
-        }))
-    }
-
-    /// A slab with these elements, in host bytes.
-    pub(crate) fn holding(device: &Device, dtype: DType, bytes: &[u8]) -> Result<Arc<Slab>> {
-        let slab = Slab::new(device, dtype, bytes.len() / dtype.host_size())?;
-        device.upload(&slab.stored.buffer, dtype, 0, bytes)?;
-        Ok(slab)
-    }
-
-    /// Whether a variable that lived here has moved on: programs bound to it are out of date.
-    pub(crate) fn is_left(&self) -> bool {
-        self.left.load(Ordering::Acquire)
-    }
-
-    fn leaf(self: &Arc<Self>) -> Arc<Leaf> {
-        let mut reading = lock(&self.reading);
-        reading.upgrade().unwrap_or_else(|| {
-            let leaf = Arc::new(Leaf { slab: self.clone(), frozen: OnceLock::new() });
-            *reading = Arc::downgrade(&leaf);
-            leaf
-        })
-    }
-
-    /// Call before any write, holding [`writing`]: whoever still reads the present contents gets a copy of them.
-    pub(crate) fn before_write(&self) -> Result<()> {
-        let leaf = std::mem::take(&mut *lock(&self.reading)).upgrade();
-        leaf.map_or(Ok(()), |leaf| leaf.freeze())
-    }
-}
-
-impl Leaf {
-    fn freeze(&self) -> Result<()> {
-        if self.frozen.get().is_none() {
-            let Stored { device, buffer } = &self.slab.stored;
-            let copy = device.allocate(self.slab.dtype, self.slab.count)?;
-            device.copy(buffer, 0, &copy, 0, self.slab.dtype, self.slab.count)?;
-            let _ = self.frozen.set(copy);
-        }
-        Ok(())
-    }
-
-    /// The buffer that holds this leaf's contents now.
-    pub(crate) fn buffer(&self) -> Buffer {
-        self.frozen.get().unwrap_or(&self.slab.stored.buffer).clone()
-    }
-}
+use crate::tensor::{Kind, Node, Tensor, here};
+use crate::trace::{self, Assigned, TraceId};
+pub(crate) use gate::Access;
+pub(crate) use slab::{Pin, Reading, Slab};
+use slab::{lock, next_id};
 
 /// Mutable, persistent state on a device: weights, statistics, counters, seeds.
 ///
-/// [`Variable::read`] gives a tensor; [`Variable::assign`] sets the value. Inside a [`crate::Function`] an assignment
-/// takes effect when the function ends: every read of the trace sees the value from before the call.
+/// [`Variable::read`] gives a tensor; [`Variable::assign`] sets the value. Inside a [`crate::Function`] the same program
+/// means the same: a read after an assignment gives what was assigned. The assignments of a call take effect together
+/// when it ends; other threads see the values from before until then. A trace belongs to its thread: what a thread that a
+/// traced closure starts assigns, it assigns at once and not in every call.
 ///
 /// ```
 /// use kiln_graph::{Tensor, Variable};
 /// let counter = Variable::new(&Tensor::scalar(1.0f32))?;
 /// let before = counter.read();
-/// counter.assign(&(&counter.read() + 1.0))?;
+/// counter.assign(&counter + 1.0)?;
 /// assert_eq!(counter.read().item::<f32>()?, 2.0);
 /// assert_eq!(before.item::<f32>()?, 1.0);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[doc(alias("Parameter", "tf.Variable"))]
+#[derive(Clone)]
 pub struct Variable {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
 struct Inner {
     id: u64,
     name: Mutex<String>,
@@ -150,7 +59,6 @@ struct Inner {
     latest: Mutex<Latest>,
 }
 
-#[derive(Clone, Debug)]
 struct Cell {
     slab: Arc<Slab>,
     offset: usize,
@@ -162,12 +70,6 @@ struct Latest {
     node: Weak<Node>,
 }
 
-impl std::fmt::Debug for Latest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Latest({:?})", self.trace)
-    }
-}
-
 impl Variable {
     /// A variable with an initial value, on the default device (see [`crate::with_device`]).
     ///
@@ -177,13 +79,13 @@ impl Variable {
     pub fn new(initial: &Tensor) -> Result<Variable> {
         let at = here();
         initial.check()?;
-        trace::forbid_variables(at)?;
+        trace::create_variable(at)?;
         let device = default_device()?;
         let slab = Slab::new(&device, initial.dtype(), initial.len())?;
-        let value = evaluate::stored_on(initial, &device)?;
-        device.copy(&value.buffer, 0, &slab.stored.buffer, 0, initial.dtype(), initial.len())?;
+        let value = evaluate::stored_on(initial, &device, at)?;
+        device.copy(&value.buffer, 0, &slab.buffer(), 0, initial.dtype(), initial.len())?;
         let inner = Inner {
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            id: next_id(),
             name: Mutex::new(String::new()),
             shape: initial.shape().to_vec(),
             dtype: initial.dtype(),
@@ -192,6 +94,20 @@ impl Variable {
             latest: Mutex::default(),
         };
         Ok(Variable { inner: Arc::new(inner) })
+    }
+
+    /// A variable of a part of a slab.
+    pub(crate) fn within(slab: &Arc<Slab>, offset: usize, shape: Shape) -> Variable {
+        let inner = Inner {
+            id: next_id(),
+            name: Mutex::new(String::new()),
+            shape,
+            dtype: slab.dtype,
+            trainable: AtomicBool::new(false),
+            cell: Mutex::new(Cell { slab: slab.clone(), offset }),
+            latest: Mutex::default(),
+        };
+        Variable { inner: Arc::new(inner) }
     }
 
     /// The same variable under a name, for listings, files and errors.
@@ -253,7 +169,7 @@ impl Variable {
 
     /// Where it lives.
     pub fn device(&self) -> Device {
-        self.place().0.stored.device.clone()
+        self.place().0.device.clone()
     }
 
     pub(crate) fn place(&self) -> (Arc<Slab>, usize) {
@@ -271,75 +187,150 @@ impl Variable {
         Err(Error::Operation { op, message: message.into(), at })
     }
 
-    /// The value: now, or inside a function being traced, at the start of each call.
+    /// The value now. Inside a function being traced, that at this point of each call: what the function has assigned so
+    /// far, or the value from before the call.
     #[track_caller]
     pub fn read(&self) -> Tensor {
-        let at = here();
+        self.read_at(here())
+    }
+
+    fn read_at(&self, at: At) -> Tensor {
         if let Err(error) = self.check_place("read", at) {
             return Tensor::from_error(error, at);
         }
-        let trace = trace::current();
+        if let Some(tensor) = trace::present(self.id()) {
+            return tensor;
+        }
         let (slab, offset) = self.place();
-        let leaf = slab.leaf();
+        let range = offset..offset + self.len();
+        let assigned = trace::assigned(slab.id, &range);
+        if assigned.is_empty() {
+            return self.read_state(slab, offset, at);
+        }
+        let tensor = self.read_assigned(&slab, offset, &assigned, at);
+        trace::hand_out(self.id(), &tensor, slab.id, range);
+        tensor
+    }
+
+    /// The value after assignments to elements of it, by this trace.
+    fn read_assigned(&self, slab: &Arc<Slab>, offset: usize, assigned: &[Assigned], at: At) -> Tensor {
+        let whole = offset..offset + self.len();
+        let flat = |t: &Tensor| t.reshape_at(vec![t.len()], at);
+        // From the last that covers all of it on: the others wrote parts of what that left.
+        let covers = |a: &Assigned| a.range.start <= whole.start && whole.end <= a.range.end;
+        let last = assigned.iter().rposition(covers);
+        let mut value = match last.map(|n| &assigned[n]) {
+            Some(a) if a.range == whole => flat(&a.value),
+            Some(a) => {
+                let (first, end) = (offset - a.range.start, whole.end - a.range.start);
+                flat(&a.value).slice_axis(0, first as i64, end as i64)
+            }
+            None => flat(&self.read_state(slab.clone(), offset, at)),
+        };
+        for part in &assigned[last.map_or(0, |n| n + 1)..] {
+            let new = flat(&part.value);
+            let piece = |t: &Tensor, from: usize, to: usize| t.slice_axis(0, from as i64, to as i64);
+            let (first, end) = (part.range.start.max(whole.start), part.range.end.min(whole.end));
+            let pieces = [
+                piece(&value, 0, first - offset),
+                piece(&new, first - part.range.start, end - part.range.start),
+                piece(&value, end - offset, self.len()),
+            ];
+            value = Tensor::concat(&pieces, 0);
+        }
+        // A node of its own, so that gradients can tell it from the tensor that was assigned.
+        Tensor::op(Op::Reshape, vec![value], self.shape().to_vec(), self.dtype(), at)
+    }
+
+    /// The value, or inside a function being traced, that from before each call.
+    fn read_state(&self, slab: Arc<Slab>, offset: usize, at: At) -> Tensor {
+        let trace = trace::current();
         let mut latest = lock(&self.inner.latest);
-        let same = |kind: &Kind| matches!(kind, Kind::Variable(r) if Arc::ptr_eq(&r.leaf, &leaf) && r.offset == offset);
+        let same = |kind: &Kind| matches!(kind, Kind::Variable(r) if r.slab.id == slab.id && r.offset == offset && !r.is_over());
         if let Some(node) = latest.node.upgrade().filter(|node| latest.trace == trace && same(&node.kind)) {
             return Tensor { node };
         }
-        let reading = Reading { leaf, offset, trace };
-        let tensor =
-            Tensor::new(Kind::Variable(reading), vec![], self.inner.shape.clone(), self.inner.dtype, at);
+        let kind = Kind::Variable(slab.reading(offset, self.id(), trace));
+        let tensor = Tensor::new(kind, vec![], self.inner.shape.clone(), self.inner.dtype, at);
+        if trace.is_none() {
+            slab.remember(&tensor);
+        }
         *latest = Latest { trace, node: Arc::downgrade(&tensor.node) };
         tensor
     }
 
-    /// Sets the value: now, or inside a function being traced, at the end of each call.
+    /// Sets the value: now, or inside a function being traced, at the end of each call. It takes the variable's dtype.
+    ///
+    /// ```
+    /// use kiln_graph::{Tensor, Variable};
+    /// let rate = Variable::new(&Tensor::scalar(0.1f32))?;
+    /// rate.assign(2)?;
+    /// rate.assign_sub(&rate * 0.5)?;
+    /// assert_eq!(rate.read().item::<f32>()?, 1.0);
+    /// # Ok::<(), kiln_graph::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// Where shape or dtype differ from the variable's, or the value cannot be computed.
+    /// Where the shape differs from the variable's, or the value cannot be computed.
     #[track_caller]
-    pub fn assign(&self, value: &Tensor) -> Result<()> {
+    pub fn assign(&self, value: impl Operand) -> Result<()> {
         let at = here();
+        self.set(&value.tensor(self.dtype(), at), "assign", at)
+    }
+
+    /// Adds to the value.
+    ///
+    /// # Errors
+    /// As [`Variable::assign`].
+    #[track_caller]
+    pub fn assign_add(&self, change: impl Operand) -> Result<()> {
+        let at = here();
+        let change = change.tensor(self.dtype(), at);
+        self.set(&self.read_at(at).binary(BinaryOp::Add, &change, at), "assign_add", at)
+    }
+
+    /// Subtracts from the value.
+    ///
+    /// # Errors
+    /// As [`Variable::assign`].
+    #[track_caller]
+    pub fn assign_sub(&self, change: impl Operand) -> Result<()> {
+        let at = here();
+        let change = change.tensor(self.dtype(), at);
+        self.set(&self.read_at(at).binary(BinaryOp::Sub, &change, at), "assign_sub", at)
+    }
+
+    fn set(&self, value: &Tensor, op: &'static str, at: At) -> Result<()> {
         value.check()?;
-        self.check_place("assign", at)?;
-        if value.shape() != self.shape() || value.dtype() != self.dtype() {
+        self.check_place(op, at)?;
+        if value.shape() != self.shape() {
+            let (shape, dtype) = (self.shape(), self.dtype());
             let message = format!(
-                "expected shape {:?} {} for variable `{}`, received {:?} {}",
-                self.shape(),
-                self.dtype(),
-                self.name(),
+                "expected shape {shape:?} {dtype} for {self}, received {:?} {}",
                 value.shape(),
                 value.dtype()
             );
-            return Err(Error::Operation { op: "assign", message, at });
+            return Err(Error::Operation { op, message, at });
         }
+        let value = &value.cast_at(self.dtype(), at);
+        value.check()?;
         if trace::assign(self, value, at)? {
             return Ok(());
         }
         let device = self.device();
-        let value = evaluate::stored_on(value, &device)?;
-        let _writing = writing();
-        let (slab, offset) = self.place();
-        slab.before_write()?;
-        Ok(device.copy(&value.buffer, 0, &slab.stored.buffer, offset, self.dtype(), self.len())?)
-    }
-
-    /// Adds to the value; several additions of one trace add up.
-    ///
-    /// # Errors
-    /// As [`Variable::assign`].
-    #[track_caller]
-    pub fn assign_add(&self, change: &Tensor) -> Result<()> {
-        self.assign(&(trace::assigned(self).unwrap_or_else(|| self.read()) + change))
-    }
-
-    /// Subtracts from the value; several subtractions of one trace add up.
-    ///
-    /// # Errors
-    /// As [`Variable::assign`].
-    #[track_caller]
-    pub fn assign_sub(&self, change: &Tensor) -> Result<()> {
-        self.assign(&(trace::assigned(self).unwrap_or_else(|| self.read()) - change))
+        let value = evaluate::stored_on(value, &device, at)?;
+        loop {
+            let (slab, offset) = self.place();
+            let _access = Access::write([slab.clone()]);
+            if slab.is_left() {
+                // Packed into another one meanwhile.
+                self.check_place(op, at)?;
+                continue;
+            }
+            let written = offset..offset + self.len();
+            let buffer = slab.before_write(&[written])?;
+            return Ok(device.copy(&value.buffer, 0, &buffer, offset, self.dtype(), self.len())?);
+        }
     }
 
     /// Moves variables of one dtype and device into one flat buffer, in order, and gives a variable of all of it.
@@ -352,6 +343,7 @@ impl Variable {
     #[track_caller]
     pub fn pack(variables: &[Variable]) -> Result<Variable> {
         let at = here();
+        trace::create_variable(at)?;
         let error = |message: &str| Error::Operation { op: "pack", message: message.into(), at };
         let first =
             variables.first().ok_or_else(|| error("expected at least one variable, received none"))?;
@@ -368,26 +360,48 @@ impl Variable {
             count = count.checked_add(*length).ok_or_else(|| error("too many elements together"))?;
         }
         size::element_count(&[count])?;
-        let _writing = writing();
+        // The places are read before the slabs are entered, so they may have changed: then again.
+        let (_access, places) = loop {
+            let places: Vec<_> = variables.iter().map(Variable::place).collect();
+            let access = Access::write(places.iter().map(|(slab, _)| slab.clone()));
+            let moved = |(v, (slab, _)): (&Variable, &(Arc<Slab>, usize))| v.place().0.id != slab.id;
+            if !variables.iter().zip(&places).any(moved) {
+                break (access, places);
+            }
+        };
         let slab = Slab::new(&device, dtype, count)?;
         let mut offset = 0;
-        for (variable, length) in variables.iter().zip(lengths) {
-            let (old, from) = variable.place();
-            device.copy(&old.stored.buffer, from, &slab.stored.buffer, offset, dtype, length)?;
-            *lock(&variable.inner.cell) = Cell { slab: slab.clone(), offset };
-            old.left.store(true, Ordering::Release);
+        for ((old, from), length) in places.iter().zip(&lengths) {
+            device.copy(&old.buffer(), *from, &slab.buffer(), offset, dtype, *length)?;
             offset += length;
         }
-        let inner = Inner {
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            name: Mutex::new("slab".into()),
-            shape: vec![count],
-            dtype,
-            trainable: AtomicBool::new(false),
-            cell: Mutex::new(Cell { slab, offset: 0 }),
-            latest: Mutex::default(),
-        };
-        Ok(Variable { inner: Arc::new(inner) })
+        offset = 0;
+        for ((variable, (old, _)), length) in variables.iter().zip(&places).zip(&lengths) {
+            *lock(&variable.inner.cell) = Cell { slab: slab.clone(), offset };
+            old.leave();
+            offset += length;
+        }
+        Ok(Variable::within(&slab, 0, vec![count]).named("slab"))
+    }
+}
+
+impl std::fmt::Display for Variable {
+    /// What errors call it: its name, or that it has none.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.name() {
+            name if name.is_empty() => write!(f, "an unnamed variable of shape {:?}", self.shape()),
+            name => write!(f, "variable `{name}`"),
+        }
+    }
+}
+
+impl std::fmt::Debug for Variable {
+    /// Name, shape and dtype; the value is that of [`Variable::read`].
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.name() {
+            name if name.is_empty() => write!(f, "Variable({:?}, {})", self.shape(), self.dtype()),
+            name => write!(f, "Variable({name}, {:?}, {})", self.shape(), self.dtype()),
+        }
     }
 }
 

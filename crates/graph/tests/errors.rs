@@ -175,7 +175,7 @@ fn errors_of_reading_and_of_devices() {
             (gathered(-3).map(drop), "[take] index -3 at position 0"),
             (ones(&[0]).take(&labels(&[1]), 0).to_vec::<f32>().map(drop), "[take]"),
             (here.assign(&ones(&[3])), "[assign] expected shape [2] float32"),
-            (here.assign(&labels(&[2])), "[assign] expected shape [2] float32"),
+            (here.assign(1.0), "[assign] expected shape [2] float32 for an unnamed variable of shape [2]"),
             (
                 (here.read() + there.read()).to_vec::<f32>().map(drop),
                 "[buffer] expected tensors on one device",

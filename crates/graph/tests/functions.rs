@@ -55,14 +55,15 @@ fn a_signature_is_traced_once_and_the_report_says_why() {
 }
 
 #[test]
-fn reads_of_a_function_see_the_values_before_the_call() {
+fn assignments_of_a_function_take_effect_with_every_call() {
     on_cpu(|| {
         let x = variable(&[1.0, 2.0])?;
         let f = {
             let x = x.clone();
             Function::new("f", move |_| {
+                let before = x.read();
                 x.assign(&(x.read() + 10.0))?;
-                Ok(vec![x.read()])
+                Ok(vec![before])
             })
         };
         assert_eq!(f.call(&[])?[0].to_vec::<f32>()?, [1.0, 2.0]);
@@ -84,8 +85,9 @@ fn two_variables_swap() {
             let swap = {
                 let (a, b) = (a.clone(), b.clone());
                 effect(move || {
+                    let before = a.read();
                     a.assign(&b.read())?;
-                    b.assign(&a.read())
+                    b.assign(&before)
                 })
             };
             swap.call(&[])?;
@@ -112,7 +114,7 @@ fn the_last_assignment_counts_and_additions_add_up() {
             })
         };
         f.call(&[])?;
-        assert_eq!((values(&a)?, values(&b)?), (vec![100.0], vec![5.0]));
+        assert_eq!((values(&a)?, values(&b)?), (vec![1000.0], vec![10.0]));
         Ok(())
     });
 }
@@ -147,7 +149,7 @@ fn a_slab_and_its_members_are_one_memory() {
         assert_eq!(values(&slab)?, [1.0, 2.0, 3.0]);
         slab.assign(&vector(&[4.0, 5.0, 6.0]))?;
         assert_eq!((values(&a)?, values(&b)?), (vec![4.0, 5.0], vec![6.0]));
-        // Both are written: in the order of the first assignment of each.
+        // Both are written, in the program's order.
         let f = {
             let (slab, a) = (slab.clone(), a.clone());
             effect(move || {
@@ -156,7 +158,7 @@ fn a_slab_and_its_members_are_one_memory() {
             })
         };
         f.call(&[])?;
-        assert_eq!(values(&slab)?, [4.5, 5.5, 60.0]);
+        assert_eq!(values(&slab)?, [40.5, 50.5, 60.0]);
         let g = {
             let (slab, b) = (slab.clone(), b.clone());
             effect(move || {
@@ -165,8 +167,8 @@ fn a_slab_and_its_members_are_one_memory() {
             })
         };
         g.call(&[])?;
-        assert_eq!(values(&slab)?, [60.0, 5.5, 4.5]);
-        assert_eq!((values(&a)?, values(&b)?), (vec![60.0, 5.5], vec![4.5]));
+        assert_eq!(values(&slab)?, [61.0, 50.5, 40.5]);
+        assert_eq!((values(&a)?, values(&b)?), (vec![61.0, 50.5], vec![40.5]));
         Ok(())
     });
 }
@@ -182,9 +184,9 @@ fn packing_recompiles_functions_that_read_a_member() {
                 Ok(vec![a.read()])
             })
         };
-        assert_eq!(f.call(&[])?[0].item::<f32>()?, 1.0);
-        Variable::pack(&[b.clone(), a.clone()])?;
         assert_eq!(f.call(&[])?[0].item::<f32>()?, 2.0);
+        Variable::pack(&[b.clone(), a.clone()])?;
+        assert_eq!(f.call(&[])?[0].item::<f32>()?, 3.0);
         assert_eq!((values(&a)?, values(&b)?), (vec![3.0], vec![2.0]));
         assert_eq!(f.trace_count(), 2);
         assert!(f.trace_report()[1].ends_with("variables were packed into another slab since"));
@@ -293,7 +295,6 @@ fn what_a_trace_may_not_do_is_an_error_at_the_users_line() {
         trace_error(|x| x[0].item::<f32>().map(|_| vec![])),
         trace_error(|x| x[0].eval().map(|_| vec![])),
         trace_error(|x| x[0].to_device(&Device::cpu()).map(|t| vec![t])),
-        trace_error(|x| Function::new("inner", |y| Ok(y.to_vec())).call(x)),
     ] {
         assert!(text.starts_with("[trace]") && text.contains("functions.rs:"), "{text}");
     }
@@ -404,7 +405,7 @@ fn outputs_may_be_inputs_views_constants_or_the_same_twice() {
         };
         let outputs = f.call(&[vector(&[1.0, 2.0])])?;
         let read: Vec<Vec<f32>> = outputs.iter().map(|t| t.to_vec()).collect::<Result<_>>()?;
-        let expected = [[1.0, 2.0], [2.0, 3.0], [2.0, 3.0], [3.0, 2.0], [5.0, 6.0], [1.0, 1.0]];
+        let expected = [[1.0, 2.0], [2.0, 3.0], [2.0, 3.0], [3.0, 2.0], [2.0, 3.0], [1.0, 1.0]];
         assert_eq!(read, expected);
         assert_eq!(values(&state)?, [2.0, 3.0]);
         assert!(Function::new("empty", |_| Ok(vec![])).call(&[])?.is_empty());

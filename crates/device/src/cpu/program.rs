@@ -1,6 +1,6 @@
 //! Programs made ready: every launch translated, temporaries allocated.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use crate::cpu::address::{Axes, MAX_GUARDS, MAX_RANK};
@@ -10,6 +10,7 @@ use crate::cpu::map::MapKernel;
 use crate::cpu::matmul::Kernels;
 use crate::cpu::row::RowKernel;
 use crate::cpu::whole::WholeKernel;
+use crate::cpu::wide::{self, WideKernel};
 use crate::cpu::{CpuExecutor, memory, parallel, print};
 use crate::device::{Executor, Prepared};
 use crate::error::{Error, Result};
@@ -23,7 +24,15 @@ enum Work {
     Row(RowKernel),
     Contract(Box<ContractKernel>),
     Whole(WholeKernel),
+    Wide(WideKernel),
     Copy { bytes: usize },
+}
+
+/// A tape that runs beside a kernel.
+#[derive(Debug)]
+enum Once {
+    Fast(MapKernel),
+    Wide(wide::MapKernel),
 }
 
 #[derive(Debug)]
@@ -31,7 +40,7 @@ struct PreparedStep {
     /// Its number, depth first.
     number: usize,
     work: Work,
-    once: Option<MapKernel>,
+    once: Option<Once>,
     buffers: Vec<BufferId>,
     text: Option<String>,
 }
@@ -64,19 +73,56 @@ pub(crate) struct PreparedProgram {
     externals: usize,
     /// Some step has several tasks.
     threaded: bool,
-    temporaries: Vec<Option<Buffer>>,
-    addresses: Mutex<Addresses>,
+    /// Some step calls the host.
+    calls_host: bool,
+    workspace: Mutex<Workspace>,
 }
 
-/// The base addresses of the program's buffers, and those of the bindings of the current launch.
-#[derive(Default)]
-struct Addresses {
+/// What one run at a time has for itself.
+struct Workspace {
+    temporaries: Vec<Option<Buffer>>,
+    /// The base addresses of the program's buffers.
     buffers: Vec<*mut u8>,
+    /// Those of the bindings of the current launch.
     bindings: Vec<*mut u8>,
 }
 
 // SAFETY: addresses of buffers that the run in progress holds; they are of no use after it.
-unsafe impl Send for Addresses {}
+unsafe impl Send for Workspace {}
+
+impl Workspace {
+    fn new(executor: &CpuExecutor, specs: &[crate::program::BufferSpec]) -> Result<Workspace> {
+        let temporary = |spec: &crate::program::BufferSpec| match spec.role {
+            Role::External(_) => Ok(None),
+            Role::Temporary => executor.allocate(spec.bytes).map(Some),
+        };
+        let temporaries = specs.iter().map(temporary).collect::<Result<_>>()?;
+        Ok(Workspace { temporaries, buffers: vec![], bindings: vec![] })
+    }
+}
+
+/// The turn of a run at its device, which it gives up while it calls the host: the function may wait for another thread.
+#[derive(Default)]
+struct Turn<'a> {
+    queue: Option<&'a Mutex<()>>,
+    held: Option<MutexGuard<'a, ()>>,
+}
+
+impl<'a> Turn<'a> {
+    fn of(queue: &'a Mutex<()>) -> Turn<'a> {
+        let mut turn = Turn { queue: Some(queue), held: None };
+        turn.resume();
+        turn
+    }
+
+    fn pause(&mut self) {
+        self.held = None;
+    }
+
+    fn resume(&mut self) {
+        self.held = self.queue.map(|queue| queue.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
 
 /// Bytes of one task of a copy.
 const COPY: usize = 1 << 20;
@@ -117,6 +163,9 @@ fn check_limits(kernel: &Kernel) -> Result<()> {
 }
 
 fn translate(kernel: &Kernel, kernels: Kernels) -> Result<Work> {
+    if wide::body_is_wide(kernel)? {
+        return WideKernel::new(kernel).map(Work::Wide);
+    }
     Ok(match &kernel.body {
         Body::Map(tape) => {
             let axes: Axes = kernel.rows.iter().copied().enumerate().collect();
@@ -186,7 +235,10 @@ impl PreparedStep {
         let once = if kernel.once.instrs.is_empty() {
             None
         } else {
-            Some(MapKernel::new(kernel, &kernel.once, &Axes::new())?)
+            Some(match wide::tape_is_wide(kernel, &kernel.once)? {
+                true => Once::Wide(wide::MapKernel::new(kernel, &kernel.once, &[])?),
+                false => Once::Fast(MapKernel::new(kernel, &kernel.once, &Axes::new())?),
+            })
         };
         Ok(PreparedStep {
             number,
@@ -203,6 +255,7 @@ impl PreparedStep {
             Work::Row(row) => row.tasks(),
             Work::Contract(contract) => contract.tasks(),
             Work::Whole(whole) => whole.tasks(),
+            Work::Wide(wide) => wide.tasks(),
             Work::Copy { bytes } => bytes.div_ceil(COPY),
         }
     }
@@ -213,6 +266,7 @@ impl PreparedStep {
             Work::Row(row) => row.run(launched),
             Work::Contract(contract) => contract.run(launched),
             Work::Whole(whole) => whole.run(launched),
+            Work::Wide(wide) => wide.run(launched),
             Work::Copy { bytes } => parallel(bytes.div_ceil(COPY), |task| {
                 let first = task * COPY;
                 let bases = launched.bases;
@@ -222,8 +276,10 @@ impl PreparedStep {
                 };
             }),
         }
-        if let Some(once) = &self.once {
-            once.run(launched);
+        match &self.once {
+            Some(Once::Fast(once)) => once.run(launched),
+            Some(Once::Wide(once)) => once.run(launched),
+            None => {}
         }
     }
 }
@@ -235,25 +291,21 @@ impl PreparedProgram {
         let blocks = prepare(&program.steps, kernels, &mut steps)?;
         let mut threaded = false;
         each(&blocks, &mut |step| threaded |= step.tasks() > 1);
-        let temporary = |spec: &crate::program::BufferSpec| match spec.role {
-            Role::External(_) => Ok(None),
-            Role::Temporary => executor.allocate(spec.bytes).map(Some),
-        };
-        let temporaries = program.buffers.iter().map(temporary).collect::<Result<_>>()?;
+        let workspace = Mutex::new(Workspace::new(&executor, &program.buffers)?);
         Ok(PreparedProgram {
+            calls_host: program.calls_host(),
             externals: program.externals(),
             threaded,
             blocks,
             steps,
             specs: program.buffers,
             checks: program.checks,
-            temporaries,
-            addresses: Mutex::default(),
+            workspace,
             executor,
         })
     }
 
-    fn resolve(&self, external: &[Buffer], addresses: &mut Vec<*mut u8>) -> Result<()> {
+    fn resolve(&self, external: &[Buffer], workspace: &mut Workspace) -> Result<()> {
         if external.len() < self.externals {
             return Err(Error::Buffer(format!(
                 "{} buffers are bound, {} are needed",
@@ -261,8 +313,8 @@ impl PreparedProgram {
                 self.externals
             )));
         }
-        addresses.clear();
-        for (spec, temporary) in self.specs.iter().zip(&self.temporaries) {
+        workspace.buffers.clear();
+        for (spec, temporary) in self.specs.iter().zip(&workspace.temporaries) {
             let buffer = match (spec.role, temporary) {
                 (Role::External(n), _) => &external[n],
                 (Role::Temporary, Some(buffer)) => buffer,
@@ -275,28 +327,49 @@ impl PreparedProgram {
                     spec.bytes
                 )));
             }
-            addresses.push(memory(buffer)?.pointer());
+            workspace.buffers.push(memory(buffer)?.pointer());
         }
         Ok(())
     }
 
     /// Runs all steps; `report` hears the number and time of each, every time it runs.
     fn execute(&self, external: &[Buffer], report: &mut (dyn FnMut(usize, Duration) + Send)) -> Result<()> {
+        // Before the turn at the device, which a run that waits for the workspace must not take from its holder.
+        let (mut kept, mut own);
+        let workspace = match self.workspace.try_lock() {
+            // A run that is calling the host may be waiting for this one.
+            Err(TryLockError::WouldBlock) if self.calls_host => {
+                own = Workspace::new(&self.executor, &self.specs)?;
+                &mut own
+            }
+            Ok(free) => {
+                kept = free;
+                &mut *kept
+            }
+            Err(_) => {
+                kept = self.workspace.lock().unwrap_or_else(PoisonError::into_inner);
+                &mut *kept
+            }
+        };
+        self.resolve(external, workspace)?;
         let shared = &self.executor.shared;
-        let _queue = self.executor.queue();
-        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        let Addresses { buffers, bindings } = &mut *addresses;
-        self.resolve(external, buffers)?;
+        let mut turn = Turn::of(&shared.queue);
         let failure: Mutex<Option<Failure>> = Mutex::new(None);
-        let mut run = Run { program: self, buffers, bindings, failure: &failure, report };
-        let outcome = match &shared.threads {
-            Some(pool) if self.threaded => pool.install(|| run.all(&self.blocks)),
-            _ => run.all(&self.blocks),
+        let pool = shared.threads.as_ref().filter(|_| self.threaded);
+        let Workspace { buffers, bindings, .. } = workspace;
+        let mut run = Run { program: self, buffers, bindings, failure: &failure, report, pool: None };
+        let outcome = match pool {
+            // A function of the host runs on the caller's thread, so that it does not keep one of the pool waiting.
+            Some(pool) if !self.calls_host => pool.install(|| run.all(&self.blocks, &mut Turn::default())),
+            pool => {
+                run.pool = pool;
+                run.all(&self.blocks, &mut turn)
+            }
         };
         let found = *failure.lock().unwrap_or_else(PoisonError::into_inner);
         match found {
             Some((_, site, position, value)) => {
-                Err(self.checks[site as usize].error(i64::from(value), u64::from(position)))
+                Err(self.checks[site as usize].error(value, u64::from(position)))
             }
             None => outcome,
         }
@@ -310,25 +383,27 @@ struct Run<'a> {
     bindings: &'a mut Vec<*mut u8>,
     failure: &'a Mutex<Option<Failure>>,
     report: &'a mut (dyn FnMut(usize, Duration) + Send),
+    /// The threads for each step, where the run as a whole is on none of them.
+    pool: Option<&'a rayon::ThreadPool>,
 }
 
 // SAFETY: the addresses are those of buffers that the caller holds during the run.
 unsafe impl Send for Run<'_> {}
 
 impl Run<'_> {
-    fn all(&mut self, blocks: &[Block]) -> Result<()> {
+    fn all(&mut self, blocks: &[Block], turn: &mut Turn<'_>) -> Result<()> {
         for block in blocks {
             match block {
                 Block::Step(step) => self.step(step),
                 Block::Host(number, host) => {
                     let start = Instant::now();
-                    self.host(host)?;
+                    self.host(host, turn)?;
                     (self.report)(*number, start.elapsed());
                 }
                 Block::Branch { index, arms } => {
                     // SAFETY: the buffer holds an `i32`, and nothing runs now.
                     let index = unsafe { self.buffers[*index].cast::<i32>().read_unaligned() };
-                    self.all(&arms[(index.max(0) as usize).min(arms.len() - 1)])?;
+                    self.all(&arms[(index.max(0) as usize).min(arms.len() - 1)], turn)?;
                 }
                 Block::Loop { most, condition, body } => {
                     // SAFETY: the buffer holds a `bool`, one byte, and nothing runs now.
@@ -338,7 +413,7 @@ impl Run<'_> {
                         if !goes_on(self) {
                             break;
                         }
-                        self.all(body)?;
+                        self.all(body, turn)?;
                     }
                 }
             }
@@ -350,16 +425,20 @@ impl Run<'_> {
         let start = Instant::now();
         self.bindings.clear();
         self.bindings.extend(step.buffers.iter().map(|b| self.buffers[*b]));
-        step.run(Launched {
+        let launched = Launched {
             isa: self.program.executor.shared.isa,
             bases: Bases(self.bindings),
             failure: self.failure,
             number: step.number,
-        });
+        };
+        match self.pool.filter(|_| step.tasks() > 1) {
+            Some(pool) => pool.install(|| step.run(launched)),
+            None => step.run(launched),
+        }
         (self.report)(step.number, start.elapsed());
     }
 
-    fn host(&self, host: &HostStep) -> Result<()> {
+    fn host(&self, host: &HostStep, turn: &mut Turn<'_>) -> Result<()> {
         let place = |binding: &HostBinding| {
             let size = binding.dtype.host_size();
             let end = binding.first.saturating_add(binding.count).saturating_mul(size);
@@ -375,7 +454,10 @@ impl Run<'_> {
             Ok(unsafe { std::slice::from_raw_parts(pointer, bytes) }.to_vec())
         };
         let inputs = host.inputs.iter().map(take).collect::<Result<Vec<_>>>()?;
-        let results = host.function.call(&inputs, &host.outputs)?;
+        turn.pause();
+        let results = host.function.call(&inputs, &host.outputs);
+        turn.resume();
+        let results = results?;
         for (bytes, output) in results.iter().zip(&host.outputs) {
             let (pointer, count) = place(output)?;
             // SAFETY: as above; `call` has checked the length, and nothing reads it now.

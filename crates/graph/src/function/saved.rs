@@ -11,18 +11,21 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Concrete;
+use super::cache::Concrete;
+use super::expressions::expressions;
 use super::signature::{self, Form, Signature};
 use crate::build::Bound;
 use crate::error::{At, Error, Result};
-use crate::evaluate::{Compiled, stored_on};
+use crate::evaluate::{Compiled, home_of, one_device, stored_on};
 use crate::files::{Checksum, ReadBudget, atomic_write, file_error};
+use crate::grad::alias;
 use crate::graph::{Assign, Graph, Leaf, NodeId};
 use crate::op::Op;
 use crate::shape::Shape;
 use crate::tensor::{Stored, Tensor, here};
 use crate::trace;
-use crate::variable::{Slab, writing};
+use crate::tree::{self, Tree};
+use crate::variable::{Access, Slab, Variable};
 
 const VERSION: u32 = 1;
 const KEY: &str = "kiln_function";
@@ -41,7 +44,10 @@ struct File {
 
 #[derive(Clone, Serialize, Deserialize)]
 struct Program {
-    arguments: Signature,
+    /// The structure around the arguments; nothing for a plain list.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    structure: String,
+    arguments: Vec<Form>,
     outputs: Vec<Form>,
     leaves: Vec<SavedLeaf>,
     nodes: Vec<SavedNode>,
@@ -73,11 +79,17 @@ struct SavedNode {
     dtype: DType,
 }
 
+impl Program {
+    fn signature(&self) -> Signature {
+        Signature { structure: self.structure.clone(), forms: self.arguments.clone() }
+    }
+}
+
 /// The name, dtype, shape and bytes of a tensor of the file.
 type Entry = (String, DType, Shape, Vec<u8>);
 
-#[derive(Default)]
 struct Writer {
+    at: At,
     states: Vec<(Arc<Slab>, (DType, usize))>,
     entries: Vec<Entry>,
     values: usize,
@@ -92,14 +104,16 @@ impl Writer {
                 if let Some(known) = self.states.iter().position(|(s, _)| Arc::ptr_eq(s, slab)) {
                     return Ok(SavedBound::State(known));
                 }
-                let bytes = slab.stored.device.download(&slab.stored.buffer, slab.dtype, 0, slab.count)?;
+                let bytes = slab.device.download(&slab.buffer(), slab.dtype, 0, slab.count)?;
                 let n = self.states.len();
                 self.entries.push((format!("state.{n}"), slab.dtype, vec![slab.count], bytes));
                 self.states.push((slab.clone(), (slab.dtype, slab.count)));
                 Ok(SavedBound::State(n))
             }
-            Bound::Reading(_) | Bound::Value(_) => {
-                let bytes = device.download(&bound.buffer(device)?, leaf.dtype, 0, count)?;
+            Bound::Reading { .. } => Err(Error::Internal("a function reads no variable from outside".into())),
+            Bound::Value(tensor) => {
+                let stored = crate::evaluate::leaf_on(tensor, device)?;
+                let bytes = device.download(&stored.buffer, leaf.dtype, 0, count)?;
                 self.entries.push((format!("value.{}", self.values), leaf.dtype, leaf.shape.clone(), bytes));
                 self.values += 1;
                 Ok(SavedBound::Value(self.values - 1))
@@ -109,6 +123,13 @@ impl Writer {
 
     fn program(&mut self, arguments: &Signature, concrete: &Concrete) -> Result<Program> {
         let graph = concrete.compiled.graph();
+        if let Some((name, at)) = graph.host_function() {
+            let message = format!(
+                "`{name}`, called at {at}, is a function of the host, which is code; a file holds data alone. Save a \
+                 function without it, and call it outside"
+            );
+            return Err(Error::Operation { op: "save", message, at: self.at });
+        }
         let mut leaves = vec![];
         for (leaf, bound) in graph.leaves.iter().zip(&concrete.bound) {
             let bound = self.bound(bound, leaf, &concrete.device)?;
@@ -121,7 +142,8 @@ impl Writer {
             dtype: node.dtype,
         };
         Ok(Program {
-            arguments: arguments.clone(),
+            structure: arguments.structure.clone(),
+            arguments: arguments.forms.clone(),
             outputs: concrete.outputs.clone(),
             leaves,
             nodes: graph.nodes.iter().map(node).collect(),
@@ -132,12 +154,13 @@ impl Writer {
 }
 
 /// Writes compiled programs and the present values of what they read.
-pub(super) fn save(name: &str, programs: &[(Signature, Arc<Concrete>)], path: &Path) -> Result<()> {
+pub(super) fn save(name: &str, programs: &[(Signature, Arc<Concrete>)], path: &Path, at: At) -> Result<()> {
     if programs.is_empty() {
         return Err(file_error(path, format!("`{name}` has not been traced yet; call or prepare it once")));
     }
-    let _writing = writing();
-    let mut writer = Writer::default();
+    let bound = programs.iter().flat_map(|(_, concrete)| &concrete.bound);
+    let _access = Access::read(bound.filter_map(Bound::slab).cloned());
+    let mut writer = Writer { at, states: vec![], entries: vec![], values: 0 };
     let programs = programs.iter().map(|(s, c)| writer.program(s, c)).collect::<Result<Vec<_>>>()?;
     let states = writer.states.iter().map(|(_, form)| *form).collect();
     let file = File { version: VERSION, name: name.to_owned(), states, programs };
@@ -169,9 +192,11 @@ fn checksum<'a>(text: &str, tensors: impl Iterator<Item = (&'a str, &'a [u8])>) 
 fn file_dtype(dtype: DType) -> Dtype {
     match dtype {
         DType::F32 => Dtype::F32,
+        DType::F64 => Dtype::F64,
         DType::F16 => Dtype::F16,
         DType::BF16 => Dtype::BF16,
         DType::I32 => Dtype::I32,
+        DType::I64 => Dtype::I64,
         DType::U32 => Dtype::U32,
         DType::U8 => Dtype::U8,
         DType::Bool => Dtype::BOOL,
@@ -192,6 +217,7 @@ fn file_dtype(dtype: DType) -> Dtype {
 /// assert_eq!(loaded.call(&[Tensor::from_slice(&[1.0f32, 2.0])])?[0].to_vec::<f32>()?, [2.0, 4.0]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[doc(alias("SavedModel", "ConcreteFunction"))]
 pub struct SavedFunction {
     name: String,
     path: PathBuf,
@@ -286,54 +312,110 @@ impl SavedFunction {
 
     /// The arguments that it can be called with, a line each.
     pub fn signatures(&self) -> Vec<String> {
-        self.programs.iter().map(|p| signature::as_call(&self.name, &p.arguments)).collect()
+        self.programs.iter().map(|p| signature::as_call(&self.name, &p.signature())).collect()
     }
 
-    /// Runs it; results are on the device and may still be being computed.
+    /// Runs it; results are on the device and may still be being computed. Inside another function it becomes a part of
+    /// that.
     ///
     /// # Errors
-    /// Where the function was not saved for such arguments, and those of compiling and running.
+    /// Where the function was not saved for such arguments, or for several structures of them; arguments on another
+    /// device; those of compiling and running.
     #[track_caller]
     pub fn call(&self, arguments: &[Tensor]) -> Result<Vec<Tensor>> {
-        let at = here();
-        trace::forbid_reading(at)?;
+        self.call_in(None, arguments, here())
+    }
+
+    /// [`SavedFunction::call`] of a structure, as a [`crate::TreeFunction`] takes it; gives the tensors of the result in
+    /// their order.
+    ///
+    /// # Errors
+    /// As [`SavedFunction::call`].
+    #[track_caller]
+    pub fn call_tree(&self, argument: &impl Tree) -> Result<Vec<Tensor>> {
+        let mut structure = String::new();
+        argument.describe(&mut structure);
+        self.call_in(Some(&structure), &tree::flatten(argument), here())
+    }
+
+    fn call_in(&self, structure: Option<&str>, arguments: &[Tensor], at: At) -> Result<Vec<Tensor>> {
         for argument in arguments {
             argument.check()?;
         }
-        let concrete = self.concrete(&signature::of(arguments), at)?;
-        let passed =
-            arguments.iter().map(|t| Ok(stored_on(t, &self.device)?.buffer)).collect::<Result<Vec<_>>>()?;
-        let _writing = writing();
-        concrete.run(&concrete.leaves(&passed)?, at)
+        let program = self.program(structure, arguments, at)?;
+        if trace::is_inside(at)? {
+            return self.inline(program, arguments, at);
+        }
+        one_device(home_of(arguments, at)?.into_iter().chain([self.device.clone()]), at)?;
+        let concrete = self.concrete(program, at)?;
+        let passed = arguments
+            .iter()
+            .map(|t| Ok(stored_on(t, &self.device, at)?.buffer))
+            .collect::<Result<Vec<_>>>()?;
+        let bindings = concrete.bindings(&passed)?;
+        let moved = || Error::Internal("the state of a saved function has moved".into());
+        concrete.run(bindings.ok_or_else(moved)?, at)
     }
 
-    fn concrete(&self, signature: &Signature, at: At) -> Result<Arc<Concrete>> {
+    /// The program for arguments, of any structure or the one given.
+    fn program(&self, structure: Option<&str>, arguments: &[Tensor], at: At) -> Result<&Program> {
+        let forms = signature::forms_of(arguments);
+        let asked = |p: &&Program| p.arguments == forms && structure.is_none_or(|s| p.structure == s);
+        let mut fitting = self.programs.iter().filter(asked);
+        let message = match (fitting.next(), fitting.next()) {
+            (Some(program), None) => return Ok(program),
+            (None, _) => {
+                let signature = Signature { structure: structure.unwrap_or_default().into(), forms };
+                format!(
+                    "expected one of {}, received {}; programs in a file are of concrete shapes: call or prepare the \
+                     function for these arguments too before it is saved",
+                    self.signatures().join(", "),
+                    signature::as_call(&self.name, &signature)
+                )
+            }
+            (Some(_), Some(_)) => {
+                let all = self.signatures().join(", ");
+                format!("these tensors fit several structures of {all}; use call_tree")
+            }
+        };
+        Err(Error::Operation { op: "saved_function", message, at })
+    }
+
+    /// The program as a part of the trace that goes on.
+    fn inline(&self, program: &Program, arguments: &[Tensor], at: At) -> Result<Vec<Tensor>> {
+        let graph = self.graph(program, at).map_err(|e| file_error(&self.path, e))?;
+        let whole = |slab: &Arc<Slab>| Variable::within(slab, 0, vec![slab.count]);
+        let leaf = |leaf: &SavedLeaf| match leaf.bound {
+            SavedBound::Argument(n) => alias(&arguments[n], at),
+            SavedBound::State(n) => whole(&self.states[n]).read(),
+            SavedBound::Value(n) => self.values[n].clone(),
+        };
+        let leaves: Vec<Tensor> = program.leaves.iter().map(leaf).collect();
+        let made = expressions(&graph, &leaves, at)?;
+        for assign in &graph.assigns {
+            let SavedBound::State(n) = program.leaves[assign.leaf].bound else {
+                return Err(Error::Internal("an assignment to no state".into()));
+            };
+            let value = &made[assign.value.index()];
+            Variable::within(&self.states[n], assign.offset, value.shape().to_vec()).assign(value)?;
+        }
+        Ok(graph.outputs.iter().map(|id| made[id.index()].clone()).collect())
+    }
+
+    fn concrete(&self, program: &Program, at: At) -> Result<Arc<Concrete>> {
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = ready.get(signature) {
+        if let Some(known) = ready.get(&program.signature()) {
             return Ok(known.clone());
         }
-        let Some(program) = self.programs.iter().find(|p| p.arguments == *signature) else {
-            let message = format!(
-                "expected one of {}, received {}; programs in a file are of concrete shapes: call or prepare the function \
-                 for these arguments too before it is saved",
-                self.signatures().join(", "),
-                signature::as_call(&self.name, signature)
-            );
-            return Err(Error::Operation { op: "saved_function", message, at });
-        };
         let graph = self.graph(program, at).map_err(|e| file_error(&self.path, e))?;
         let bound = program.leaves.iter().map(|leaf| match leaf.bound {
             SavedBound::Argument(n) => Bound::Argument(n),
             SavedBound::State(n) => Bound::State(self.states[n].clone()),
             SavedBound::Value(n) => Bound::Value(self.values[n].clone()),
         });
-        let concrete = Arc::new(Concrete {
-            bound: bound.collect(),
-            compiled: Compiled::new(graph, &self.device)?,
-            outputs: program.outputs.clone(),
-            device: self.device.clone(),
-        });
-        ready.insert(signature.clone(), concrete.clone());
+        let (bound, compiled) = (bound.collect(), Compiled::new(graph, &self.device)?);
+        let concrete = Arc::new(Concrete::new(compiled, bound, program.outputs.clone(), self.device.clone()));
+        ready.insert(program.signature(), concrete.clone());
         Ok(concrete)
     }
 

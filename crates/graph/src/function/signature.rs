@@ -2,20 +2,77 @@
 
 use std::fmt::{self, Write as _};
 
-use kiln_device::DType;
+use kiln_device::{DType, size};
 
+use crate::error::{Error, Result};
 use crate::shape::Shape;
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, here};
 
-/// Shapes and dtypes of the arguments.
-pub(crate) type Signature = Vec<Form>;
+/// What tells calls apart that need programs of their own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Signature {
+    /// The structure around the tensors, with what in it is not a tensor; nothing for a plain list.
+    pub(crate) structure: String,
+    /// Shapes and dtypes of the tensors.
+    pub(crate) forms: Vec<Form>,
+}
 
 /// Shape and dtype of one tensor.
 pub(crate) type Form = (Shape, DType);
 
-/// The signature of some arguments.
-pub(crate) fn of(arguments: &[Tensor]) -> Signature {
-    arguments.iter().map(|t| (t.shape().to_vec(), t.dtype())).collect()
+/// Shapes and dtypes of tensors.
+pub(crate) fn forms_of(tensors: &[Tensor]) -> Vec<Form> {
+    tensors.iter().map(|t| (t.shape().to_vec(), t.dtype())).collect()
+}
+
+/// What a function can be prepared for: a [`Tensor`], or a [`TensorSpec`] of known sizes, for which nothing is allocated.
+pub trait Argument {
+    /// Shape and element type.
+    ///
+    /// # Errors
+    /// The error that a tensor carries; a dimension of a spec that is open.
+    fn form(&self) -> Result<(Shape, DType)>;
+
+    /// The tensor itself, where there is one: its device counts.
+    fn tensor(&self) -> Option<&Tensor> {
+        None
+    }
+}
+
+impl Argument for Tensor {
+    fn form(&self) -> Result<(Shape, DType)> {
+        self.check()?;
+        Ok((self.shape().to_vec(), self.dtype()))
+    }
+
+    fn tensor(&self) -> Option<&Tensor> {
+        Some(self)
+    }
+}
+
+impl Argument for TensorSpec {
+    #[track_caller]
+    fn form(&self) -> Result<(Shape, DType)> {
+        let shape: Option<Shape> = self.shape.iter().copied().collect();
+        let form = shape.map(|shape| (shape, self.dtype)).ok_or_else(|| {
+            let message =
+                format!("expected a spec of known sizes, received {self}; a program is made for sizes");
+            Error::Operation { op: "function", message, at: here() }
+        })?;
+        size::element_count(&form.0)?;
+        Ok(form)
+    }
+}
+
+impl<A: Argument + ?Sized> Argument for &A {
+    #[track_caller]
+    fn form(&self) -> Result<(Shape, DType)> {
+        (**self).form()
+    }
+
+    fn tensor(&self) -> Option<&Tensor> {
+        (**self).tensor()
+    }
 }
 
 /// A dtype and a shape of which some dimensions are open.
@@ -25,6 +82,7 @@ pub(crate) fn of(arguments: &[Tensor]) -> Signature {
 /// let images = TensorSpec::new([None, Some(28), Some(28)], DType::F32);
 /// assert_eq!(images.to_string(), "float32 [None, 28, 28]");
 /// ```
+#[doc(alias("InputSpec", "ShapeDtypeStruct"))]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TensorSpec {
     /// The dimensions; `None` takes any size.
@@ -61,10 +119,11 @@ impl fmt::Display for TensorSpec {
 
 /// What is wrong with arguments that these specs are asked of.
 pub(crate) fn mismatch(specs: &[TensorSpec], signature: &Signature) -> Option<String> {
-    if specs.len() != signature.len() {
-        return Some(format!("expected {} arguments, received {}", specs.len(), signature.len()));
+    let forms = &signature.forms;
+    if specs.len() != forms.len() {
+        return Some(format!("expected {} arguments, received {}", specs.len(), forms.len()));
     }
-    specs.iter().zip(signature).enumerate().find_map(|(i, (spec, (shape, dtype)))| {
+    specs.iter().zip(forms).enumerate().find_map(|(i, (spec, (shape, dtype)))| {
         let wrong = !spec.admits(shape, *dtype);
         wrong.then(|| format!("expected {spec} for argument {i}, received {dtype} {shape:?}"))
     })
@@ -72,21 +131,37 @@ pub(crate) fn mismatch(specs: &[TensorSpec], signature: &Signature) -> Option<St
 
 /// What differs between two signatures, argument by argument.
 pub(crate) fn difference(known: &Signature, new: &Signature) -> Vec<String> {
-    if known.len() != new.len() {
-        return vec![format!("{} arguments instead of {}", new.len(), known.len())];
+    if known.structure != new.structure {
+        let [old, new] = [&known.structure, &new.structure].map(|text| shortened(text));
+        return vec![format!("the structure was {old}, is {new}")];
+    }
+    if known.forms.len() != new.forms.len() {
+        return vec![format!("{} arguments instead of {}", new.forms.len(), known.forms.len())];
     }
     let differs = |(i, (a, b)): (usize, (&Form, &Form))| {
         (a != b).then(|| format!("argument {i} was {} {:?}, is {} {:?}", a.1, a.0, b.1, b.0))
     };
-    known.iter().zip(new).enumerate().filter_map(differs).collect()
+    known.forms.iter().zip(&new.forms).enumerate().filter_map(differs).collect()
 }
 
 /// A signature as a call: `step(float32 [2, 3], int32 [2])`.
 pub(crate) fn as_call(name: &str, signature: &Signature) -> String {
     let mut text = format!("{name}(");
-    for (i, (shape, dtype)) in signature.iter().enumerate() {
+    for (i, (shape, dtype)) in signature.forms.iter().enumerate() {
         let _ = write!(text, "{}{dtype} {shape:?}", if i > 0 { ", " } else { "" });
+    }
+    if !signature.structure.is_empty() {
+        let _ = write!(text, " in {}", shortened(&signature.structure));
     }
     text.push(')');
     text
+}
+
+/// The beginning of a long text.
+fn shortened(text: &str) -> String {
+    const LONGEST: usize = 80;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }

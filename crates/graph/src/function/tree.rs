@@ -1,88 +1,126 @@
 //! Functions of structured arguments and results.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::Path;
+use std::sync::Arc;
 
-use super::FunctionCache;
-use crate::error::Result;
-use crate::tensor::Tensor;
+use super::cache::{FunctionCache, Kept, Made, Request};
+use super::{TensorSpec, shared_methods};
+use crate::error::{At, Error, Result};
+use crate::report::Report;
+use crate::tensor::{Tensor, here};
 use crate::tree::{self, Tree};
 
 type Body<I, O> = dyn Fn(I) -> Result<O> + Send + Sync;
 
 /// A [`crate::Function`] whose argument and result are structures of tensors (see [`crate::tree`]): traced once for every
-/// structure and signature.
+/// structure and signature. What is not a tensor in the argument, a flag for instance, is a part of its structure.
 ///
 /// ```
 /// use std::collections::BTreeMap;
 /// use kiln_graph::{Tensor, TreeFunction};
-/// let stats = TreeFunction::new("stats", |(x, scale): (Tensor, Option<Tensor>)| {
+/// let stats = TreeFunction::new("stats", |(x, scale, centred): (Tensor, Option<Tensor>, bool)| {
 ///     let x = scale.map_or(x.clone(), |s| &x * s);
+///     let x = if centred { &x - x.mean(()) } else { x };
 ///     Ok(BTreeMap::from([("mean".to_owned(), x.mean(())), ("max".to_owned(), x.max(()))]))
 /// });
 /// let x = Tensor::from_slice(&[1.0f32, 3.0]);
-/// assert_eq!(stats.call(&(x.clone(), None))?["mean"].item::<f32>()?, 2.0);
-/// assert_eq!(stats.call(&(x, Some(Tensor::scalar(2.0f32))))?["max"].item::<f32>()?, 6.0);
+/// assert_eq!(stats.call(&(x.clone(), None, false))?["mean"].item::<f32>()?, 2.0);
+/// assert_eq!(stats.call(&(x, Some(Tensor::scalar(2.0f32)), true))?["max"].item::<f32>()?, 2.0);
 /// assert_eq!(stats.trace_count(), 2);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias = "tf.function")]
 pub struct TreeFunction<I, O> {
-    name: String,
-    body: Box<Body<I, O>>,
-    structures: Mutex<HashMap<String, Arc<OfStructure<O>>>>,
-}
-
-/// The programs of one structure of the argument.
-struct OfStructure<O> {
     cache: FunctionCache,
-    /// The structure of the result around tensors of no meaning; set by the first trace.
-    result: Mutex<Option<O>>,
+    body: Box<Body<I, O>>,
 }
 
-impl<I: Tree, O: Tree> TreeFunction<I, O> {
+impl<I: Tree, O: Tree + Send + Sync + 'static> TreeFunction<I, O> {
     /// A function of a closure; nothing is traced yet.
     pub fn new(
         name: impl Into<String>,
         body: impl Fn(I) -> Result<O> + Send + Sync + 'static,
     ) -> TreeFunction<I, O> {
-        TreeFunction { name: name.into(), body: Box::new(body), structures: Mutex::default() }
+        TreeFunction { cache: FunctionCache::new(name), body: Box::new(body) }
     }
 
+    shared_methods!();
+
     /// Runs it: traces and compiles at the first call of a structure and signature, replays after. The structure of the
-    /// result may depend on that of the argument, not on shapes.
+    /// result may depend on both.
     ///
     /// # Errors
     /// As [`crate::Function::call`].
     #[track_caller]
     pub fn call(&self, argument: &I) -> Result<O> {
-        let mut text = String::new();
-        argument.describe(&mut text);
-        let programs = {
-            let mut structures = self.structures.lock().unwrap_or_else(PoisonError::into_inner);
-            let new =
-                || Arc::new(OfStructure { cache: FunctionCache::new(&*self.name), result: Mutex::default() });
-            structures.entry(text).or_insert_with(new).clone()
-        };
-        let result = || programs.result.lock().unwrap_or_else(PoisonError::into_inner);
-        let outputs = programs.cache.call(&tree::flatten(argument), &|leaves| {
-            let returned = (self.body)(tree::pack_sequence_as(argument, leaves)?)?;
-            let mut known = result();
-            match &*known {
-                Some(known) => tree::assert_same_structure(known, &returned)?,
-                None => *known = Some(tree::map_structure(&returned, |_| Tensor::zeros(&[]))),
-            }
-            drop(known);
-            Ok(tree::flatten(&returned))
-        })?;
-        match &*result() {
-            Some(known) => tree::pack_sequence_as(known, &outputs),
-            None => unreachable!("the call has traced the closure"),
+        let (tensors, request) = asked(argument, here())?;
+        let (outputs, kept) = self.cache.run(&request, &tensors, &self.traceable(argument))?;
+        match kept.as_deref().and_then(<Kept>::downcast_ref::<O>) {
+            Some(structure) => tree::pack_sequence_as(structure, &outputs),
+            None => Err(Error::Internal("a program without the structure of its result".into())),
         }
     }
 
-    /// How often the closure has been traced.
-    pub fn trace_count(&self) -> usize {
-        let structures = self.structures.lock().unwrap_or_else(PoisonError::into_inner);
-        structures.values().map(|programs| programs.cache.trace_count()).sum()
+    /// As [`crate::Function::prepare`].
+    ///
+    /// # Errors
+    /// As [`crate::Function::call`].
+    #[track_caller]
+    pub fn prepare(&self, argument: &I) -> Result<()> {
+        self.cache.compiled(&asked(argument, here())?.1, &self.traceable(argument)).map(drop)
+    }
+
+    /// As [`crate::Function::explain`].
+    ///
+    /// # Errors
+    /// As [`crate::Function::call`].
+    #[track_caller]
+    pub fn explain(&self, argument: &I) -> Result<Report> {
+        self.cache.report(&asked(argument, here())?.1, &self.traceable(argument))
+    }
+
+    /// As [`crate::Function::profile`].
+    ///
+    /// # Errors
+    /// As [`crate::Function::call`].
+    #[track_caller]
+    pub fn profile(&self, argument: &I) -> Result<Report> {
+        let (tensors, request) = asked(argument, here())?;
+        self.cache.timed(&request, &tensors, &self.traceable(argument))
+    }
+
+    /// As [`crate::Function::kernel_sources`].
+    ///
+    /// # Errors
+    /// As [`crate::Function::call`].
+    #[track_caller]
+    pub fn kernel_sources(&self, argument: &I) -> Result<Vec<String>> {
+        self.cache.sources(&asked(argument, here())?.1, &self.traceable(argument))
+    }
+
+    /// The closure over lists; beside the results it gives their structure, around tensors of no meaning.
+    fn traceable(&self, argument: &I) -> impl Fn(&[Tensor]) -> Result<Made> {
+        |tensors| {
+            let returned = (self.body)(tree::pack_sequence_as(argument, tensors)?)?;
+            let outputs = tree::flatten(&returned);
+            let nothing = vec![Tensor::zeros(&[]); outputs.len()];
+            let structure: Arc<Kept> = Arc::new(tree::pack_sequence_as(&returned, &nothing)?);
+            Ok((outputs, Some(structure)))
+        }
+    }
+}
+
+/// The tensors of an argument, and what is asked of the cache for it.
+fn asked(argument: &impl Tree, at: At) -> Result<(Vec<Tensor>, Request)> {
+    let tensors = tree::flatten(argument);
+    let mut structure = String::new();
+    argument.describe(&mut structure);
+    let request = Request::new(structure, &tensors, at)?;
+    Ok((tensors, request))
+}
+
+impl<I, O> std::fmt::Debug for TreeFunction<I, O> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TreeFunction({}, {} traces)", self.cache.name, self.cache.trace_count())
     }
 }

@@ -4,7 +4,7 @@ use kiln_device::{BinaryOp, DType};
 
 use super::bits::copy_sign;
 use super::elementwise::Operand;
-use super::pointwise::{composed, in_single};
+use super::pointwise::{composed, in_working};
 use crate::error::At;
 use crate::tensor::{Tensor, here};
 
@@ -27,14 +27,14 @@ pub(super) fn met(
     })
 }
 
-/// As [`met`], with both in `float32`; a result in float goes back to the float type in which they meet.
-pub(super) fn met_in_single(
+/// As [`met`], with both in the working type; a result in float goes back to the float type in which they meet.
+pub(super) fn met_in_working(
     name: &'static str,
     at: At,
     pair: (Tensor, Tensor),
     build: impl FnOnce(&Tensor, &Tensor) -> Tensor,
 ) -> Tensor {
-    met(name, at, pair, |a, b| in_single(a, |a| build(a, &b.cast(DType::F32))))
+    met(name, at, pair, |a, b| in_working(a, |a| build(a, &b.cast(a.dtype()))))
 }
 
 /// `binary!` makes a function of two tensors from its composition.
@@ -65,16 +65,19 @@ macro_rules! primitives {
 }
 
 primitives! {
-    /// The larger of two; NaN if either is. Where both are equal, each gets half of the gradient.
+    /// The larger of two; NaN if either is. Where both are equal, the gradient goes to the first, as in TensorFlow.
     maximum = Max;
-    /// The smaller of two; NaN if either is. Where both are equal, each gets half of the gradient.
+    /// The smaller of two; NaN if either is. Where both are equal, the gradient goes to the first, as in TensorFlow.
     minimum = Min;
     /// The remainder with the sign of the divisor; integers give 0 where the divisor is 0, floats NaN. Keras'
     /// `mod`, whose name is a word of Rust's.
+    #[doc(alias = "floormod")]
     mod_ = Rem;
     /// `x1` to the power of `x2`, within 16 ulp. Integers multiply; their negative powers are 0 unless the base is ±1.
+    #[doc(alias = "pow")]
     power = Pow;
     /// The angle of the point (`x2`, `x1`) in −π..π, as a float.
+    #[doc(alias = "atan2")]
     arctan2 = Atan2;
 }
 
@@ -89,15 +92,18 @@ binary! {
     /// ```
     add(met, a, b) = if a.dtype() == DType::Bool { a.logical_or(b) } else { a + b };
     /// `x1 − x2`. Booleans are an error, as in NumPy: use [`super::logical_xor`].
+    #[doc(alias = "sub")]
     subtract(met, a, b) = match a.dtype() {
         DType::Bool => Tensor::invalid("", "expected numbers, received two bool tensors; use logical_xor"),
         _ => a - b,
     };
     /// `x1 · x2`; logical and on booleans, as in NumPy.
+    #[doc(alias = "mul")]
     multiply(met, a, b) = if a.dtype() == DType::Bool { a.logical_and(b) } else { a * b };
     /// `x1 / x2`; the quotient of integers is `float32`.
     divide(met, a, b) = a / b;
     /// `x1 / x2`, under NumPy's other name.
+    #[doc(alias = "div")]
     true_divide(met, a, b) = a / b;
     /// `x1 / x2`, and 0 where `x2` is 0; the quotient of integers is `float32`.
     divide_no_nan(met, a, b) = {
@@ -110,12 +116,12 @@ binary! {
         DType::Bool => fmod_whole(&a.cast(DType::I32), &b.cast(DType::I32)),
         _ => fmod_whole(a, b),
     };
-    /// The larger of two; the other where one is NaN.
+    /// The larger of two; the other where one is NaN. Where they are equal, the gradient goes to the first.
     fmax(met, a, b) = {
         let (a, b) = without_nan(a, b);
         a.maximum(b)
     };
-    /// The smaller of two; the other where one is NaN.
+    /// The smaller of two; the other where one is NaN. Where they are equal, the gradient goes to the first.
     fmin(met, a, b) = {
         let (a, b) = without_nan(a, b);
         a.minimum(b)
@@ -128,7 +134,8 @@ binary! {
     };
 }
 
-/// The values limited to `x_min..=x_max`; NaN stays. All three broadcast and meet in one type.
+/// The values limited to `x_min..=x_max`, whose gradient at both limits is 1; NaN stays. All three broadcast and meet in one
+/// type.
 ///
 /// ```
 /// use kiln_graph::{Tensor, ops};
@@ -136,6 +143,7 @@ binary! {
 /// assert_eq!(ops::clip(&x, 0, 5).to_vec::<i32>()?, [0, 1, 5]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias("clamp", "clip_by_value"))]
 #[track_caller]
 pub fn clip(x: &Tensor, x_min: impl Operand, x_max: impl Operand) -> Tensor {
     let at = here();
@@ -163,7 +171,7 @@ fn fmod_float(a: &Tensor, b: &Tensor) -> Tensor {
 
 fn fmod_whole(a: &Tensor, b: &Tensor) -> Tensor {
     let rest = a.modulo(b);
-    if a.dtype() != DType::I32 {
+    if !matches!(a.dtype(), DType::I32 | DType::I64) {
         return rest;
     }
     let other_sign = a.less(0).not_equal(b.less(0)).logical_and(rest.not_equal(0));
@@ -171,6 +179,7 @@ fn fmod_whole(a: &Tensor, b: &Tensor) -> Tensor {
 }
 
 /// The quotient rounded down. Integers give 0 where the divisor is 0; floats divide as [`divide`] there.
+#[doc(alias = "floordiv")]
 #[track_caller]
 pub fn floor_divide(x1: impl Operand, x2: impl Operand) -> Tensor {
     let at = here();
@@ -180,7 +189,7 @@ pub fn floor_divide(x1: impl Operand, x2: impl Operand) -> Tensor {
 
 pub(super) fn floor_divide_at(x1: &Tensor, x2: &Tensor, at: At) -> Tensor {
     met("floor_divide", at, (x1.clone(), x2.clone()), |a, b| match a.dtype() {
-        dtype if dtype.is_float() => in_single(a, |a| floor_divide_float(a, &b.cast(DType::F32))),
+        dtype if dtype.is_float() => in_working(a, |a| floor_divide_float(a, &b.cast(a.dtype()))),
         _ => a.binary(BinaryOp::Div, b, at),
     })
 }

@@ -63,6 +63,7 @@ pub fn broadcast_to(x: &Tensor, shape: &[usize]) -> Tensor {
 }
 
 /// Tensors behind one another along an axis; dtypes are promoted.
+#[doc(alias = "cat")]
 #[track_caller]
 pub fn concatenate(xs: &[Tensor], axis: i64) -> Tensor {
     Tensor::concat(xs, axis).part_of("concatenate", here(), xs)
@@ -116,6 +117,7 @@ fn at_least(x: &Tensor, rank: usize) -> Tensor {
 /// use kiln_graph::{Tensor, ops};
 /// assert_eq!(ops::expand_dims(&Tensor::ones(&[2, 3]), [0, -1]).shape(), [1, 2, 3, 1]);
 /// ```
+#[doc(alias = "unsqueeze")]
 #[track_caller]
 pub fn expand_dims(x: &Tensor, axes: impl Into<Axes>) -> Tensor {
     let at = here();
@@ -146,6 +148,7 @@ pub fn squeeze(x: &Tensor, axes: impl Into<Axes>) -> Tensor {
 }
 
 /// Every axis of `axes` reversed, `()` for all.
+#[doc(alias = "reverse")]
 #[track_caller]
 pub fn flip(x: &Tensor, axes: impl Into<Axes>) -> Tensor {
     x.flip(axes)
@@ -169,6 +172,7 @@ pub fn flipud(x: &Tensor) -> Tensor {
 /// use kiln_graph::{Tensor, ops};
 /// assert_eq!(ops::moveaxis(&Tensor::ones(&[2, 3, 4]), 0, -1).shape(), [3, 4, 2]);
 /// ```
+#[doc(alias = "movedim")]
 #[track_caller]
 pub fn moveaxis(x: &Tensor, source: impl Into<Axes>, destination: impl Into<Axes>) -> Tensor {
     let at = here();
@@ -214,12 +218,14 @@ pub(super) fn permuted(x: &Tensor, permutation: Vec<usize>, at: At) -> Tensor {
 }
 
 /// Two axes exchanged.
+#[doc(alias = "swapdims")]
 #[track_caller]
 pub fn swapaxes(x: &Tensor, axis1: i64, axis2: i64) -> Tensor {
     x.swap_axes(axis1, axis2).part_of("swapaxes", here(), std::slice::from_ref(x))
 }
 
 /// Axes in another order: output axis `i` is input axis `axes[i]`; `()` reverses them.
+#[doc(alias = "permute")]
 #[track_caller]
 pub fn transpose(x: &Tensor, axes: impl Into<Axes>) -> Tensor {
     match axes.into() {
@@ -229,12 +235,14 @@ pub fn transpose(x: &Tensor, axes: impl Into<Axes>) -> Tensor {
 }
 
 /// The elements in row-major order along one axis.
+#[doc(alias = "flatten")]
 #[track_caller]
 pub fn ravel(x: &Tensor) -> Tensor {
     x.flatten_from(0)
 }
 
 /// The same elements in row-major order under another shape; one dimension may be −1 and is worked out.
+#[doc(alias = "view")]
 #[track_caller]
 pub fn reshape(x: &Tensor, shape: &[i64]) -> Tensor {
     x.reshape(shape)
@@ -282,6 +290,7 @@ impl<const N: usize> From<[usize; N]> for Repeats {
 /// assert_eq!(ops::repeat(&x, [2, 0, 1], 0).to_vec::<i32>()?, [1, 1, 3]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias = "repeat_interleave")]
 #[track_caller]
 pub fn repeat(x: &Tensor, repeats: impl Into<Repeats>, axis: impl Into<Option<i64>>) -> Tensor {
     let at = here();

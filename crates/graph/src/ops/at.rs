@@ -50,18 +50,21 @@ impl Indexed<'_> {
     }
 
     /// The elements multiplied by the values.
+    #[doc(alias = "mul")]
     #[track_caller]
     pub fn multiply(&self, values: impl Operand) -> Tensor {
         self.update(values, ScatterOp::Fold(ReduceOp::Prod), here())
     }
 
     /// The smaller of elements and values; NaN if either is.
+    #[doc(alias("reduce_min", "amin"))]
     #[track_caller]
     pub fn min(&self, values: impl Operand) -> Tensor {
         self.update(values, ScatterOp::Fold(ReduceOp::Min), here())
     }
 
     /// The larger of elements and values; NaN if either is.
+    #[doc(alias("reduce_max", "amax"))]
     #[track_caller]
     pub fn max(&self, values: impl Operand) -> Tensor {
         self.update(values, ScatterOp::Fold(ReduceOp::Max), here())

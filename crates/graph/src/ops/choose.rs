@@ -417,6 +417,7 @@ impl Tensor {
     /// assert_eq!(x.index(x.greater(9)).to_vec::<i32>()?, [10, 11]);
     /// # Ok::<(), kiln_graph::Error>(())
     /// ```
+    #[doc(alias("slice", "getitem", "strided_slice"))]
     #[track_caller]
     pub fn index(&self, index: impl Into<Index>) -> Tensor {
         indexed(self, &index.into(), "index", here())

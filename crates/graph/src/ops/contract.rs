@@ -62,6 +62,7 @@ impl Tensor {
     /// let text = bad.to_vec::<f32>().unwrap_err().to_string();
     /// assert!(text.starts_with("[matmul] last axis of lhs [2, 3] must equal first axis of rhs [4, 5]"));
     /// ```
+    #[doc(alias("mm", "bmm", "dot"))]
     #[track_caller]
     pub fn matmul(&self, other: &Tensor) -> Tensor {
         let at = here();
@@ -138,6 +139,7 @@ impl Tensor {
     /// Convolution over any number of spatial axes, channels last.
     ///
     /// `self: [n, spatial.., in]`, `kernel: [window.., in / groups, out]`, result `[n, spatial'.., out]`.
+    #[doc(alias("conv1d", "conv2d", "conv3d", "convolution"))]
     #[track_caller]
     pub fn conv(
         &self,

@@ -1,8 +1,8 @@
 //! Branches and loops on values, as in `keras.ops`.
 //!
 //! Closures are traced once, whatever the values; in the graph there are branches and loops, compiled with the rest.
-//! They may use any tensor from outside, read variables and nest; they cannot create or assign variables, nor read a
-//! value. Gradients flow through all of them but loops of unbounded length. What does not depend on the variables of a
+//! They may use any tensor from outside, read variables, draw random numbers, which differ from turn to turn, and nest;
+//! they cannot create or assign variables, nor read a value. Gradients flow through all of them but loops of unbounded length. What does not depend on the variables of a
 //! loop is computed once, before it, also where there is no turn; of branches only the one that is taken is computed.
 
 use kiln_device::{DType, Value};
@@ -14,7 +14,7 @@ use crate::error::{At, Error, Result};
 use crate::op::Op;
 use crate::ops::Operand;
 use crate::tensor::{Kind, Tensor, here, next_id};
-use crate::trace::{self, TraceId, What};
+use crate::trace::{self, TraceId, Turns, What};
 
 /// A branch of [`switch`].
 pub type Branch<'a> = &'a dyn Fn(&[Tensor]) -> Vec<Tensor>;
@@ -70,6 +70,7 @@ pub fn cond(
     let at = here();
     let mut count = 0;
     let results = trace::record(What::Body("cond"), |id| {
+        trace::set_turns(Turns::Once);
         let (then, otherwise) = (traced(then), traced(otherwise));
         count = then.1.len();
         predicate.check()?;
@@ -99,11 +100,13 @@ pub fn cond(
 /// assert_eq!(y[0].to_vec::<f32>()?, [10.0, 20.0]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias("switch_case", "case"))]
 #[track_caller]
 pub fn switch(index: &Tensor, choices: &[Branch<'_>], operands: &[Tensor]) -> Vec<Tensor> {
     let at = here();
     let mut count = 0;
     let results = trace::record(What::Body("switch"), |id| {
+        trace::set_turns(Turns::Once);
         let arms: Vec<_> = choices.iter().map(|branch| traced(|| branch(operands))).collect();
         count = arms.first().map_or(0, |arm| arm.1.len());
         index.check()?;
@@ -118,7 +121,7 @@ pub fn switch(index: &Tensor, choices: &[Branch<'_>], operands: &[Tensor]) -> Ve
         if arms.is_empty() {
             return Err(error("switch", "expected at least one branch, received none".into(), at));
         }
-        branches("switch", &index.cast_at(DType::I32, at), arms, id, at)
+        branches("switch", &index.narrow_index(at), arms, id, at)
     });
     or_failed(results.0, count, at)
 }
@@ -207,8 +210,11 @@ fn conditional(
         Err(error(op, message, at))
     };
     let traced = trace::record(What::Body(op), |id| {
+        // The first condition is asked before the loop.
+        trace::set_turns(Turns::Once);
         let start = flag(loop_vars)?;
         let counter = parameter(id, vec![], DType::I32, at);
+        trace::set_turns(Turns::Numbered(counter.clone()));
         let variables: Vec<Tensor> = loop_vars.iter().map(|t| like(id, t)).collect();
         let next = body(&variables, &counter);
         keeps_form(op, &next, loop_vars, at)?;
@@ -286,12 +292,7 @@ fn counted(
         let both = forms(&[lower.clone(), upper.clone()]);
         return Err(error("fori_loop", format!("expected int32 scalars as ends, received {both}"), at));
     }
-    let known = |t: &Tensor| match t.node.kind {
-        Kind::Op(Op::Constant(Value::I32(value))) => Some(i64::from(value)),
-        _ => None,
-    };
-    if let (Some(first), Some(last)) = (known(lower), known(upper)) {
-        let turns = usize::try_from(last - first).unwrap_or(0);
+    if let Some(turns) = turns_between(lower, upper) {
         let f = |x: &[Tensor], _: &[Tensor], turn: &Tensor| (body(&(turn + lower), x), vec![]);
         return Ok(scanned("fori_loop", f, init, &[], turns, false, at)?.carried);
     }
@@ -300,6 +301,15 @@ fn counted(
     let next = |x: &[Tensor], _: &Tensor| [&[&x[0] + 1], &body(&x[0], &x[1..])[..]].concat();
     let results = conditional("fori_loop", |x| x[0].less(upper), next, &variables, usize::MAX, at)?;
     Ok(results.carried[1..].to_vec())
+}
+
+/// How often a loop turns whose ends the graph knows.
+pub(crate) fn turns_between(lower: &Tensor, upper: &Tensor) -> Option<usize> {
+    let known = |t: &Tensor| match t.node.kind {
+        Kind::Op(Op::Constant(Value::I32(value))) => Some(i64::from(value)),
+        _ => None,
+    };
+    Some(usize::try_from(known(upper)? - known(lower)?).unwrap_or(0))
 }
 
 /// Applies `f` to what it carries and the rows of `xs` along their first axis, one after the other: `f(carry, x)` gives
@@ -323,6 +333,7 @@ fn counted(
 /// assert_eq!(sums[0].to_vec::<f32>()?, [1.0, 3.0, 6.0]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias("foldl", "foldr"))]
 #[track_caller]
 pub fn scan(
     f: impl Fn(&[Tensor], &[Tensor]) -> (Vec<Tensor>, Vec<Tensor>),
@@ -374,6 +385,7 @@ fn scanned(
     checked(init)?;
     let traced = trace::record(What::Body(op), |id| {
         let counter = parameter(id, vec![], DType::I32, at);
+        trace::set_turns(Turns::Numbered(counter.clone()));
         let carried: Vec<Tensor> = init.iter().map(|t| like(id, t)).collect();
         let row = |x: &Tensor| parameter(id, x.shape()[1..].to_vec(), x.dtype(), at);
         let rows: Vec<Tensor> = xs.iter().map(row).collect();
@@ -400,6 +412,7 @@ fn scanned(
 /// assert_eq!(norms[0].to_vec::<f32>()?, [5.0f32.sqrt(), 5.0]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias = "map_fn")]
 #[track_caller]
 pub fn map(f: impl Fn(&[Tensor]) -> Vec<Tensor>, xs: &[Tensor]) -> Vec<Tensor> {
     map_rows("map", f, xs, here())
@@ -433,16 +446,21 @@ pub(crate) fn map_rows(
 /// assert_eq!(products[0].shape(), [5, 2, 4]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias = "vmap")]
 #[track_caller]
 pub fn vectorized_map(f: impl Fn(&[Tensor]) -> Vec<Tensor>, elements: &[Tensor]) -> Vec<Tensor> {
     let (op, at) = ("vectorized_map", here());
     let results = length_of(op, elements, None, at).and_then(|rows| {
         let traced = trace::record(What::Body(op), |id| {
             let one = |x: &Tensor| parameter(id, x.shape()[1..].to_vec(), x.dtype(), at);
-            let parameters: Vec<Tensor> = elements.iter().map(one).collect();
+            let mut parameters: Vec<Tensor> = elements.iter().map(one).collect();
+            let row = parameter(id, vec![], DType::I32, at);
+            trace::set_turns(Turns::Numbered(row.clone()));
             let results = f(&parameters);
             checked(&results)?;
-            over_rows(&parameters, elements, &results, rows)
+            parameters.push(row);
+            let numbers = Tensor::op(Op::Iota { axis: 0 }, vec![], vec![rows], DType::I32, at);
+            over_rows(&parameters, &[elements, &[numbers]].concat(), &results, rows)
         });
         traced.0
     });

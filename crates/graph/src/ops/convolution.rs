@@ -54,6 +54,7 @@ fn spatial(
 ///
 /// # Errors
 /// Where ranks or channels do not fit, or no window does.
+#[doc(alias("conv1d", "conv2d", "conv3d", "convolution"))]
 #[track_caller]
 pub fn conv(
     inputs: &Tensor,
@@ -88,6 +89,7 @@ pub fn conv(
 ///
 /// # Errors
 /// As [`conv`].
+#[doc(alias = "depthwise_conv2d")]
 #[track_caller]
 pub fn depthwise_conv(
     inputs: &Tensor,
@@ -165,6 +167,7 @@ fn cut(window: usize, stride: usize, padding: Padding, output_padding: Option<us
 ///
 /// # Errors
 /// As [`conv`], and for padding `causal`.
+#[doc(alias("conv2d_transpose", "deconvolution"))]
 #[track_caller]
 pub fn conv_transpose(
     inputs: &Tensor,

@@ -16,14 +16,27 @@ pub(crate) fn value_of(number: f64, dtype: DType) -> Value {
             DType::BF16 => kiln_device::nearest_bf16(number).to_f32(),
             _ => number as f32,
         }),
+        Scalar::F64 => Value::F64(number),
         Scalar::I32 => Value::I32(number as i32),
+        Scalar::I64 => Value::I64(number as i64),
         Scalar::U32 => Value::U32(if dtype == DType::U8 { number as u8 as u32 } else { number as u32 }),
         Scalar::Bool => Value::Bool(number != 0.0),
     }
 }
 
 impl Tensor {
+    /// A table of numbers in a float type, rounded once to it, or to `float32` on the way to a half.
+    #[track_caller]
+    pub(crate) fn table(values: &[f64], shape: &[usize], dtype: DType) -> Tensor {
+        if dtype == DType::F64 {
+            return Tensor::from_vec(values, shape);
+        }
+        let values: Vec<f32> = values.iter().map(|x| *x as f32).collect();
+        Tensor::from_vec(values, shape).cast(dtype)
+    }
+
     /// A vector of the slice's elements.
+    #[doc(alias("tensor", "constant", "asarray"))]
     #[track_caller]
     pub fn from_slice<T: Element>(elements: &[T]) -> Tensor {
         Tensor::from_vec(elements, &[elements.len()])
@@ -37,6 +50,7 @@ impl Tensor {
     /// assert_eq!(m.sum(0).to_vec::<f32>()?, [4.0, 6.0]);
     /// # Ok::<(), kiln_graph::Error>(())
     /// ```
+    #[doc(alias("tensor", "constant", "asarray"))]
     #[track_caller]
     pub fn from_vec<T: Element>(elements: impl AsRef<[T]>, shape: &[usize]) -> Tensor {
         let at = here();
@@ -138,7 +152,9 @@ impl Tensor {
         }
         let mut shape = self.shape().to_vec();
         shape.push(classes);
-        let label = self.cast(DType::I32).expand_dims(-1).broadcast_to(&shape);
+        // Those of `int64` stay what they are: a label that `int32` cannot hold is outside, not another one.
+        let label = if self.dtype() == DType::I64 { self.clone() } else { self.cast(DType::I32) };
+        let label = label.expand_dims(-1).broadcast_to(&shape);
         let hot = Tensor::iota(&shape, shape.len() - 1).equal(&label).cast(dtype);
         hot.part_of("one_hot", here(), std::slice::from_ref(self))
     }
@@ -154,7 +170,7 @@ macro_rules! from_number {
         }
     )* };
 }
-from_number!(f32, i32, u32);
+from_number!(f32, half::f16, half::bf16, i32, u32, u8, bool);
 
 impl From<&Tensor> for Tensor {
     fn from(tensor: &Tensor) -> Tensor {

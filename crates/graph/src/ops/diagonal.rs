@@ -16,6 +16,7 @@ use crate::tensor::{Tensor, here};
 /// assert_eq!(ops::diag(&m, 1).to_vec::<i32>()?, [1, 2]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias("diag_embed", "matrix_diag"))]
 #[track_caller]
 pub fn diag(x: &Tensor, k: i64) -> Tensor {
     let at = here();
@@ -86,6 +87,7 @@ pub fn diagonal(x: &Tensor, offset: i64, axis1: i64, axis2: i64) -> Tensor {
 }
 
 /// The sum of the diagonal of the matrices that two axes form. Booleans and bytes count as 32-bit integers.
+#[doc(alias = "matrix_trace")]
 #[track_caller]
 pub fn trace(x: &Tensor, offset: i64, axis1: i64, axis2: i64) -> Tensor {
     let at = here();
@@ -102,12 +104,14 @@ pub fn trace(x: &Tensor, offset: i64, axis1: i64, axis2: i64) -> Tensor {
 /// assert_eq!(m.to_vec::<f32>()?, [1.0, 0.0, 1.0, 1.0]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias("matrix_band_part", "band_part"))]
 #[track_caller]
 pub fn tril(x: &Tensor, k: i64) -> Tensor {
     triangle(x, k, "tril", here(), |offset, k| offset.less_equal(k))
 }
 
 /// The upper triangle of matrices, zeros below diagonal `k`.
+#[doc(alias("matrix_band_part", "band_part"))]
 #[track_caller]
 pub fn triu(x: &Tensor, k: i64) -> Tensor {
     triangle(x, k, "triu", here(), |offset, k| offset.greater_equal(k))

@@ -8,15 +8,18 @@ use crate::op::Op;
 use crate::shape;
 use crate::tensor::{Tensor, here};
 
-/// The dtype in which two tensors meet, as Keras has it: `bool` < integers < floats; no integer makes a float wider.
+/// The dtype in which two tensors meet, as Keras has it: `bool` < integers < floats; no integer makes a float wider, not
+/// even `int64`. The one exception: `uint32` and `int32` meet in `int32`, not in `int64`, which GPUs lack.
 pub fn promote(a: DType, b: DType) -> DType {
-    use DType::{BF16, Bool, F16, F32, I32, U8, U32};
+    use DType::{BF16, Bool, F16, F32, F64, I32, I64, U8, U32};
     match (a, b) {
         (a, b) if a == b => a,
         (Bool, other) | (other, Bool) => other,
+        (F64, _) | (_, F64) => F64,
         (F32, _) | (_, F32) | (F16, BF16) | (BF16, F16) => F32,
         (F16, _) | (_, F16) => F16,
         (BF16, _) | (_, BF16) => BF16,
+        (I64, _) | (_, I64) => I64,
         (U8, other) | (other, U8) => other,
         (I32 | U32, I32 | U32) => I32,
     }
@@ -42,20 +45,41 @@ impl Operand for &Tensor {
 
 impl Operand for f32 {
     fn tensor(&self, with: DType, at: At) -> Tensor {
+        f64::from(*self).tensor(with, at)
+    }
+}
+
+impl Operand for f64 {
+    /// The number rounded to the float type that it meets, and to `float32` beside integers and booleans.
+    fn tensor(&self, with: DType, at: At) -> Tensor {
         let dtype = if with.is_float() { with } else { DType::F32 };
-        Tensor::constant(value_of(*self as f64, dtype), vec![], dtype, at)
+        Tensor::constant(value_of(*self, dtype), vec![], dtype, at)
     }
 }
 
 impl Operand for i32 {
     fn tensor(&self, with: DType, at: At) -> Tensor {
-        let dtype = match with {
-            DType::Bool => DType::I32,
-            DType::U8 | DType::U32 if *self < 0 => DType::I32,
-            DType::U8 if *self > 255 => DType::I32,
-            other => other,
+        i64::from(*self).tensor(with, at)
+    }
+}
+
+impl Operand for i64 {
+    /// The number in the type that it meets, or in the next integer type that holds it.
+    fn tensor(&self, with: DType, at: At) -> Tensor {
+        let fits = match with {
+            DType::U8 => u8::try_from(*self).is_ok(),
+            DType::U32 => u32::try_from(*self).is_ok(),
+            DType::I32 => i32::try_from(*self).is_ok(),
+            DType::Bool => false,
+            DType::I64 | DType::F32 | DType::F64 | DType::F16 | DType::BF16 => true,
         };
-        Tensor::constant(value_of(*self as f64, dtype), vec![], dtype, at)
+        let dtype = match i32::try_from(*self) {
+            _ if fits => with,
+            Ok(_) => DType::I32,
+            Err(_) => DType::I64,
+        };
+        let value = if dtype == DType::I64 { Value::I64(*self) } else { value_of(*self as f64, dtype) };
+        Tensor::constant(value, vec![], dtype, at)
     }
 }
 
@@ -136,12 +160,13 @@ impl Tensor {
     }
 
     /// Conversion by value: floats to integers truncate and saturate (NaN gives 0), anything to `bool` is `≠ 0`.
+    #[doc(alias = "astype")]
     #[track_caller]
     pub fn cast(&self, dtype: DType) -> Tensor {
         self.cast_at(dtype, here())
     }
 
-    /// The same bits as another 32-bit type.
+    /// The same bits as another type of as many: among `float32`, `int32` and `uint32`, or `float64` and `int64`.
     #[track_caller]
     pub fn bitcast(&self, dtype: DType) -> Tensor {
         Tensor::op(Op::Bitcast, vec![self.clone()], self.shape().to_vec(), dtype, here())
@@ -155,6 +180,7 @@ impl Tensor {
     /// assert_eq!(Tensor::select(&x.greater(0.0), &x, 0.0).to_vec::<f32>()?, [0.0, 2.0]);
     /// # Ok::<(), kiln_graph::Error>(())
     /// ```
+    #[doc(alias = "where")]
     #[track_caller]
     pub fn select(condition: &Tensor, a: impl Operand, b: impl Operand) -> Tensor {
         let at = here();
@@ -193,7 +219,7 @@ impl Tensor {
     #[track_caller]
     pub fn reciprocal(&self) -> Tensor {
         let at = here();
-        1.0f32.tensor(self.dtype(), at).true_divide(self, at)
+        1.0f64.tensor(self.dtype(), at).true_divide(self, at)
     }
 
     pub(super) fn true_divide(&self, other: &Tensor, at: At) -> Tensor {
@@ -204,12 +230,14 @@ impl Tensor {
     }
 
     /// The quotient rounded down.
+    #[doc(alias = "floordiv")]
     #[track_caller]
     pub fn floor_divide(&self, other: impl Operand) -> Tensor {
         super::arithmetic::floor_divide_at(self, &other.tensor(self.dtype(), here()), here())
     }
 
-    /// The values limited to `low..=high`.
+    /// The values limited to `low..=high`; their gradient at both limits is 1.
+    #[doc(alias("clamp", "clip_by_value"))]
     #[track_caller]
     pub fn clip(&self, low: impl Operand, high: impl Operand) -> Tensor {
         let at = here();
@@ -218,10 +246,11 @@ impl Tensor {
     }
 
     /// True where a float is neither NaN nor infinite.
+    #[doc(alias = "isfinite")]
     #[track_caller]
     pub fn is_finite(&self) -> Tensor {
         let at = here();
-        let limit = Tensor::constant(Value::F32(f32::INFINITY), vec![], DType::F32, at);
+        let limit = f64::INFINITY.tensor(self.dtype(), at);
         self.unary(UnaryOp::Abs, at).compare(CompareOp::Lt, &limit, at)
     }
 
@@ -247,8 +276,9 @@ macro_rules! unary {
 
 unary! {
     /// `−x`.
+    #[doc(alias = "negative")]
     neg => Neg,
-    /// `|x|`.
+    /// `|x|`; its gradient at 0 is 0.
     abs => Abs,
     /// −1, 0 or 1.
     sign => Sign,
@@ -271,6 +301,7 @@ unary! {
     /// Hyperbolic tangent.
     tanh => Tanh,
     /// Inverse tangent, in radians.
+    #[doc(alias = "atan")]
     arctan => Atan,
     /// Gauss error function.
     erf => Erf,
@@ -279,14 +310,17 @@ unary! {
     /// Rounded down.
     floor => Floor,
     /// Rounded up.
+    #[doc(alias = "ceiling")]
     ceil => Ceil,
     /// Rounded to the nearest whole number, halves to even.
     round => Round,
     /// The whole part.
     trunc => Trunc,
     /// Logical not of `bool`; bitwise not of integers.
+    #[doc(alias = "bitwise_not")]
     logical_not => Not,
     /// True where a float is NaN.
+    #[doc(alias = "isnan")]
     is_nan => IsNan,
 }
 
@@ -304,25 +338,33 @@ macro_rules! binary {
 }
 
 binary! {
-    /// The larger of two; NaN if either is.
+    /// The larger of two; NaN if either is. Where they are equal, the gradient goes to the first.
     maximum => Max,
-    /// The smaller of two; NaN if either is.
+    /// The smaller of two; NaN if either is. Where they are equal, the gradient goes to the first.
     minimum => Min,
-    /// `x` to the power of `other`.
+    /// `x` to the power of `other`. The gradient is 0 for an exponent where `x` ≤ 0, and for `x` where the exponent is 0.
+    #[doc(alias = "power")]
     pow => Pow,
     /// The angle of the point (other, self), in radians.
+    #[doc(alias = "atan2")]
     arctan2 => Atan2,
     /// The remainder with the sign of the divisor.
+    #[doc(alias("mod", "floormod", "remainder"))]
     modulo => Rem,
     /// Logical and; bitwise on integers.
+    #[doc(alias = "bitwise_and")]
     logical_and => And,
     /// Logical or; bitwise on integers.
+    #[doc(alias = "bitwise_or")]
     logical_or => Or,
     /// Exclusive or; bitwise on integers.
+    #[doc(alias = "bitwise_xor")]
     logical_xor => Xor,
     /// Left shift of integers.
+    #[doc(alias = "bitwise_left_shift")]
     left_shift => Shl,
     /// Right shift of integers.
+    #[doc(alias = "bitwise_right_shift")]
     right_shift => Shr,
 }
 
@@ -341,78 +383,21 @@ macro_rules! compare {
 
 compare! {
     /// Elementwise `==`, as `bool`.
+    #[doc(alias = "eq")]
     equal => Eq,
     /// Elementwise `!=`.
+    #[doc(alias = "ne")]
     not_equal => Ne,
     /// Elementwise `<`.
+    #[doc(alias("lt", "less_than"))]
     less => Lt,
     /// Elementwise `<=`.
+    #[doc(alias = "le")]
     less_equal => Le,
     /// Elementwise `>`.
+    #[doc(alias = "gt")]
     greater => Gt,
     /// Elementwise `>=`.
+    #[doc(alias = "ge")]
     greater_equal => Ge,
-}
-
-macro_rules! operator {
-    ($($trait:ident $method:ident $call:expr;)*) => { $(
-        operator!(@one $trait $method $call, Tensor, Tensor);
-        operator!(@one $trait $method $call, Tensor, &Tensor);
-        operator!(@one $trait $method $call, &Tensor, Tensor);
-        operator!(@one $trait $method $call, &Tensor, &Tensor);
-        operator!(@one $trait $method $call, Tensor, f32);
-        operator!(@one $trait $method $call, &Tensor, f32);
-        operator!(@one $trait $method $call, Tensor, i32);
-        operator!(@one $trait $method $call, &Tensor, i32);
-        operator!(@left $trait $method $call, f32, Tensor);
-        operator!(@left $trait $method $call, f32, &Tensor);
-        operator!(@left $trait $method $call, i32, Tensor);
-        operator!(@left $trait $method $call, i32, &Tensor);
-    )* };
-    (@one $trait:ident $method:ident $call:expr, $lhs:ty, $rhs:ty) => {
-        impl std::ops::$trait<$rhs> for $lhs {
-            type Output = Tensor;
-            #[track_caller]
-            fn $method(self, other: $rhs) -> Tensor {
-                let at = here();
-                let call: fn(&Tensor, &Tensor, At) -> Tensor = $call;
-                call(&self, &other.tensor(self.dtype(), at), at)
-            }
-        }
-    };
-    (@left $trait:ident $method:ident $call:expr, $lhs:ty, $rhs:ty) => {
-        impl std::ops::$trait<$rhs> for $lhs {
-            type Output = Tensor;
-            #[track_caller]
-            fn $method(self, other: $rhs) -> Tensor {
-                let at = here();
-                let call: fn(&Tensor, &Tensor, At) -> Tensor = $call;
-                call(&self.tensor(other.dtype(), at), &other, at)
-            }
-        }
-    };
-}
-
-operator! {
-    Add add |a, b, at| a.binary(BinaryOp::Add, b, at);
-    Sub sub |a, b, at| a.binary(BinaryOp::Sub, b, at);
-    Mul mul |a, b, at| a.binary(BinaryOp::Mul, b, at);
-    Div div |a, b, at| a.true_divide(b, at);
-    Rem rem |a, b, at| a.binary(BinaryOp::Rem, b, at);
-}
-
-impl std::ops::Neg for Tensor {
-    type Output = Tensor;
-    #[track_caller]
-    fn neg(self) -> Tensor {
-        self.unary(UnaryOp::Neg, here())
-    }
-}
-
-impl std::ops::Neg for &Tensor {
-    type Output = Tensor;
-    #[track_caller]
-    fn neg(self) -> Tensor {
-        self.unary(UnaryOp::Neg, here())
-    }
 }

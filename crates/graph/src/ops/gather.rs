@@ -1,6 +1,6 @@
 //! Gathering and scattering by tensors of coordinates. Keras' and TensorFlow's names and rules.
 
-use kiln_device::{ReduceOp, ScatterOp};
+use kiln_device::{DType, ReduceOp, ScatterOp};
 
 use super::arrange::{failed_among, permuted};
 use super::choose::linear;
@@ -17,6 +17,7 @@ use crate::tensor::{Tensor, here};
 /// assert_eq!(ops::gather(&x, &places, 1, 1).to_vec::<i32>()?, [2, 3]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias = "take")]
 #[track_caller]
 pub fn gather(x: &Tensor, indices: &Tensor, axis: i64, batch_dims: usize) -> Tensor {
     let at = here();
@@ -93,6 +94,7 @@ pub fn gather_nd(x: &Tensor, indices: &Tensor, batch_dims: usize) -> Tensor {
 /// assert_eq!(y.to_vec::<f32>()?, [0.0, 1.0, 0.0, 1.0]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias = "index_put")]
 #[track_caller]
 pub fn scatter(indices: &Tensor, values: &Tensor, shape: &[usize]) -> Tensor {
     added_to_zeros(indices, values, shape, "scatter", here())
@@ -107,6 +109,7 @@ fn added_to_zeros(indices: &Tensor, values: &Tensor, shape: &[usize], op: &'stat
 }
 
 /// TensorFlow's name of [`scatter`].
+#[doc(alias = "index_put")]
 #[track_caller]
 pub fn scatter_nd(indices: &Tensor, updates: &Tensor, shape: &[usize]) -> Tensor {
     added_to_zeros(indices, updates, shape, "scatter_nd", here())
@@ -194,6 +197,33 @@ fn written(
         return x.clone();
     }
     table.scatter_rows(&index, &updates, reduction, at).reshape_at(x.shape().to_vec(), at)
+}
+
+/// Rows of a table of extents `[e.., rest..]` that the last axis of `indices [n.., k]` names on its `k` first axes, counted
+/// on from `shift`; all −1, which no scatter writes, where one of them is out of range, beside the error of the run.
+pub(crate) fn rows_or_none(
+    indices: &Tensor,
+    extents: &[usize],
+    shift: usize,
+    op: &'static str,
+    at: At,
+) -> Result<Tensor, Tensor> {
+    let places = coordinates(indices, at);
+    let like = &indices.shape()[..indices.rank() - 1];
+    let index = linear(&places, extents, like, op, at)?;
+    let shift = i32::try_from(shift)
+        .map_err(|_| Tensor::failed(op, format!("row {shift} of the slab is above int32 indices"), at))?;
+    let mut outside = Tensor::full(like, 0.0, DType::Bool);
+    for (place, extent) in places.iter().zip(extents) {
+        let extent = *extent as i32;
+        outside = outside.logical_or(place.greater_equal(extent));
+        if place.dtype() == DType::I32 {
+            outside = outside.logical_or(place.less(-extent));
+        }
+    }
+    let outside = outside.cast_at(DType::I32, at).max(()).greater(0).broadcast_at(like, at);
+    let rows = Tensor::select(&outside, -1, index + shift);
+    rows.check().map(|_| rows.clone()).map_err(|_| rows.clone())
 }
 
 /// The columns of `indices [.., k]`.

@@ -8,6 +8,14 @@ use crate::shape::resolve_axis;
 use crate::tensor::{Tensor, here};
 
 impl Tensor {
+    /// Integers as `int32`; those of `int64` that it cannot hold become its ends, so that they stay outside any range.
+    pub(crate) fn narrow_index(&self, at: At) -> Tensor {
+        match self.dtype() {
+            DType::I64 => self.clip(i32::MIN, i32::MAX).cast_at(DType::I32, at),
+            _ => self.cast_at(DType::I32, at),
+        }
+    }
+
     /// `int32` indices that the run reports where one is outside `0..bound`; `op` names who asked.
     pub(crate) fn checked_index(&self, bound: usize, op: &'static str, at: At) -> Tensor {
         if self.error().is_some() {
@@ -28,7 +36,7 @@ impl Tensor {
             };
             return Tensor::failed(op, none, at);
         }
-        let index = self.cast_at(DType::I32, at);
+        let index = if self.dtype() == DType::I64 { self.clone() } else { self.cast_at(DType::I32, at) };
         Tensor::op(
             Op::CheckIndex { bound, op: op.into() },
             vec![index],
@@ -42,7 +50,7 @@ impl Tensor {
     pub(crate) fn wrapped_index(&self, bound: usize, op: &'static str, at: At) -> Tensor {
         let extent = i32::try_from(bound).ok().filter(|n| *n > 0);
         match extent {
-            Some(extent) if self.error().is_none() && self.dtype() == DType::I32 => {
+            Some(extent) if self.error().is_none() && matches!(self.dtype(), DType::I32 | DType::I64) => {
                 // Others stay as they are, for the error that the run reports.
                 let counted = self.less(0).logical_and(self.greater_equal(-extent));
                 Tensor::select(&counted, self + extent, self).checked_index(bound, op, at)
@@ -68,6 +76,7 @@ impl Tensor {
     /// assert!(table.take(&Tensor::from_slice(&[2]), 0).to_vec::<f32>().is_err());
     /// # Ok::<(), kiln_graph::Error>(())
     /// ```
+    #[doc(alias("index_select", "gather"))]
     #[track_caller]
     pub fn take(&self, indices: &Tensor, axis: i64) -> Tensor {
         let at = here();
@@ -99,6 +108,7 @@ impl Tensor {
 
     /// One element along the axis for every index: `output[.., i, ..] = self[.., indices[.., i, ..], ..]`.
     /// The indices have the tensor's shape except along the axis; negative ones count from the end.
+    #[doc(alias = "gather")]
     #[track_caller]
     pub fn take_along_axis(&self, indices: &Tensor, axis: i64) -> Tensor {
         let at = here();
@@ -127,6 +137,7 @@ impl Tensor {
 
     /// The tensor `[v, d..]` with updates `[n.., d..]` folded into the rows that indices `[n..]` name, in order. Negative
     /// indices count from the end.
+    #[doc(alias = "index_put")]
     #[track_caller]
     pub fn scatter(&self, indices: &Tensor, updates: &Tensor, op: ScatterOp) -> Tensor {
         let at = here();
@@ -185,6 +196,7 @@ impl Tensor {
     }
 
     /// The `k` largest along the last axis and their positions, largest first.
+    #[doc(alias = "topk")]
     #[track_caller]
     pub fn top_k(&self, k: usize) -> (Tensor, Tensor) {
         if self.error().is_none() && self.shape().last().is_none_or(|extent| k > *extent) {

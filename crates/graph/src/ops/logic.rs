@@ -4,7 +4,7 @@ use kiln_device::{CompareOp, DType};
 
 use super::arithmetic::{binary, met, operands};
 use super::bits::isfinite;
-use super::pointwise::{composed, unary};
+use super::pointwise::{composed, unary, working};
 use crate::ops::Operand;
 use crate::tensor::{Tensor, here};
 
@@ -22,41 +22,58 @@ macro_rules! comparisons {
 
 comparisons! {
     /// Elementwise `==`, as `bool`; false beside NaN.
+    #[doc(alias = "eq")]
     equal = Eq;
     /// Elementwise `≠`, as `bool`; true beside NaN.
+    #[doc(alias = "ne")]
     not_equal = Ne;
     /// Elementwise `<`, as `bool`; false beside NaN.
+    #[doc(alias("lt", "less_than"))]
     less = Lt;
     /// Elementwise `≤`, as `bool`; false beside NaN.
+    #[doc(alias = "le")]
     less_equal = Le;
     /// Elementwise `>`, as `bool`; false beside NaN.
+    #[doc(alias = "gt")]
     greater = Gt;
     /// Elementwise `≥`, as `bool`; false beside NaN.
+    #[doc(alias = "ge")]
     greater_equal = Ge;
 }
 
 unary! {
     /// True where the value is 0.
+    #[doc(alias = "bitwise_not")]
     logical_not(x) = x.cast(DType::Bool).logical_not();
 }
 
 binary! {
     /// True where both values are not 0.
+    #[doc(alias = "bitwise_and")]
     logical_and(met, a, b) = a.cast(DType::Bool).logical_and(b.cast(DType::Bool));
     /// True where at least one value is not 0.
+    #[doc(alias = "bitwise_or")]
     logical_or(met, a, b) = a.cast(DType::Bool).logical_or(b.cast(DType::Bool));
     /// True where exactly one value is not 0.
+    #[doc(alias = "bitwise_xor")]
     logical_xor(met, a, b) = a.cast(DType::Bool).logical_xor(b.cast(DType::Bool));
 }
 
 /// True where `|x1 − x2| ≤ atol + rtol · |x2|`, or both are the same infinity; with `equal_nan` also where both are NaN.
 #[track_caller]
-pub fn isclose(x1: impl Operand, x2: impl Operand, rtol: f32, atol: f32, equal_nan: bool) -> Tensor {
+pub fn isclose(
+    x1: impl Operand,
+    x2: impl Operand,
+    rtol: impl Into<f64>,
+    atol: impl Into<f64>,
+    equal_nan: bool,
+) -> Tensor {
     let at = here();
     met("isclose", at, operands(&x1, &x2, at), |a, b| {
         let same = a.equal(b);
-        let (a, b) = (&a.cast(DType::F32), &b.cast(DType::F32));
-        let near = (a - b).abs().less_equal(b.abs() * rtol + atol);
+        let work = working(a.dtype());
+        let (a, b) = (&a.cast(work), &b.cast(work));
+        let near = (a - b).abs().less_equal(b.abs() * rtol.into() + atol.into());
         let close = near.logical_and(isfinite(a)).logical_and(isfinite(b)).logical_or(same);
         if equal_nan { close.logical_or(a.is_nan().logical_and(b.is_nan())) } else { close }
     })
@@ -71,7 +88,13 @@ pub fn isclose(x1: impl Operand, x2: impl Operand, rtol: f32, atol: f32, equal_n
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
 #[track_caller]
-pub fn allclose(x1: impl Operand, x2: impl Operand, rtol: f32, atol: f32, equal_nan: bool) -> Tensor {
+pub fn allclose(
+    x1: impl Operand,
+    x2: impl Operand,
+    rtol: impl Into<f64>,
+    atol: impl Into<f64>,
+    equal_nan: bool,
+) -> Tensor {
     let at = here();
     let (x1, x2) = operands(&x1, &x2, at);
     composed("allclose", at, &[&x1, &x2], || isclose(&x1, &x2, rtol, atol, equal_nan).all(()))
@@ -86,6 +109,7 @@ pub fn allclose(x1: impl Operand, x2: impl Operand, rtol: f32, atol: f32, equal_
 /// assert_eq!(ops::where_(&x.greater(0.0), &x, 0.0).to_vec::<f32>()?, [0.0, 2.0]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias = "where")]
 #[track_caller]
 pub fn where_(condition: &Tensor, x1: impl Operand, x2: impl Operand) -> Tensor {
     let at = here();

@@ -32,6 +32,7 @@ impl Tensor {
     }
 
     /// `log(softmax(x))` along some axes.
+    #[doc(alias = "logsoftmax")]
     #[track_caller]
     pub fn log_softmax(&self, axes: impl Into<Axes>) -> Tensor {
         let (at, axes) = (here(), axes.into());
@@ -41,6 +42,7 @@ impl Tensor {
     }
 
     /// `log Σ exp(x)` over some axes.
+    #[doc(alias = "reduce_logsumexp")]
     #[track_caller]
     pub fn logsumexp(&self, axes: impl Into<Axes>) -> Tensor {
         let (at, axes) = (here(), axes.into());
@@ -59,16 +61,32 @@ impl Tensor {
 
     /// Normalised over some axes to mean 0 and variance 1: `(x − mean) / sqrt(variance + epsilon)`.
     #[track_caller]
-    pub fn normalize_moments(&self, axes: impl Into<Axes>, epsilon: f32) -> Tensor {
+    pub fn normalize_moments(&self, axes: impl Into<Axes>, epsilon: impl Into<f64>) -> Tensor {
         let (at, axes) = (here(), axes.into());
         let mean = self.mean(axes.clone()).keep_dims(self, axes.clone());
         let centred = self - mean;
         let variance = centred.square().mean(axes.clone()).keep_dims(self, axes);
-        (centred * (variance + epsilon).rsqrt()).part_of("normalize_moments", at, std::slice::from_ref(self))
+        (centred * (variance + epsilon.into()).rsqrt()).part_of(
+            "normalize_moments",
+            at,
+            std::slice::from_ref(self),
+        )
+    }
+
+    /// The largest element of the last axis but one. The gradient goes to the first of several.
+    pub(super) fn first_largest(&self) -> Tensor {
+        let count = self.shape()[self.rank() - 2];
+        Tensor::custom_gradient(&self.max([-2]), std::slice::from_ref(self), move |g, y, inputs| {
+            let position = Tensor::iota(inputs[0].shape(), inputs[0].rank() - 2);
+            let hit = inputs[0].equal(y.expand_dims(-2));
+            let first = Tensor::select(&hit, &position, count as i32).min([-2]);
+            vec![Some(Tensor::select(&position.equal(first.expand_dims(-2)), g.expand_dims(-2), 0.0))]
+        })
     }
 
     /// Largest element of sliding windows over the spatial axes of `[n, spatial.., channels]`. The gradient goes to the
     /// first largest element of a window.
+    #[doc(alias = "max_pool2d")]
     #[track_caller]
     pub fn max_pool(&self, pool: &[usize], strides: &[usize], padding: Padding) -> Tensor {
         let at = here();
@@ -78,13 +96,7 @@ impl Tensor {
         };
         let count = windows.shape()[windows.rank() - 2];
         if count > UNROLLED {
-            let value = windows.max([-2]);
-            return Tensor::custom_gradient(&value, &[windows], move |g, y, inputs| {
-                let position = Tensor::iota(inputs[0].shape(), inputs[0].rank() - 2);
-                let hit = inputs[0].equal(y.expand_dims(-2));
-                let first = Tensor::select(&hit, &position, count as i32).min([-2]);
-                vec![Some(Tensor::select(&position.equal(first.expand_dims(-2)), g.expand_dims(-2), 0.0))]
-            });
+            return windows.first_largest();
         }
         // Cell by cell: a few loads of a window's elements instead of a loop over them.
         let cell = |i: usize| windows.slice_axis(-2, i as i64, i as i64 + 1).squeeze([-2]);
@@ -102,6 +114,7 @@ impl Tensor {
     }
 
     /// Mean of sliding windows over the spatial axes of `[n, spatial.., channels]`; padded cells do not count.
+    #[doc(alias("avg_pool", "avg_pool2d"))]
     #[track_caller]
     pub fn average_pool(&self, pool: &[usize], strides: &[usize], padding: Padding) -> Tensor {
         let at = here();
@@ -113,7 +126,7 @@ impl Tensor {
         let whole =
             (0..pool.len()).all(|i| padding.amounts(self.shape()[i + 1], pool[i], strides[i], 1) == (0, 0));
         if whole {
-            return sum * (1.0 / pool.iter().product::<usize>() as f32);
+            return sum * (1.0 / pool.iter().product::<usize>() as f64);
         }
         let ones = Tensor::full(&[&[1], &self.shape()[1..self.rank() - 1], &[1]].concat(), 1.0, self.dtype());
         match ones.windows(pool, strides, padding, 0.0, "average_pool", at) {
@@ -205,7 +218,7 @@ impl Tensor {
     /// Share of rows whose first largest element along the last axis is at the label, per row: 1 or 0.
     #[track_caller]
     pub fn matches_argmax(&self, labels: &Tensor) -> Tensor {
-        self.argmax(-1).equal(labels.cast(DType::I32)).cast(DType::F32)
+        self.argmax(-1).equal(labels.narrow_index(here())).cast(DType::F32)
     }
 
     pub(crate) fn add_at(&self, other: &Tensor, at: At) -> Tensor {

@@ -40,6 +40,7 @@ impl Blocks {
 ///
 /// # Errors
 /// Where the rank is not 4, a number is 0, or no block fits.
+#[doc(alias = "im2col")]
 #[track_caller]
 pub fn unfold(
     x: &Tensor,
@@ -92,6 +93,7 @@ fn unfolded(x: &Tensor, b: &Blocks, at: At) -> Tensor {
 ///
 /// # Errors
 /// Where the rank is not 3, or the extents are not those that [`unfold`] gives for an image of `output_size`.
+#[doc(alias = "col2im")]
 #[track_caller]
 pub fn fold(
     x: &Tensor,
@@ -152,6 +154,7 @@ fn folded(x: &Tensor, b: &Blocks, size: &[usize], at: At) -> Tensor {
 ///
 /// # Errors
 /// Where the rank is not 4 or the channels do not divide by `block_size²`.
+#[doc(alias = "pixel_shuffle")]
 #[track_caller]
 pub fn depth_to_space(x: &Tensor, block_size: usize, data_format: DataFormat) -> Tensor {
     let at = here();
@@ -191,6 +194,7 @@ pub fn depth_to_space(x: &Tensor, block_size: usize, data_format: DataFormat) ->
 ///
 /// # Errors
 /// Where the rank is not 4 or height and width do not divide by the block size.
+#[doc(alias = "pixel_unshuffle")]
 #[track_caller]
 pub fn space_to_depth(x: &Tensor, block_size: usize, data_format: DataFormat) -> Tensor {
     let at = here();

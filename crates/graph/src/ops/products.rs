@@ -9,6 +9,7 @@ use crate::shape::{Axes, broadcast};
 use crate::tensor::{Tensor, here};
 
 /// Matrix product with NumPy's rules: vectors are rows or columns, leading axes broadcast.
+#[doc(alias("mm", "bmm", "dot"))]
 #[track_caller]
 pub fn matmul(x1: &Tensor, x2: &Tensor) -> Tensor {
     x1.matmul(x2)
@@ -39,6 +40,7 @@ pub fn inner(x1: &Tensor, x2: &Tensor) -> Tensor {
 }
 
 /// Every element of the flattened `x1` with every element of the flattened `x2`: a matrix.
+#[doc(alias = "ger")]
 #[track_caller]
 pub fn outer(x1: &Tensor, x2: &Tensor) -> Tensor {
     let column = super::expand_dims(&ravel(x1), -1);

@@ -50,6 +50,7 @@ impl Tensor {
     }
 
     /// Sum over some axes, `()` for all. Booleans count as `int32`, `uint8` as `uint32`.
+    #[doc(alias = "reduce_sum")]
     #[track_caller]
     pub fn sum(&self, axes: impl Into<Axes>) -> Tensor {
         let at = here();
@@ -57,6 +58,7 @@ impl Tensor {
     }
 
     /// Product over some axes. Booleans count as `int32`, `uint8` as `uint32`.
+    #[doc(alias = "reduce_prod")]
     #[track_caller]
     pub fn prod(&self, axes: impl Into<Axes>) -> Tensor {
         let at = here();
@@ -64,18 +66,21 @@ impl Tensor {
     }
 
     /// Largest element over some axes; NaN if any is.
+    #[doc(alias("reduce_max", "amax"))]
     #[track_caller]
     pub fn max(&self, axes: impl Into<Axes>) -> Tensor {
         self.reduce(ReduceOp::Max, &axes.into(), "max", here())
     }
 
     /// Smallest element over some axes; NaN if any is.
+    #[doc(alias("reduce_min", "amin"))]
     #[track_caller]
     pub fn min(&self, axes: impl Into<Axes>) -> Tensor {
         self.reduce(ReduceOp::Min, &axes.into(), "min", here())
     }
 
     /// Mean over some axes. Integers become `float32`; the mean of no elements is NaN.
+    #[doc(alias = "reduce_mean")]
     #[track_caller]
     pub fn mean(&self, axes: impl Into<Axes>) -> Tensor {
         let at = here();
@@ -85,10 +90,11 @@ impl Tensor {
             return sum;
         }
         let count = self.len() as f64 / sum.len().max(1) as f64;
-        sum * (1.0 / count) as f32
+        sum * (1.0 / count)
     }
 
     /// Mean squared distance from the mean over some axes (divided by the count), in two passes.
+    #[doc(alias = "reduce_variance")]
     #[track_caller]
     pub fn variance(&self, axes: impl Into<Axes>) -> Tensor {
         let (at, axes) = (here(), axes.into());
@@ -97,6 +103,7 @@ impl Tensor {
     }
 
     /// True where any element over some axes is not 0.
+    #[doc(alias = "reduce_any")]
     #[track_caller]
     pub fn any(&self, axes: impl Into<Axes>) -> Tensor {
         let at = here();
@@ -104,6 +111,7 @@ impl Tensor {
     }
 
     /// True where all elements over some axes are not 0.
+    #[doc(alias = "reduce_all")]
     #[track_caller]
     pub fn all(&self, axes: impl Into<Axes>) -> Tensor {
         let at = here();
@@ -160,6 +168,7 @@ impl Tensor {
     }
 
     /// Running sum along an axis.
+    #[doc(alias = "cumulative_sum")]
     #[track_caller]
     pub fn cumsum(&self, axis: i64) -> Tensor {
         self.scan(ReduceOp::Sum, axis, false, "cumsum", here())

@@ -131,6 +131,7 @@ fn less(a: &Tensor, b: &Tensor) -> Tensor {
 
 /// The number of the bin that each value falls into, `int32`: bin `i` is `bins[i - 1] <= x < bins[i]`. The bins are a
 /// vector in ascending order.
+#[doc(alias = "bucketize")]
 #[track_caller]
 pub fn digitize(x: &Tensor, bins: &Tensor) -> Tensor {
     searchsorted(bins, x, Side::Right).part_of("digitize", here(), &[x.clone(), bins.clone()])
@@ -173,6 +174,7 @@ pub fn isin(x1: &Tensor, x2: &Tensor, invert: bool) -> Tensor {
 /// assert_eq!(places[1].to_vec::<i32>()?, [1, 0]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias = "argwhere")]
 #[track_caller]
 pub fn nonzero(x: &Tensor) -> Vec<Tensor> {
     let at = here();
@@ -217,6 +219,7 @@ pub(super) fn read_now<T: crate::Element>(x: &Tensor, op: &'static str, at: At) 
 /// assert_eq!(y.to_vec::<i32>()?, [-10, 7, 7, 30]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias = "where")]
 #[track_caller]
 pub fn select(condlist: &[Tensor], choicelist: &[Tensor], default: impl Operand) -> Tensor {
     let at = here();

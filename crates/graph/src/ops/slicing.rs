@@ -154,6 +154,7 @@ fn positions(
 
 /// Slices along an axis: `[.., v, ..]` at indices `[n..]` gives `[.., n.., ..]`; `None` flattens first. Negative indices
 /// count from the end; out-of-range ones are an error of the run.
+#[doc(alias("index_select", "gather"))]
 #[track_caller]
 pub fn take(x: &Tensor, indices: &Tensor, axis: impl Into<Option<i64>>) -> Tensor {
     match axis.into() {
@@ -164,6 +165,7 @@ pub fn take(x: &Tensor, indices: &Tensor, axis: impl Into<Option<i64>>) -> Tenso
 
 /// One element along the axis for every index: `output[.., i, ..] = x[.., indices[.., i, ..], ..]`. The other axes
 /// broadcast; `None` flattens both. Negative indices count from the end; out-of-range ones are an error of the run.
+#[doc(alias = "gather")]
 #[track_caller]
 pub fn take_along_axis(x: &Tensor, indices: &Tensor, axis: impl Into<Option<i64>>) -> Tensor {
     let at = here();

@@ -104,6 +104,7 @@ fn failures(failed: Tensor, sections: &Sections) -> Vec<Tensor> {
 /// assert!(ops::split(&x, 4, 0)[0].error().is_some());
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias = "chunk")]
 #[track_caller]
 pub fn split(x: &Tensor, indices_or_sections: impl Into<Sections>, axis: i64) -> Vec<Tensor> {
     cut(x, &indices_or_sections.into(), axis, true, "split", here())
@@ -147,6 +148,7 @@ pub fn dsplit(x: &Tensor, indices_or_sections: impl Into<Sections>) -> Vec<Tenso
 }
 
 /// The slices along an axis, without it; the inverse of [`super::stack`]. `num`, where given, must be its extent.
+#[doc(alias = "unbind")]
 #[track_caller]
 pub fn unstack(x: &Tensor, num: impl Into<Option<usize>>, axis: i64) -> Vec<Tensor> {
     let (at, num) = (here(), num.into());

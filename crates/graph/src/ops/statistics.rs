@@ -7,7 +7,7 @@
 
 use kiln_device::{DType, ReduceOp};
 
-use super::pointwise::{composed, in_single, with_slope};
+use super::pointwise::{composed, in_working, with_slope};
 use crate::error::At;
 use crate::shape::{Axes, resolve_axis};
 use crate::tensor::{Tensor, here};
@@ -35,16 +35,22 @@ pub(super) use reductions;
 
 reductions! {
     /// Sum. Booleans count as `int32`, `uint8` as `uint32`; integers wrap.
+    #[doc(alias = "reduce_sum")]
     sum(x, axes) = x.sum(axes.clone());
     /// Arithmetic mean, as a float; NaN of no elements. Half precision is added in `float32`.
-    mean(x, axes) = in_single(x, |x| x.mean(axes.clone()));
+    #[doc(alias = "reduce_mean")]
+    mean(x, axes) = in_working(x, |x| x.mean(axes.clone()));
     /// Mean squared distance from the mean (divided by the count), in two passes, as a float.
-    var(x, axes) = in_single(x, |x| x.variance(axes.clone()));
+    #[doc(alias = "reduce_variance")]
+    var(x, axes) = in_working(x, |x| x.variance(axes.clone()));
     /// Square root of the variance, as a float. Its gradient is 0 where the variance is 0.
-    std(x, axes) = in_single(x, |x| root(&x.variance(axes.clone())));
+    #[doc(alias = "reduce_std")]
+    std(x, axes) = in_working(x, |x| root(&x.variance(axes.clone())));
     /// True where any element is not 0; NaN is not.
+    #[doc(alias = "reduce_any")]
     any(x, axes) = x.any(axes.clone());
     /// True where no element is 0.
+    #[doc(alias = "reduce_all")]
     all(x, axes) = x.all(axes.clone());
     /// Largest element; NaN if any is. Elements that are equally large share the gradient. No elements are an error.
     amax(x, axes) = extreme(x, axes, ReduceOp::Max, None);
@@ -88,6 +94,7 @@ fn extreme(x: &Tensor, axes: &Axes, op: ReduceOp, initial: Option<f64>) -> Tenso
 /// assert_eq!(ops::max(&x, -1, false, None).to_vec::<f32>()?, [5.0, 4.0]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias("reduce_max", "amax"))]
 #[track_caller]
 pub fn max(x: &Tensor, axes: impl Into<Axes>, keepdims: bool, initial: Option<f64>) -> Tensor {
     let axes = axes.into();
@@ -96,6 +103,7 @@ pub fn max(x: &Tensor, axes: impl Into<Axes>, keepdims: bool, initial: Option<f6
 
 /// Smallest element over some axes, and `initial` if given; NaN if any is. Elements that are equally small share the
 /// gradient. No elements without an initial value are an error.
+#[doc(alias("reduce_min", "amin"))]
 #[track_caller]
 pub fn min(x: &Tensor, axes: impl Into<Axes>, keepdims: bool, initial: Option<f64>) -> Tensor {
     let axes = axes.into();
@@ -103,6 +111,7 @@ pub fn min(x: &Tensor, axes: impl Into<Axes>, keepdims: bool, initial: Option<f6
 }
 
 /// Product over some axes, in `dtype` if given. Booleans count as `int32`, `uint8` as `uint32`; integers wrap.
+#[doc(alias = "reduce_prod")]
 #[track_caller]
 pub fn prod(x: &Tensor, axes: impl Into<Axes>, keepdims: bool, dtype: Option<DType>) -> Tensor {
     let axes = axes.into();
@@ -191,6 +200,7 @@ pub(super) fn running(
 /// assert_eq!(ops::cumsum(&x, (), None).to_vec::<i32>()?, [1, 3, 6, 10]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias = "cumulative_sum")]
 #[track_caller]
 pub fn cumsum(x: &Tensor, axis: impl Into<Axes>, dtype: Option<DType>) -> Tensor {
     running("cumsum", here(), x, &axis.into(), dtype, |x, axis| x.cumsum(axis))
@@ -235,7 +245,8 @@ pub fn average(x: &Tensor, axes: impl Into<Axes>, weights: Option<&Tensor>) -> T
         }
         // `x` alone says which half-precision type, if any, is meant where the weights are whole.
         let dtype = super::promote(x.dtype(), weights.dtype());
-        let (x, w) = (x.cast(DType::F32), wide.cast(DType::F32));
+        let work = super::pointwise::working(dtype);
+        let (x, w) = (x.cast(work), wide.cast(work));
         let average = (x * &w).sum(axes.clone()) / w.sum(axes);
         average.cast(super::pointwise::float_of(dtype))
     })

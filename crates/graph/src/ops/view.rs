@@ -23,6 +23,7 @@ impl Tensor {
     }
 
     /// The same elements in row-major order under another shape; one dimension may be −1 and is worked out.
+    #[doc(alias = "view")]
     #[track_caller]
     pub fn reshape(&self, shape: &[i64]) -> Tensor {
         let at = here();
@@ -68,6 +69,7 @@ impl Tensor {
     }
 
     /// A new axis of extent 1; −1 puts it last.
+    #[doc(alias = "unsqueeze")]
     #[track_caller]
     pub fn expand_dims(&self, axis: i64) -> Tensor {
         let at = here();
@@ -143,6 +145,7 @@ impl Tensor {
     }
 
     /// Axes in another order: output axis `i` is input axis `permutation[i]`.
+    #[doc(alias = "permute")]
     #[track_caller]
     pub fn transpose(&self, permutation: &[i64]) -> Tensor {
         let at = here();
@@ -203,6 +206,7 @@ impl Tensor {
     }
 
     /// Every axis of `axes` reversed.
+    #[doc(alias = "reverse")]
     #[track_caller]
     pub fn flip(&self, axes: impl Into<Axes>) -> Tensor {
         let at = here();
@@ -269,6 +273,7 @@ impl Tensor {
     }
 
     /// Tensors behind one another along an axis; dtypes are promoted.
+    #[doc(alias("cat", "concatenate"))]
     #[track_caller]
     pub fn concat(tensors: &[Tensor], axis: i64) -> Tensor {
         let at = here();
@@ -311,6 +316,7 @@ impl Tensor {
     }
 
     /// The value; gradients do not flow through it.
+    #[doc(alias = "detach")]
     #[track_caller]
     pub fn stop_gradient(&self) -> Tensor {
         Tensor::op(Op::StopGradient, vec![self.clone()], self.shape().to_vec(), self.dtype(), here())

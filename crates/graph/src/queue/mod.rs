@@ -149,6 +149,7 @@ struct Shared<V> {
 
 /// A queue of tensors (or of [`StringTensor`](crate::StringTensor)s), bounded and shared: clones are handles to the same
 /// queue.
+#[doc(alias("FIFOQueue", "PriorityQueue", "RandomShuffleQueue", "PaddingFIFOQueue"))]
 pub struct Queue<V = Tensor> {
     shared: Arc<Shared<V>>,
     timeout: Option<Duration>,

@@ -34,6 +34,7 @@ mod partition;
 mod range;
 mod reduce;
 mod select;
+mod structure;
 
 use std::sync::Arc;
 
@@ -66,6 +67,7 @@ use crate::values::Values;
 /// assert_eq!(words.to_tensor(0, None).shape(), [3, 2, 3]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias("tf.ragged", "nested_tensor"))]
 #[derive(Clone)]
 pub struct RaggedTensor<V = Tensor> {
     nest: Nest<V>,

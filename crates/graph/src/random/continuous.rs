@@ -11,6 +11,7 @@ use crate::tensor::{Tensor, here};
 ///
 /// # Errors
 /// Where the dtype is no float or a bound does not broadcast.
+#[doc(alias = "rand")]
 #[track_caller]
 pub fn uniform(
     shape: &[usize],
@@ -36,6 +37,7 @@ pub fn uniform(
 ///
 /// # Errors
 /// Where the dtype is no float or a parameter does not broadcast.
+#[doc(alias = "randn")]
 #[track_caller]
 pub fn normal(
     shape: &[usize],

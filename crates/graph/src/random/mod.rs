@@ -2,7 +2,10 @@
 //!
 //! Bits come from a counter-based generator (threefry2x32, Salmon et al. 2011): the same seed gives the same bits on every
 //! device. As in Keras, an integer seed gives the same numbers at every call; a [`SeedGenerator`] gives new ones, also in
-//! every call of a [`crate::Function`]; `()` takes them from a generator of the process.
+//! every call of a [`crate::Function`]; `()` takes them from a generator of the process. In the body of a loop both give
+//! new numbers in every turn, an integer seed the same.
+//!
+//! Numbers are drawn as `float32` and converted: in `float64` a seed gives the same numbers with no more digits.
 //!
 //! Samplers that reject have a fixed number of rounds and no branches. The chance that all rounds of an element reject is
 //! below 10⁻⁹; it then gets a value near the mode.

@@ -12,6 +12,7 @@ use crate::tensor::{Tensor, here};
 ///
 /// # Errors
 /// Where the logits are no matrix of at least one class.
+#[doc(alias = "multinomial")]
 #[track_caller]
 pub fn categorical(logits: &Tensor, num_samples: usize, dtype: DType, seed: impl Into<Seed>) -> Tensor {
     let at = here();
@@ -80,6 +81,7 @@ pub fn dropout(
 ///
 /// # Errors
 /// Where the axis is out of range.
+#[doc(alias("permutation", "randperm"))]
 #[track_caller]
 pub fn shuffle(x: &Tensor, axis: i64, seed: impl Into<Seed>) -> Tensor {
     let at = here();

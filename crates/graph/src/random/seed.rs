@@ -3,7 +3,9 @@
 use std::hash::{BuildHasher, Hasher};
 use std::sync::{Mutex, PoisonError};
 
-use crate::error::{Error, Result};
+use kiln_device::DType;
+
+use crate::error::{At, Error, Result};
 use crate::ops::random_key;
 use crate::tensor::{Tensor, here};
 use crate::trace;
@@ -70,16 +72,36 @@ impl From<()> for Seed {
     #[track_caller]
     fn from((): ()) -> Seed {
         let at = here();
-        if trace::current().is_some() {
-            let message = "random numbers without a seed would be the same in every call of the function being traced. \
-                           Create a `SeedGenerator` before it, and pass that";
-            return Seed { key: Tensor::from_error(Error::Trace { message: message.into(), at }, at) };
-        }
-        let mut process = PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
-        let (seed, draws) = process.get_or_insert_with(|| (entropy(), 0));
-        *draws += 1;
-        Seed { key: Tensor::from_slice(&random_key(*seed, *draws)) }
+        Seed { key: drawn(|| process_key(at), at) }
     }
+}
+
+/// A key of the process' generator.
+fn process_key(at: At) -> Tensor {
+    if trace::current().is_some() {
+        let message = "random numbers without a seed would be the same in every call of the function being traced. Create \
+                       a `SeedGenerator` before it, and pass that";
+        return Tensor::from_error(Error::Trace { message: message.into(), at }, at);
+    }
+    let mut process = PROCESS.lock().unwrap_or_else(PoisonError::into_inner);
+    let (seed, draws) = process.get_or_insert_with(|| (entropy(), 0));
+    *draws += 1;
+    Tensor::from_slice(&random_key(*seed, *draws))
+}
+
+/// A key that no other draw has. In a branch it is drawn before the branch; in the body of a loop one is drawn before the
+/// loop, and each turn has a key made of that and its number.
+fn drawn(draw: impl FnOnce() -> Tensor, at: At) -> Tensor {
+    let turns = match trace::turns(at) {
+        Ok(turns) => turns,
+        Err(error) => return Tensor::from_error(error, at),
+    };
+    let key = trace::outside(draw);
+    turns.iter().fold(key, |key, turn| {
+        let number = turn.cast_at(DType::U32, at).broadcast_at(&[2], at);
+        // Bits of the key's sum with the number, not the sum: in a loop within a loop two sums could be equal.
+        Tensor::random_bits(&(key + number * Tensor::from_slice(&[1u32, 0])), &[2])
+    })
 }
 
 /// Seed and number of draws of the process' generator.
@@ -141,13 +163,31 @@ impl SeedGenerator {
         &self.state
     }
 
-    /// A key that no other draw has, `uint32 [2]`, for [`Tensor::random_bits`].
+    /// The generator of a state, `uint32 [2]`: that of another generator, or a variable of your own.
+    ///
+    /// # Errors
+    /// Where the variable has another form.
+    #[track_caller]
+    pub fn of_state(state: Variable) -> Result<SeedGenerator> {
+        if state.shape() == [2] && state.dtype() == DType::U32 {
+            return Ok(SeedGenerator { state });
+        }
+        let message = format!("expected uint32 [2] as state, received {} {:?}", state.dtype(), state.shape());
+        Err(Error::Operation { op: "seed_generator", message, at: here() })
+    }
+
+    /// A key that no other draw has, `uint32 [2]`, for [`Tensor::random_bits`]. In the body of a loop every turn has
+    /// another one; the state counts one draw for the loop.
     #[track_caller]
     pub fn next(&self) -> Tensor {
-        let key = trace::assigned(&self.state).unwrap_or_else(|| self.state.read());
-        match self.state.assign(&(&key + Tensor::from_slice(&[0u32, 1]))) {
-            Ok(()) => key,
-            Err(error) => Tensor::from_error(error, here()),
-        }
+        let at = here();
+        let draw = || {
+            let key = self.state.read();
+            match self.state.assign(&(&key + Tensor::from_slice(&[0u32, 1]))) {
+                Ok(()) => key,
+                Err(error) => Tensor::from_error(error, at),
+            }
+        };
+        drawn(draw, at)
     }
 }

@@ -32,6 +32,7 @@ mod reduce;
 mod rows;
 mod segment;
 mod shape;
+mod structure;
 
 use std::sync::Arc;
 
@@ -62,6 +63,7 @@ use crate::values::Values;
 /// assert_eq!(sparse.reduce_sum(1, false).to_vec::<i32>()?, [1, 5]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias("csr_matrix", "coo_matrix", "sparse_coo_tensor"))]
 #[derive(Clone)]
 pub struct SparseTensor<V = Tensor> {
     places: Arc<Coordinates>,

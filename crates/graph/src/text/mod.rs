@@ -42,6 +42,7 @@ pub use unicode::{DecodeErrors, unicode_encode};
 use crate::error::{At, Error, Result};
 use crate::shape::Shape;
 use crate::site::{Fallible, Site};
+use crate::tensor::Tensor;
 use crate::values::{Items, is_identity};
 
 /// An n-dimensional array of strings in host memory.
@@ -55,6 +56,7 @@ use crate::values::{Items, is_identity};
 /// assert_eq!(names.to_vec()?, ["Ada", "Grace"]);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias = "tf.strings")]
 #[derive(Clone)]
 pub struct StringTensor {
     shape: Shape,
@@ -274,6 +276,11 @@ impl Items for StringTensor {
             elements[to..to + width].clone_from_slice(&self.elements()[from..from + width]);
         }
         Ok(StringTensor::made(elements, [&[cells], item].concat()))
+    }
+
+    fn at_places(&self, places: &Tensor, op: &'static str, at: At) -> Result<StringTensor> {
+        let rows = self.pick(&Site { op, at }.integers(places)?, at);
+        Ok(rows.reshaped([places.shape(), &self.shape[1..]].concat(), at))
     }
 
     fn present(&self, _: &'static str, _: At) -> Result<Vec<bool>> {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use kiln_graph::{DType, Tensor, TensorArray, ops};
+use kiln_graph::{DType, Tensor, ops};
 
 use crate::support::{tensor_of, unit};
 
@@ -45,12 +45,12 @@ impl Case {
         Case { differentiable: false, ..self }
     }
 
-    fn second(self) -> Case {
+    pub(crate) fn second(self) -> Case {
         Case { second: true, ..self }
     }
 }
 
-fn case(
+pub(crate) fn case(
     name: &'static str,
     shapes: &[&[usize]],
     looped: impl Fn(&[Tensor]) -> Vec<Tensor> + 'static,
@@ -61,13 +61,13 @@ fn case(
     Case { name, leaves, integers: vec![0.0], looped, unrolled, differentiable: true, second: false }
 }
 
-fn with_integers(mut case: Case, shapes: &[&[usize]], values: &[f64]) -> Case {
+pub(crate) fn with_integers(mut case: Case, shapes: &[&[usize]], values: &[f64]) -> Case {
     case.leaves.extend(shapes.iter().map(|s| (s.to_vec(), DType::I32)));
     case.integers(values)
 }
 
 pub(crate) fn cases() -> Vec<Case> {
-    [branches(), counted(), conditional(), scans(), nested(), associative(), arrays()]
+    [branches(), counted(), conditional(), scans(), nested(), associative(), crate::arrays::cases()]
         .into_iter()
         .flatten()
         .collect()
@@ -444,61 +444,4 @@ fn associative() -> Vec<Case> {
         cases.push(case(name, &[shape, shape], looped, unrolled(axis, reverse)));
     }
     cases
-}
-
-fn arrays() -> Vec<Case> {
-    let row = |x: &Tensor, i: i64| x.slice_axis(0, i, i + 1).squeeze(0);
-    let plain = |x: &[Tensor]| {
-        let array = TensorArray::unstack(&x[0]).write(1, &x[1]);
-        let array = array.write(&x[2], &(array.read(0) * array.read(&x[2])));
-        let picked = array.gather(&Tensor::from_slice(&[3, 1, 3]));
-        let array = array.scatter(&Tensor::from_slice(&[0, 2]), &picked.slice_axis(0, 0, 2)).identity();
-        vec![array.stack(), array.concat(), picked]
-    };
-    let plain_unrolled = move |x: &[Tensor]| {
-        let mut rows: Vec<Tensor> = (0..4).map(|i| row(&x[0], i)).collect();
-        rows[1] = x[1].clone();
-        rows[3] = &rows[0] * &rows[3];
-        let picked = Tensor::stack(&[rows[3].clone(), rows[1].clone(), rows[3].clone()], 0);
-        (rows[0], rows[2]) = (rows[3].clone(), rows[1].clone());
-        let all = Tensor::stack(&rows, 0);
-        vec![all.clone(), all.reshape(&[-1]), picked]
-    };
-    let grown = |x: &[Tensor]| {
-        let array = TensorArray::new(0, &[2], DType::F32).dynamic().write(2, &x[0]).write(0, &(&x[0] * 2.0));
-        let halves = TensorArray::split(&array.concat(), &[3, 3]);
-        vec![array.stack(), halves.read(1), Tensor::scalar(halves.size() as i32)]
-    };
-    let grown_unrolled = |x: &[Tensor]| {
-        let all = Tensor::stack(&[&x[0] * 2.0, Tensor::zeros(&[2]), x[0].clone()], 0);
-        vec![all.clone(), all.reshape(&[-1]).slice_axis(0, 3, 6), Tensor::scalar(2)]
-    };
-    // Every element from the two before it, in a loop whose length depends on data.
-    let carried = |x: &[Tensor]| {
-        let start = TensorArray::new(6, &[2], DType::F32).write(0, &x[0]).write(1, &x[1]);
-        let body = |v: &[Tensor]| {
-            let array = TensorArray::unstack(&v[1]);
-            let next = array.read(&(&v[0] - 1)) * array.read(&(&v[0] - 2)) + 0.5;
-            vec![&v[0] + 1, array.write(&v[0], &next).stack()]
-        };
-        let vars = [Tensor::scalar(2), start.stack()];
-        ops::while_loop(|v| v[0].less(&x[2]), body, &vars, Some(6))[1..].to_vec()
-    };
-    let carried_unrolled = |x: &[Tensor]| {
-        let mut rows = vec![x[0].clone(), x[1].clone()];
-        for i in 2..5 {
-            rows.push(&rows[i - 1] * &rows[i - 2] + 0.5);
-        }
-        rows.push(Tensor::zeros(&[2]));
-        vec![Tensor::stack(&rows, 0)]
-    };
-    vec![
-        with_integers(case("tensor array", &[&[4, 3], &[3]], plain, plain_unrolled), &[&[]], &[3.0]),
-        case("tensor array that grows", &[&[2]], grown, grown_unrolled),
-        with_integers(
-            case("tensor array in a loop", &[&[2], &[2]], carried, carried_unrolled).second(),
-            &[&[]],
-            &[5.0],
-        ),
-    ]
 }

@@ -1,6 +1,7 @@
 //! Branches and loops: every construct against the interpreter and the same computation unrolled in Rust, gradients
 //! against differences and against unrolled ones, what is executed, and what is refused.
 
+mod arrays;
 mod cases;
 #[path = "../support/gpu.rs"]
 mod gpu;

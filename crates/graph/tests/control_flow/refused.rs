@@ -106,7 +106,25 @@ fn tensor_arrays() {
     refused(&[array.write(0, &ones(&[3])).stack()], "[tensor_array]", &["float32 [2]", "float32 [3]"]);
     refused(&[array.read(ones(&[]))], "[tensor_array]", &["integer scalar"]);
     refused(&[TensorArray::unstack(&ones(&[])).stack()], "[tensor_array]", &["scalar"]);
-    refused(&[TensorArray::split(&ones(&[5]), &[2, 3]).stack()], "[tensor_array]", &["equal lengths"]);
+    refused(
+        &[TensorArray::split(&ones(&[5]), &[2, 2]).stack()],
+        "[tensor_array]",
+        &["add up to", "[5]", "[2, 2]"],
+    );
+    let parts = TensorArray::split(&ones(&[5, 2]), &[2, 3]);
+    refused(&[parts.stack()], "[tensor_array]", &["concatenate elements of different shapes"]);
+    refused(&[parts.gather(&Tensor::from_slice(&[0]))], "[tensor_array]", &["plain numbers"]);
+    refused(&[parts.read(Tensor::from_slice(&[0]).sum(()))], "[tensor_array]", &["plain numbers"]);
+    refused(&[parts.read(2)], "[tensor_array]", &["index 2", "< 2"]);
+    refused(
+        &[parts.write(0, &ones(&[4, 1])).concat()],
+        "[tensor_array]",
+        &["only the first axis may differ"],
+    );
+    let none = TensorArray::new(0, &[], DType::F32);
+    refused(&[none.reserve(2).stack()], "[tensor_array]", &["call dynamic()"]);
+    let index = Tensor::from_slice(&[0]).sum(());
+    refused(&[none.dynamic().write(&index, &ones(&[]).sum(())).stack()], "[tensor_array]", &["reserve()"]);
     refused(&[TensorArray::unstack(&ones(&[3])).concat()], "[tensor_array]", &["stack them"]);
     refused(
         &[array.scatter(&Tensor::from_slice(&[0]), &ones(&[2, 2])).stack()],

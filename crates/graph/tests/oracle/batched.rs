@@ -116,8 +116,10 @@ fn gradients_by_rows_agree_with_those_of_map() {
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
+type OfRow = fn(&[Tensor]) -> Vec<Tensor>;
+
 /// Functions of a row whose control flow depends on it.
-fn controlled() -> Vec<(&'static str, fn(&[Tensor]) -> Vec<Tensor>)> {
+fn controlled() -> Vec<(&'static str, OfRow)> {
     vec![
         ("cond", |x| {
             ops::cond(
@@ -225,7 +227,7 @@ fn controlled() -> Vec<(&'static str, fn(&[Tensor]) -> Vec<Tensor>)> {
 #[test]
 fn control_flow_by_rows_agrees_with_map() {
     let values = [0.1f32, 0.3, 1.2, 0.8, 2.5, 0.4, 0.2, 0.25, 0.7, 0.6, 3.0, 6.5];
-    let all = || [Tensor::from_vec(&values, &[6, 2]), Tensor::from_vec(&values, &[6, 2]).flip(0)];
+    let all = || [Tensor::from_vec(values, &[6, 2]), Tensor::from_vec(values, &[6, 2]).flip(0)];
     let mut wrong = vec![];
     for (name, f) in controlled() {
         for device in devices() {
@@ -261,6 +263,17 @@ fn rows_are_one_kernel_where_one_row_is() {
     let f = kiln_graph::Function::new("rows", |x| Ok(ops::vectorized_map(|x| vec![x[0].softmax(-1)], x)));
     let report = with_device(&kiln_graph::Device::cpu(), || f.explain(&[Tensor::ones(&[16, 4, 50])]));
     assert_eq!(report.expect("a report").kernels.len(), 1);
-    let none = ops::vectorized_map(|x| vec![x[0].exp()], &[Tensor::ones(&[0, 4])]);
+}
+
+#[test]
+fn no_rows_have_results_without_rows() {
+    let f = |x: &[Tensor]| {
+        let y = x[0].conv(&x[1], &[1], kiln_graph::Padding::Same, &[1], 1);
+        let z = ops::while_loop(|v| v[0].sum(()).less(9.0), |v| vec![&v[0] * 2.0], &[y.exp()], None);
+        vec![y, z[0].argsort(-1, false)]
+    };
+    let none = ops::vectorized_map(f, &[Tensor::ones(&[0, 1, 5, 2]), Tensor::ones(&[0, 3, 2, 4])]);
+    assert!(none.iter().all(|t| t.shape() == [0, 1, 5, 4]), "{none:?}");
     assert_eq!(none[0].to_vec::<f32>().expect("no rows"), Vec::<f32>::new());
+    assert_eq!(none[1].to_vec::<i32>().expect("no rows"), Vec::<i32>::new());
 }

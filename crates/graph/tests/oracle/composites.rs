@@ -3,11 +3,11 @@
 use kiln_device::DType;
 use kiln_graph::{Padding, Tensor};
 
-use crate::case::Tolerance::{Absolute, Exact, Largest, Ulp};
+use crate::case::Tolerance::{Absolute, Exact, Largest, Near, Ulp};
 use crate::case::{Case, Input};
 
 pub(crate) fn cases() -> Vec<Case> {
-    [activations(), losses(), statistics(), pools(), arithmetic(), positions()].concat()
+    [activations(), losses(), statistics(), pools(), arithmetic(), many(), positions()].concat()
 }
 
 fn activations() -> Vec<Case> {
@@ -142,6 +142,25 @@ fn arithmetic() -> Vec<Case> {
             Exact,
             |x| x[0].is_finite(),
         ),
+    ]
+}
+
+/// More tensors than one kernel can bind.
+fn many() -> Vec<Case> {
+    let leaves = |shape: &'static [usize]| vec![Input::range(shape, -1.0, 1.0); 40];
+    let sum = |x: &[Tensor]| x.iter().enumerate().map(|(i, t)| t * (i as f32 + 1.0)).reduce(|a, b| a + b);
+    let sum = move |x: &[Tensor]| sum(x).unwrap_or_else(|| Tensor::zeros(&[3]));
+    let scalars = |x: &[Tensor]| {
+        let mut all: Vec<Tensor> = x[1..].iter().map(|t| t.sin()).collect();
+        all.push(x[0].cos());
+        all.iter().rev().map(|t| t.barrier()).reduce(|a, b| a + b).unwrap_or_else(|| Tensor::zeros(&[3]))
+    };
+    let mut with_vector = leaves(&[]);
+    with_vector[0] = Input::range(&[3], -1.0, 1.0);
+    vec![
+        Case::new("sum of 40 leaves", leaves(&[3]), Near(2048.0), sum).differentiable(),
+        Case::new("concat of 40 leaves", leaves(&[3]), Exact, |x| Tensor::concat(x, 0)).differentiable(),
+        Case::new("40 scalars beside a vector", with_vector, Near(2048.0), scalars).differentiable(),
     ]
 }
 

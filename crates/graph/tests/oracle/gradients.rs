@@ -189,7 +189,7 @@ fn nothing_flows_through_stop_gradient() {
 }
 
 #[test]
-fn ties_share_and_kinks_have_their_promised_value() {
+fn ties_and_kinks_have_their_promised_value() {
     let x = Tensor::from_slice(&[1.0f32, 1.0, 0.0]);
     let value = |y: Tensor| {
         let dx = gradients(&y, std::slice::from_ref(&x)).expect("a gradient");
@@ -197,7 +197,9 @@ fn ties_share_and_kinks_have_their_promised_value() {
     };
     assert_eq!(value(x.max(())), [0.5, 0.5, 0.0]);
     assert_eq!(value(x.relu().sum(())), [1.0, 1.0, 0.0]);
-    assert_eq!(value(x.maximum(1.0).sum(())), [0.5, 0.5, 0.0]);
+    assert_eq!(value(x.maximum(1.0).sum(())), [1.0, 1.0, 0.0]);
+    assert_eq!(value(Tensor::ones(&[3]).maximum(&x).sum(())), [0.0, 0.0, 0.0]);
+    assert_eq!(value(x.clip(0.0, 1.0).sum(())), [1.0, 1.0, 1.0]);
     assert_eq!(value(x.abs().sum(())), [1.0, 1.0, 0.0]);
     let windows = tensor_of(&[1.0, 1.0, 0.5, 0.5], &[1, 4, 1], DType::F32);
     let dx = gradients(&windows.max_pool(&[2], &[2], kiln_graph::Padding::Valid).sum(()), &[windows]);

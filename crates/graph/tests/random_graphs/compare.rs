@@ -66,7 +66,9 @@ fn results(recipe: &Recipe, leaves: &[Tensor], form: Form) -> Result<Results> {
             all.push((Role::Descended(*leaf), &leaves[*leaf] - gradient * RATE));
         }
     }
-    let named = |role: fn(usize) -> Role, found: Vec<Tensor>| targets.iter().copied().map(role).zip(found).collect::<Results>();
+    let named = |role: fn(usize) -> Role, found: Vec<Tensor>| {
+        targets.iter().copied().map(role).zip(found).collect::<Results>()
+    };
     all.extend(named(Role::Gradient, first));
     all.extend(named(Role::Second, second));
     Ok(all)
@@ -184,9 +186,9 @@ impl Check<'_> {
     /// One program of everything.
     fn together(&self, way: &'static str, results: Results) -> Checked {
         Tensor::eval_all(&tensors(&results)).map_err(said(way))?;
-        results.iter().try_for_each(|(role, tensor)| {
-            self.compare(way, *role, &computed(tensor).map_err(said(way))?)
-        })
+        results
+            .iter()
+            .try_for_each(|(role, tensor)| self.compare(way, *role, &computed(tensor).map_err(said(way))?))
     }
 
     /// Every value by a program of its own.

@@ -11,7 +11,7 @@ use proptest::strategy::{Strategy, ValueTree};
 
 use crate::compare::compared;
 use crate::steps::TYPES;
-use crate::{decode, genes, runner};
+use crate::{MOST_STEPS, decode, genes, runner};
 
 /// What some graphs are made of.
 #[derive(Default)]
@@ -48,7 +48,7 @@ impl Found {
 fn every_primitive_is_produced() {
     let (mut runner, mut found) = (runner(1, 9), Found::default());
     for _ in 0..500 {
-        let genes = genes().new_tree(&mut runner).expect("genes").current();
+        let genes = genes(MOST_STEPS).new_tree(&mut runner).expect("genes").current();
         let tensors = compared(&decode::decode(&genes)).unwrap_or_else(|e| panic!("{e}"));
         found.add(&graph_of(&[], &tensors).unwrap_or_else(|e| panic!("{e}")).0, 0);
     }

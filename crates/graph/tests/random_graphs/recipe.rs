@@ -158,7 +158,7 @@ impl Recipe {
         self.steps.iter().any(|s| matches!(s, Step::Apply { unrolled: Some(_), .. }))
     }
 
-    /// The values that no step uses, and some that are used.
+    /// The operations that no step uses, and some that are used.
     pub(crate) fn choose_outputs(&mut self) {
         let mut used = vec![false; self.steps.len()];
         for step in &self.steps {
@@ -169,7 +169,8 @@ impl Recipe {
             }
         }
         let count = self.steps.len();
-        let kept = |i: &usize| !used[*i] || (unit(*i, count) < 0.08);
+        let computed = |i: &usize| matches!(self.steps[*i], Step::Apply { .. });
+        let kept = |i: &usize| computed(i) && (!used[*i] || unit(*i, count) < 0.08);
         self.outputs = (0..count).filter(kept).collect();
     }
 }

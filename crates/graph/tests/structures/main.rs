@@ -1,4 +1,4 @@
-//! Sparse, ragged and string tensors, sets and queues: every operation against values that TensorFlow computed
+//! Sparse, ragged and string tensors, sets, queues and tables: every operation against values that TensorFlow computed
 //! (`tests/golden/structures.json`), gradients against differences, errors of wrong arguments, and which names of
 //! TensorFlow's are here.
 
@@ -6,12 +6,15 @@ mod coverage;
 mod errors;
 mod function;
 mod gradients;
+mod lookup;
 mod queues;
 mod ragged;
 mod sparse;
 mod special;
 mod strings;
+mod tensors;
 mod value;
+mod variables;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -22,7 +25,7 @@ use value::{Call, Value};
 type Run = fn(&Call) -> Vec<Value>;
 
 fn table() -> Vec<(&'static str, Run)> {
-    [sparse::TABLE, ragged::TABLE, strings::TABLE].concat()
+    [sparse::TABLE, ragged::TABLE, strings::TABLE, lookup::TABLE].concat()
 }
 
 fn golden() -> Json {

@@ -1,6 +1,7 @@
 //! Elements set to zero at random while training.
 
-use kiln_graph::{Tensor, Variable, random, random_key};
+use kiln_graph::random::{self, SeedGenerator};
+use kiln_graph::{Tensor, Variable, random_key};
 use serde_json::{Value, json};
 
 use super::common::{Common, common_builders};
@@ -77,11 +78,11 @@ impl Dropout {
     fn next_key(&self, context: &Context) -> Result<Tensor> {
         let unbuilt = "the layer is not built; call build first, or use it in a model";
         let state = self.state.as_ref().ok_or_else(|| Error::invalid("Dropout", unbuilt))?;
-        let key = state.read() + Tensor::from_slice(&[context.next_draw(), 0u32]);
-        state.assign_add(&Tensor::from_slice(&[0u32, 1]))?;
-        Ok(key)
+        let key = SeedGenerator::of_state(state.clone())?.next();
+        Ok(key + Tensor::from_slice(&[context.next_draw(), 0u32]))
     }
 
+    #[track_caller]
     fn drop(&self, input: &Tensor, context: &Context) -> Result<Tensor> {
         self.check()?;
         let key = self.next_key(context)?;
@@ -109,11 +110,15 @@ impl Layer for Dropout {
         Ok(())
     }
 
+    #[track_caller]
     fn call(&self, input: &Tensor, context: &Context) -> Tensor {
         if !context.is_training() || self.rate == 0.0 || input.error().is_some() {
             return input.clone();
         }
-        self.drop(input, context).unwrap_or_else(|error| super::common::failed("Dropout", error))
+        match self.drop(input, context) {
+            Ok(output) => output,
+            Err(error) => super::common::failed("Dropout", error),
+        }
     }
 
     fn state(&self) -> Vec<Variable> {

@@ -140,7 +140,7 @@ impl<R: Rule> Optimizer<R> {
             return Err(self.invalid("expected at least one trainable variable, received none"));
         };
         if let Some(other) = variables.iter().find(|v| !v.dtype().is_float()) {
-            let message = format!("expected float variables, received `{}` {}", other.name(), other.dtype());
+            let message = format!("expected float variables, received {other} {}", other.dtype());
             return Err(self.invalid(message));
         }
         let device = first.device();
@@ -244,10 +244,9 @@ impl<R: Rule> Optimizer<R> {
         for (gradient, variable) in gradients.iter().zip(variables) {
             gradient.check()?;
             if gradient.shape() != variable.shape() {
-                let (name, shape) = (variable.name(), variable.shape());
-                let received = gradient.shape();
+                let (expected, received) = (variable.shape(), gradient.shape());
                 return error(format!(
-                    "expected a gradient {shape:?} for variable `{name}`, received {received:?}"
+                    "expected a gradient {expected:?} for {variable}, received {received:?}"
                 ));
             }
         }
@@ -280,7 +279,7 @@ impl<R: Rule> Optimizer<R> {
         let rate = rate.cast(dtype);
         let mut variable = group.slab.read();
         if let Some(decay) = self.weight_decay {
-            let decayed = &variable - &variable * decay as f32 * &rate;
+            let decayed = &variable - &variable * decay * &rate;
             variable = match self.decay_mask(built, group) {
                 Some(mask) => Tensor::select(&mask, decayed, variable),
                 None => decayed,

@@ -12,6 +12,7 @@ use crate::tensor::{Tensor, here};
 ///
 /// # Errors
 /// Where the rank is not 3 or 4, a number does not fit, or no patch does.
+#[doc(alias = "im2col")]
 #[track_caller]
 pub fn extract_patches(
     images: &Tensor,

@@ -1,10 +1,9 @@
 //! Norms of vectors and matrices.
 
-use kiln_device::DType;
-
 use super::spectral::singular_values;
 use crate::error::At;
 use crate::ops::math::length;
+use crate::ops::pointwise::working;
 use crate::shape::Axes;
 use crate::tensor::{Tensor, here};
 
@@ -54,6 +53,7 @@ impl std::str::FromStr for NormOrder {
 /// assert_eq!(ops::norm(&x, 1.0, (), false).item::<f32>()?, 6.0);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
+#[doc(alias = "vector_norm")]
 #[track_caller]
 pub fn norm(x: &Tensor, order: impl Into<NormOrder>, axes: impl Into<Axes>, keepdims: bool) -> Tensor {
     let at = here();
@@ -96,7 +96,16 @@ fn vector(x: &Tensor, p: f64, axis: i64, at: At) -> Tensor {
         0.0 => x.not_equal(0.0).cast(x.dtype()).sum(axis),
         1.0 => size().sum(axis),
         2.0 => length(x, &Axes::from(axis), at),
-        p => size().pow(p as f32).sum(axis).pow((1.0 / p) as f32),
+        p => {
+            let total = size().pow(p).sum(axis);
+            let root = |total: &Tensor| total.pow(1.0 / p);
+            if p < 1.0 {
+                return root(&total);
+            }
+            // The length of nothing has no slope; 0 is among its subgradients.
+            let nothing = total.equal(0.0);
+            Tensor::select(&nothing, 0.0, root(&Tensor::select(&nothing, 1.0, &total)))
+        }
     }
 }
 
@@ -120,7 +129,7 @@ fn matrix(x: &Tensor, order: NormOrder, row: i64, column: i64, at: At) -> Tensor
     let singular = || {
         let shape = moved.shape();
         let sizes = (shape[shape.len() - 2], shape[shape.len() - 1]);
-        singular_values(&moved.cast_at(DType::F32, at), sizes, at).cast_at(x.dtype(), at)
+        singular_values(&moved.cast_at(working(moved.dtype()), at), sizes, at).cast_at(x.dtype(), at)
     };
     match order {
         NormOrder::Euclidean | NormOrder::Frobenius => length(&moved, &Axes::from([-1, -2]), at),

@@ -61,7 +61,9 @@ fn of_host(graph: &Graph, node: &Node, call: &Call, inputs: &[&[Near]]) -> Resul
             let mut moved = values.clone();
             moved[n][i] += near.error;
             let Ok(moved) = results(graph, node, call, &moved) else { return Ok(None) };
-            for (error, (y, z)) in errors.iter_mut().flatten().zip(found.iter().flatten().zip(moved.iter().flatten())) {
+            for (error, (y, z)) in
+                errors.iter_mut().flatten().zip(found.iter().flatten().zip(moved.iter().flatten()))
+            {
                 *error += 2.0 * (y - z).abs();
             }
         }

@@ -45,11 +45,12 @@ pub(super) fn stored(near: Near, dtype: DType) -> Near {
     if reach > largest(dtype) {
         return Near::unknown(value);
     }
-    let lost = match (error == 0.0, dtype) {
-        (true, _) => (nearest(dtype, value) - value).abs(),
+    // Not the distance of this very number: a compiler of WGSL may form a·b + a·c as a·(b + c).
+    let lost = match dtype {
+        _ if error == 0.0 && nearest(dtype, value) == value => 0.0,
         // The last place of subnormal half floats is 2^−24.
-        (false, DType::F16) => (unit(dtype) * reach).max(2f64.powi(-25)),
-        (false, _) => unit(dtype) * reach,
+        DType::F16 => (unit(dtype) * reach).max(2f64.powi(-25)),
+        _ => unit(dtype) * reach,
     };
     let flushed = if value.abs() - error < SMALLEST { reach.min(SMALLEST) } else { 0.0 };
     let error = error + lost.max(flushed);
@@ -84,7 +85,10 @@ pub(super) fn unary(op: UnaryOp, (from, to): (DType, DType), x: Near, y: f64) ->
     }
     if !x.value.is_finite() {
         // Limits that are whole numbers are held exactly, those that are not, as π/2, rounded.
-        return stored(Near::within(y, if y.is_infinite() || y.fract() == 0.0 { 0.0 } else { 8.0 * U * y.abs() }), to);
+        return stored(
+            Near::within(y, if y.is_infinite() || y.fract() == 0.0 { 0.0 } else { 8.0 * U * y.abs() }),
+            to,
+        );
     }
     let units = |last_places: f64| 2.0 * last_places * U * y.abs();
     let error = match op {
@@ -104,7 +108,8 @@ pub(super) fn unary(op: UnaryOp, (from, to): (DType, DType), x: Near, y: f64) ->
         UnaryOp::Atan => spread(f64::atan, x, y) + units(4.0),
         UnaryOp::Sigmoid => spread(|x| 1.0 / (1.0 + (-x).exp()), x, y) + units(4.0),
         UnaryOp::Erf => {
-            let slope = std::f64::consts::FRAC_2_SQRT_PI * (-(x.value.abs() - x.error).max(0.0).powi(2)).exp();
+            let slope =
+                std::f64::consts::FRAC_2_SQRT_PI * (-(x.value.abs() - x.error).max(0.0).powi(2)).exp();
             (x.error * slope).min(2.0) + units(4.0)
         }
         UnaryOp::Sqrt => spread(f64::sqrt, x, y) + units(3.0),
@@ -176,7 +181,8 @@ pub(super) fn cast(from: DType, to: DType, x: Near, y: f64) -> Near {
     Near::within(y, if x.low() >= low && x.high() <= high { x.error } else { f64::INFINITY })
 }
 
-/// The bits of NaN are not said, and a subnormal may have been flushed.
-pub(super) fn bitcast(to: DType, x: Near, y: f64) -> Near {
-    if x.is_exact() && !x.value.is_nan() { stored(Near::exact(y), to) } else { Near::unknown(y) }
+/// The bits of NaN are not said, nor is the sign of zero, and a subnormal may have been flushed.
+pub(super) fn bitcast(from: DType, to: DType, x: Near, y: f64) -> Near {
+    let said = !from.is_float() || !x.value.is_nan() && x.value != 0.0;
+    if x.is_exact() && said { stored(Near::exact(y), to) } else { Near::unknown(y) }
 }

@@ -39,7 +39,9 @@ pub(super) fn composite(d: &mut Decoder) -> Option<usize> {
         9 => d.push(format!("associative_scan {axis}"), &[x], move |x| {
             ops::associative_scan(|a, b| vec![&a[0] * 0.5 + &b[0]], &x[..1], axis % 2 == 1, axis).remove(0)
         }),
-        10 => d.push(format!("logsumexp less max {axis}"), &[x], move |x| x[0].logsumexp(axis) - x[0].max(axis)),
+        10 => {
+            d.push(format!("logsumexp less max {axis}"), &[x], move |x| x[0].logsumexp(axis) - x[0].max(axis))
+        }
         11 => d.push(format!("x where it is the max {axis}"), &[x], move |x| {
             let max = x[0].max(axis).keep_dims(&x[0], [axis]);
             Tensor::select(&x[0].equal(&max), &x[0] * 2.0, 0.5)

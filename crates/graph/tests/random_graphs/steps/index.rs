@@ -46,7 +46,9 @@ pub(super) fn index(d: &mut Decoder) -> Option<usize> {
         _ => {
             let axis = d.choose(facts.rank()) as i64;
             let key = d.leaf_in(vec![2], DType::I32, (0, facts.shape[axis as usize] as i64 - 1))?;
-            d.push(format!("take twice {axis}"), &[x, key], move |x| x[0].take(&x[1], axis).take(&x[1].clip(0, 1), axis))
+            d.push(format!("take twice {axis}"), &[x, key], move |x| {
+                x[0].take(&x[1], axis).take(&x[1].clip(0, 1), axis)
+            })
         }
     }
 }
