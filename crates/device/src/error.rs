@@ -1,6 +1,46 @@
 //! What can go wrong on a device.
 
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
 use crate::dtype::DType;
+
+/// An error of code that is not Kiln's, kept as it is: it derefs to that error, and equals itself alone.
+#[derive(Clone)]
+pub struct Cause(Arc<dyn std::error::Error + Send + Sync>);
+
+impl From<Box<dyn std::error::Error + Send + Sync>> for Cause {
+    fn from(error: Box<dyn std::error::Error + Send + Sync>) -> Cause {
+        Cause(error.into())
+    }
+}
+
+impl Deref for Cause {
+    type Target = dyn std::error::Error + Send + Sync;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
+
+impl PartialEq for Cause {
+    fn eq(&self, other: &Cause) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// An error of a device, its buffers or its kernels.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -102,6 +142,8 @@ pub enum Error {
         message: String,
         /// The user's file and line, with its separator, or nothing.
         at: String,
+        /// The error that the function returned, where it did.
+        source: Option<Cause>,
     },
     /// The device is gone; everything on it is lost.
     #[error("[device] `{device}` was lost: {reason}; open it again and restore from a checkpoint")]

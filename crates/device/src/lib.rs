@@ -25,7 +25,7 @@ mod memory;
 
 pub use device::{Device, DeviceInfo, DeviceKind, Executable};
 pub use dtype::{DType, Scalar, Value, nearest_bf16, nearest_f16};
-pub use error::{Error, Result};
+pub use error::{Cause, Error, Result};
 pub use kernel::{
     Access, Affine, Binding, Body, Guard, Instr, Kernel, Map, Operand, Phase, Reg, ScatterOp, Tape,
 };

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::dtype::DType;
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::kernel::Kernel;
 
 /// Index into [`Program::buffers`].
@@ -100,7 +100,10 @@ pub struct HostStep {
     pub outputs: Vec<HostBinding>,
 }
 
-type Body = dyn Fn(&[Vec<u8>]) -> std::result::Result<Vec<Vec<u8>>, String> + Send + Sync;
+/// What a function of the host fails with.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+type Body = dyn Fn(&[Vec<u8>]) -> std::result::Result<Vec<Vec<u8>>, Failure> + Send + Sync;
 
 /// A function from the bytes of its inputs to those of its outputs. It must not use the device that calls it.
 #[derive(Clone)]
@@ -115,7 +118,7 @@ impl HostFunction {
     pub fn new(
         op: impl Into<String>,
         at: impl Into<String>,
-        body: impl Fn(&[Vec<u8>]) -> std::result::Result<Vec<Vec<u8>>, String> + Send + Sync + 'static,
+        body: impl Fn(&[Vec<u8>]) -> std::result::Result<Vec<Vec<u8>>, Failure> + Send + Sync + 'static,
     ) -> HostFunction {
         HostFunction { op: op.into(), at: at.into(), body: Arc::new(body) }
     }
@@ -130,7 +133,10 @@ impl HostFunction {
     /// # Errors
     /// [`Error::Host`] where it fails.
     pub fn call_bytes(&self, inputs: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
-        (self.body)(inputs).map_err(|message| self.error(message))
+        (self.body)(inputs).map_err(|cause| {
+            let text = cause.to_string();
+            self.failed(text, Some(Cause::from(cause)))
+        })
     }
 
     /// Calls it.
@@ -143,20 +149,19 @@ impl HostFunction {
             output.count.checked_mul(output.dtype.host_size()) == Some(bytes.len())
         };
         if results.len() != outputs.len() || !results.iter().zip(outputs).all(fits) {
-            return Err(self.error("gave other sizes than it declared".into()));
+            return Err(self.failed("gave other sizes than it declared".into(), None));
         }
         Ok(results)
     }
 
-    /// The error of a call that failed so.
-    pub fn error(&self, message: String) -> Error {
+    fn failed(&self, message: String, source: Option<Cause>) -> Error {
         // An error of this operation as text has its name and line already.
         let (message, at) = match message.strip_prefix(&format!("[{}] ", self.op)) {
             Some(rest) => (rest.to_owned(), String::new()),
             None if self.at.is_empty() => (message, String::new()),
             None => (message, format!(" (at {})", self.at)),
         };
-        Error::Host { op: self.op.clone(), message, at }
+        Error::Host { op: self.op.clone(), message, at, source }
     }
 }
 

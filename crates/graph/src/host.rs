@@ -94,7 +94,8 @@ impl fmt::Debug for HostArray {
     }
 }
 
-type HostResult = Result<Vec<HostArray>, String>;
+/// What a function of the host gives: an array for each result, or any error. Texts and all errors convert by `?`.
+pub type HostResult = Result<Vec<HostArray>, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Calls a function of the host on values when the program runs: `f` gets one array per input and gives one per entry
 /// of `outputs`, of that shape and type.
@@ -113,7 +114,7 @@ type HostResult = Result<Vec<HostArray>, String>;
 ///
 /// # Errors
 /// The results carry the first error of an input. An error of `f`, a panic in it and results of other forms are errors
-/// of the run that name `op` and the caller's line.
+/// of the run that name `op` and the caller's line; what `f` failed with is their source.
 ///
 /// ```
 /// use kiln_graph::{DType, HostArray, Tensor, host_call};
@@ -151,8 +152,9 @@ where
         let array = |((shape, dtype), bytes): (&Form, &Vec<u8>)| HostArray::from_bytes(shape, *dtype, bytes);
         let arrays: Vec<HostArray> = taken.iter().zip(bytes).map(array).collect();
         let called = || trace::host(op, || catch_unwind(AssertUnwindSafe(|| f(&arrays))));
-        let results = called().unwrap_or_else(|panic| Err(format!("panicked: {}", text_of(&*panic))))?;
-        checked(&results, &given)
+        let results =
+            called().unwrap_or_else(|panic| Err(format!("panicked: {}", text_of(&*panic)).into()))?;
+        Ok(checked(&results, &given)?)
     });
     let work = Work::Host(Host::new(identity, function));
     let call = Arc::new(Call { results: outputs.to_vec(), work });

@@ -76,8 +76,10 @@ pub use autodiff::{Pullback, checkpoint, checkpoints, custom_gradient, hessian, 
 pub use error::{At, Error, Result};
 pub use function::{Argument, Function, FunctionCache, SavedFunction, TensorSpec, TreeFunction};
 pub use grad::{connected_gradients, gradients, gradients_with};
-pub use host::{HostArray, host_call, host_call_with_gradient};
-pub use kiln_device::{DType, Device, DeviceInfo, DeviceKind, Error as DeviceError, ReduceOp, ScatterOp};
+pub use host::{HostArray, HostResult, host_call, host_call_with_gradient};
+pub use kiln_device::{
+    Cause, DType, Device, DeviceInfo, DeviceKind, Error as DeviceError, ReduceOp, ScatterOp,
+};
 pub use nested::Nested;
 pub use ops::{Operand, Padding, promote, random_key};
 pub use queue::{Component, Queue, QueueError};

@@ -136,7 +136,7 @@ impl Tensor {
         Tensor::failed(op, message.into(), here())
     }
 
-    /// The error that the expression carries, if it could not be built.
+    /// The error that the expression carries, if it could not be built. [`Tensor::from`] makes a tensor of an error.
     pub fn error(&self) -> Option<&Error> {
         match &self.node.kind {
             Kind::Failed(error) => Some(error),
@@ -309,6 +309,14 @@ impl Tensor {
     /// A splat of one value.
     pub(crate) fn constant(value: Value, shape: Shape, dtype: DType, at: At) -> Tensor {
         Tensor::op(Op::Constant(value), vec![], shape, dtype, at)
+    }
+}
+
+impl From<Error> for Tensor {
+    /// A tensor that carries the error: for closures that return tensors alone, as those of branches and loops.
+    #[track_caller]
+    fn from(error: Error) -> Tensor {
+        Tensor::from_error(error, here())
     }
 }
 

@@ -1,5 +1,8 @@
 //! Structures of tensors: what functions take and return beyond flat lists, in the manner of `keras.tree`.
 //!
+//! Of its functions those that ask for types (`is_nested`, `lists_to_tuples`, `map_structure_up_to`, `traverse`) have no
+//! counterpart: here the type of a structure is known.
+//!
 //! ```
 //! use kiln_graph::{Tensor, tree};
 //! let batch = (Tensor::zeros(&[2, 3]), vec![Tensor::ones(&[2])]);
@@ -10,13 +13,12 @@
 //! ```
 
 mod loops;
-
-use std::any::type_name;
-use std::collections::{BTreeMap, HashMap};
-use std::fmt::{Debug, Write as _};
-use std::hash::{BuildHasher, Hash};
+mod paths;
+mod values;
 
 pub use loops::{fori_loop, scan, while_loop};
+pub use paths::{assert_same_paths, flatten_with_path};
+pub use values::Static;
 
 use crate::error::{At, Error, Result};
 use crate::tensor::{Tensor, here};
@@ -33,6 +35,12 @@ pub trait Tree: Sized {
 
     /// The same structure around other tensors, taken in order; `None` where they run out.
     fn rebuild(&self, leaves: &mut dyn Iterator<Item = Tensor>) -> Option<Self>;
+
+    /// Appends the path of every tensor: `to` and what leads there from here, by default the tensor's number.
+    fn paths(&self, to: &[String], into: &mut Vec<Vec<String>>) {
+        let count = flatten(self).len();
+        into.extend((0..count).map(|n| [to, &[n.to_string()]].concat()));
+    }
 
     /// The same, where each [dynamic array](crate::TensorArray::dynamic) has room for one more element in every turn.
     #[doc(hidden)]
@@ -52,6 +60,10 @@ impl Tree for Tensor {
 
     fn rebuild(&self, leaves: &mut dyn Iterator<Item = Tensor>) -> Option<Tensor> {
         leaves.next()
+    }
+
+    fn paths(&self, to: &[String], into: &mut Vec<Vec<String>>) {
+        into.push(to.to_vec());
     }
 }
 
@@ -82,6 +94,10 @@ impl<T: Tree> Tree for Vec<T> {
         self.iter().map(|item| item.rebuild(leaves)).collect()
     }
 
+    fn paths(&self, to: &[String], into: &mut Vec<Vec<String>>) {
+        paths::of_items(self.iter().enumerate(), to, into);
+    }
+
     fn with_room(self, turns: usize, at: At) -> Vec<T> {
         self.into_iter().map(|item| item.with_room(turns, at)).collect()
     }
@@ -101,6 +117,10 @@ impl<T: Tree, const N: usize> Tree for [T; N] {
     fn rebuild(&self, leaves: &mut dyn Iterator<Item = Tensor>) -> Option<[T; N]> {
         let items: Option<Vec<T>> = self.iter().map(|item| item.rebuild(leaves)).collect();
         items?.try_into().ok()
+    }
+
+    fn paths(&self, to: &[String], into: &mut Vec<Vec<String>>) {
+        paths::of_items(self.iter().enumerate(), to, into);
     }
 
     fn with_room(self, turns: usize, at: At) -> [T; N] {
@@ -127,140 +147,14 @@ impl<T: Tree> Tree for Option<T> {
         }
     }
 
+    fn paths(&self, to: &[String], into: &mut Vec<Vec<String>>) {
+        self.iter().for_each(|item| item.paths(to, into));
+    }
+
     fn with_room(self, turns: usize, at: At) -> Option<T> {
         self.map(|item| item.with_room(turns, at))
     }
 }
-
-impl<T: Tree> Tree for Box<T> {
-    fn leaves(&self, into: &mut Vec<Tensor>) {
-        (**self).leaves(into);
-    }
-
-    fn describe(&self, text: &mut String) {
-        (**self).describe(text);
-    }
-
-    fn rebuild(&self, leaves: &mut dyn Iterator<Item = Tensor>) -> Option<Box<T>> {
-        (**self).rebuild(leaves).map(Box::new)
-    }
-
-    fn with_room(self, turns: usize, at: At) -> Box<T> {
-        Box::new((*self).with_room(turns, at))
-    }
-}
-
-/// What tells maps apart: the keys, and what is under each.
-fn describe_map<'a, K: Debug + 'a, T: Tree + 'a>(
-    entries: impl IntoIterator<Item = (&'a K, &'a T)>,
-    text: &mut String,
-) {
-    text.push('{');
-    for (key, item) in entries {
-        let _ = write!(text, "{key:?}:");
-        item.describe(text);
-    }
-    text.push('}');
-}
-
-impl<K: Ord + Clone + Debug, T: Tree> Tree for BTreeMap<K, T> {
-    fn leaves(&self, into: &mut Vec<Tensor>) {
-        self.values().for_each(|item| item.leaves(into));
-    }
-
-    fn describe(&self, text: &mut String) {
-        describe_map(self, text);
-    }
-
-    fn rebuild(&self, leaves: &mut dyn Iterator<Item = Tensor>) -> Option<BTreeMap<K, T>> {
-        self.iter().map(|(key, item)| Some((key.clone(), item.rebuild(leaves)?))).collect()
-    }
-
-    fn with_room(self, turns: usize, at: At) -> BTreeMap<K, T> {
-        self.into_iter().map(|(key, item)| (key, item.with_room(turns, at))).collect()
-    }
-}
-
-/// The entries of a hash map in the order of their keys.
-fn sorted<K: Ord, T, S>(map: &HashMap<K, T, S>) -> BTreeMap<&K, &T> {
-    map.iter().collect()
-}
-
-/// In the order of its keys, so that it is the same structure every time.
-impl<K: Ord + Hash + Clone + Debug, T: Tree, S: BuildHasher + Default> Tree for HashMap<K, T, S> {
-    fn leaves(&self, into: &mut Vec<Tensor>) {
-        sorted(self).into_values().for_each(|item| item.leaves(into));
-    }
-
-    fn describe(&self, text: &mut String) {
-        describe_map(sorted(self), text);
-    }
-
-    fn rebuild(&self, leaves: &mut dyn Iterator<Item = Tensor>) -> Option<HashMap<K, T, S>> {
-        sorted(self).into_iter().map(|(key, item)| Some((key.clone(), item.rebuild(leaves)?))).collect()
-    }
-
-    fn with_room(self, turns: usize, at: At) -> HashMap<K, T, S> {
-        self.into_iter().map(|(key, item)| (key, item.with_room(turns, at))).collect()
-    }
-}
-
-/// A value that is not a tensor but a part of the structure, such as a mode: a function is traced for each. Types of yours
-/// need `Clone` and a `Debug` that tells different values apart.
-///
-/// ```
-/// use kiln_graph::tree::Static;
-/// use kiln_graph::{Tensor, TreeFunction};
-/// #[derive(Clone, Debug)]
-/// enum Mode {
-///     Double,
-///     Negate,
-/// }
-/// let f = TreeFunction::new("f", |(x, mode): (Tensor, Static<Mode>)| {
-///     Ok(match mode.0 {
-///         Mode::Double => x * 2.0,
-///         Mode::Negate => -x,
-///     })
-/// });
-/// let x = Tensor::from_slice(&[1.0f32]);
-/// assert_eq!(f.call(&(x.clone(), Static(Mode::Double)))?.item::<f32>()?, 2.0);
-/// assert_eq!(f.call(&(x, Static(Mode::Negate)))?.item::<f32>()?, -1.0);
-/// assert_eq!(f.trace_count(), 2);
-/// # Ok::<(), kiln_graph::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Static<T>(pub T);
-
-impl<T: Clone + Debug> Tree for Static<T> {
-    fn leaves(&self, _: &mut Vec<Tensor>) {}
-
-    fn describe(&self, text: &mut String) {
-        // The quotes keep it apart from what stands beside it.
-        let _ = write!(text, "<{} {:?}>", type_name::<T>(), format!("{:?}", self.0));
-    }
-
-    fn rebuild(&self, _: &mut dyn Iterator<Item = Tensor>) -> Option<Static<T>> {
-        Some(self.clone())
-    }
-}
-
-/// Plain values are parts of the structure, as in [`Static`].
-macro_rules! plain {
-    ($($type:ty),*) => { $(
-        impl Tree for $type {
-            fn leaves(&self, _: &mut Vec<Tensor>) {}
-
-            fn describe(&self, text: &mut String) {
-                let _ = write!(text, concat!("<", stringify!($type), " {:?}>"), self);
-            }
-
-            fn rebuild(&self, _: &mut dyn Iterator<Item = Tensor>) -> Option<$type> {
-                Some(self.clone())
-            }
-        }
-    )* };
-}
-plain!(bool, char, i8, i16, i32, i64, isize, u8, u16, u32, u64, usize, f32, f64, String, &'static str);
 
 macro_rules! tuple {
     ($($name:ident $index:tt),*) => {
@@ -279,6 +173,10 @@ macro_rules! tuple {
                 Some(($(self.$index.rebuild(leaves)?,)*))
             }
 
+            fn paths(&self, to: &[String], into: &mut Vec<Vec<String>>) {
+                $(self.$index.paths(&[to, &[stringify!($index).to_owned()]].concat(), into);)*
+            }
+
             fn with_room(self, turns: usize, at: At) -> Self {
                 ($(self.$index.with_room(turns, at),)*)
             }
@@ -291,6 +189,8 @@ tuple!(A 0, B 1, C 2);
 tuple!(A 0, B 1, C 2, D 3);
 tuple!(A 0, B 1, C 2, D 3, E 4);
 tuple!(A 0, B 1, C 2, D 3, E 4, F 5);
+tuple!(A 0, B 1, C 2, D 3, E 4, F 5, G 6);
+tuple!(A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7);
 
 /// The tensors of a structure, in order.
 pub fn flatten(structure: &impl Tree) -> Vec<Tensor> {
@@ -321,6 +221,34 @@ pub fn map_structure<T: Tree>(structure: &T, f: impl Fn(&Tensor) -> Tensor) -> T
         Some(mapped) => mapped,
         None => unreachable!("a structure takes as many tensors as it has"),
     }
+}
+
+/// The structure with every tensor replaced by what `f` makes of the tensors that stand there in all of `structures`;
+/// `keras.tree.map_structure` of several.
+///
+/// ```
+/// use kiln_graph::{Tensor, tree};
+/// let (a, b) = (vec![Tensor::scalar(1.0f32)], vec![Tensor::scalar(2.0f32)]);
+/// let sums = tree::map_structures(&[&a, &b], |t| &t[0] + &t[1])?;
+/// assert_eq!(sums[0].item::<f32>()?, 3.0);
+/// # Ok::<(), kiln_graph::Error>(())
+/// ```
+///
+/// # Errors
+/// Where there is none, or they differ in structure.
+#[track_caller]
+pub fn map_structures<T: Tree>(structures: &[&T], f: impl Fn(&[Tensor]) -> Tensor) -> Result<T> {
+    let Some((first, rest)) = structures.split_first() else {
+        let message = "expected at least one structure, received none".to_owned();
+        return Err(Error::Operation { op: "map_structures", message, at: here() });
+    };
+    for other in rest {
+        assert_same_structure(*first, *other)?;
+    }
+    let all: Vec<Vec<Tensor>> = structures.iter().map(|s| flatten(*s)).collect();
+    let beside = |n: usize| all.iter().map(|tensors| tensors[n].clone()).collect::<Vec<_>>();
+    let mapped: Vec<Tensor> = (0..all[0].len()).map(|n| f(&beside(n))).collect();
+    pack_sequence_as(*first, &mapped)
 }
 
 /// An error where two values of one type differ in structure (lengths, keys, absent options).

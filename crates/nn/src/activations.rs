@@ -49,6 +49,7 @@ impl Activation {
     }
 
     /// The function's value; a name that Keras does not have gives a tensor with the error.
+    #[track_caller]
     pub fn apply(&self, x: &Tensor) -> Tensor {
         match &self.function {
             Some(function) => function(x),

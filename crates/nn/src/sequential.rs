@@ -3,10 +3,10 @@
 use std::cell::Cell;
 use std::path::Path;
 
-use kiln_graph::{Error as GraphError, Tensor, Variable};
+use kiln_graph::{At, Error as GraphError, Tensor, Variable};
 use serde_json::{Value, json};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, here, seen_from};
 use crate::layer::{Context, Dims, Layer, Seeds, shape_text};
 use crate::layers::{self, InputLayer};
 use crate::serialize::{Fields, object, parts};
@@ -113,8 +113,9 @@ impl Sequential {
     ///
     /// # Errors
     /// Where the name is taken, an input layer is not first, or the layer cannot take what comes out of the last one.
+    #[track_caller]
     pub fn push(&mut self, layer: impl Into<Box<dyn Layer>>) -> Result<()> {
-        let layer = layer.into();
+        let (at, layer) = (here(), layer.into());
         self.check()?;
         if self.entries.is_empty() && self.declared.is_none() {
             self.declared = layer.input_shape();
@@ -128,7 +129,7 @@ impl Sequential {
         let name = self.name_for(&*layer)?;
         let mut entry = Entry { name, layer, trainable: None };
         if let Some((_, output)) = &mut self.shapes {
-            *output = entry.build(output, &mut self.seeds)?;
+            *output = entry.build(output, &mut self.seeds).map_err(|error| error.seen_from(at))?;
         }
         self.entries.push(entry);
         Ok(())
@@ -138,14 +139,16 @@ impl Sequential {
     ///
     /// # Errors
     /// Where a layer cannot take its input.
+    #[track_caller]
     pub fn build(&mut self, input: &[Option<usize>]) -> Result<()> {
+        let at = here();
         self.check()?;
         if self.shapes.is_some() {
             return Ok(());
         }
         let mut output = input.to_vec();
         for entry in &mut self.entries {
-            output = entry.build(&output, &mut self.seeds)?;
+            output = entry.build(&output, &mut self.seeds).map_err(|error| error.seen_from(at))?;
         }
         self.shapes = Some((input.to_vec(), output));
         Ok(())
@@ -308,11 +311,12 @@ impl Entry {
     }
 
     /// The layer's output; an error that arises here names the layer.
-    fn call(&self, input: &Tensor, context: &Context) -> Tensor {
+    fn call(&self, input: &Tensor, context: &Context, caller: At) -> Tensor {
         let output = self.layer.call(input, context);
         match (input.error(), output.error()) {
-            (None, Some(GraphError::Operation { op, message, .. })) => {
-                Tensor::invalid(op, format!("{message} (in layer `{}`)", self.name))
+            (None, Some(GraphError::Operation { op, message, at })) => {
+                let message = format!("{message} (in layer `{}`)", self.name);
+                Tensor::from(seen_from(GraphError::Operation { op, message, at: *at }, caller))
             }
             _ => output,
         }
@@ -328,6 +332,7 @@ impl Layer for Sequential {
         self.name.as_deref()
     }
 
+    #[track_caller]
     fn build(&mut self, input: &[Option<usize>], seeds: &mut Seeds) -> Result<()> {
         if self.shapes.is_none() {
             self.seeds = seeds.clone();
@@ -342,6 +347,7 @@ impl Layer for Sequential {
         self.entries.iter().try_fold(input.to_vec(), |shape, entry| entry.layer.output_shape(&shape))
     }
 
+    #[track_caller]
     fn call(&self, input: &Tensor, context: &Context) -> Tensor {
         if let Some(message) = &self.failed {
             return Tensor::invalid("sequential", message.clone());
@@ -359,7 +365,8 @@ impl Layer for Sequential {
                 Tensor::invalid("sequential", message)
             };
         }
-        self.entries.iter().fold(input.clone(), |x, entry| entry.call(&x, context))
+        let at = here();
+        self.entries.iter().fold(input.clone(), |x, entry| entry.call(&x, context, at))
     }
 
     fn variables(&self) -> Vec<Variable> {

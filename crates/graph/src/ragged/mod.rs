@@ -34,6 +34,7 @@ mod partition;
 mod range;
 mod reduce;
 mod select;
+mod structure;
 
 use std::sync::Arc;
 

@@ -32,6 +32,7 @@ mod reduce;
 mod rows;
 mod segment;
 mod shape;
+mod structure;
 
 use std::sync::Arc;
 

@@ -4,7 +4,9 @@ mod devices;
 mod files;
 mod lines;
 mod nested;
+mod structures;
 mod trees;
+mod user_errors;
 mod warnings;
 
 use kiln_graph::{Device, Result, Tensor, Variable, with_device};

@@ -149,6 +149,20 @@ fn branches_and_loops_call_functions() {
 }
 
 #[test]
+fn maps_of_rows_call_functions() {
+    on_cpu(|| {
+        let square = Function::new("square", |x| Ok(vec![(&x[0] * &x[0]).sum(())]));
+        let call = move |x: &[Tensor]| square.call(x).unwrap_or_else(|error| vec![Tensor::from(error)]);
+        let rows = Tensor::from_vec([1.0f32, 2.0, 3.0, 4.0], &[2, 2]);
+        let mapped = ops::vectorized_map(&call, std::slice::from_ref(&rows)).remove(0);
+        assert_eq!(mapped.to_vec::<f32>()?, [5.0, 25.0]);
+        let slope = gradients(&mapped.sum(()), std::slice::from_ref(&rows))?.remove(0);
+        assert_eq!(slope.to_vec::<f32>()?, [2.0, 4.0, 6.0, 8.0]);
+        Ok(())
+    });
+}
+
+#[test]
 fn a_nested_call_is_checked_as_any_other() {
     on_cpu(|| {
         let inner = Arc::new(

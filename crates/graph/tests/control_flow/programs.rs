@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kiln_graph::{
-    DType, Device, Function, HostArray, Report, Result, Tensor, Variable, gradients, host_call, ops,
-    with_device,
+    DType, Device, Function, HostArray, HostResult, Report, Result, Tensor, Variable, gradients, host_call,
+    ops, with_device,
 };
 
 use crate::everywhere;
@@ -144,7 +144,7 @@ fn only_the_taken_branch_is_executed() {
 
 #[test]
 fn the_host_is_called_in_every_turn_and_its_failure_ends_the_run() {
-    fn third(x: &[HostArray]) -> std::result::Result<Vec<HostArray>, String> {
+    fn third(x: &[HostArray]) -> HostResult {
         let (turn, value) = (x[0].as_slice::<i32>()?[0], x[1].as_slice::<f32>()?[0]);
         if value > 100.0 {
             return Err(format!("too large in turn {turn}"));

@@ -1,6 +1,6 @@
 //! Cases of operations with several results.
 
-use kiln_graph::{DType, HostArray, Tensor, host_call, ops};
+use kiln_graph::{DType, HostArray, HostResult, Tensor, host_call, ops};
 
 use crate::case::Tolerance::{Exact, Largest};
 use crate::case::{Case, Input};
@@ -11,7 +11,7 @@ pub(crate) fn cases() -> Vec<Case> {
 
 /// Twice the first input. Not for differences: the interpreter's numbers are rounded for the host.
 fn host() -> Case {
-    fn double(x: &[HostArray]) -> Result<Vec<HostArray>, String> {
+    fn double(x: &[HostArray]) -> HostResult {
         let doubled = match x[0].dtype() {
             DType::F64 => {
                 let numbers = x[0].as_slice::<f64>()?.iter().map(|x| x * 2.0).collect();

@@ -49,6 +49,7 @@ impl Layer for Activation {
         self.activation.check()
     }
 
+    #[track_caller]
     fn call(&self, input: &Tensor, _: &Context) -> Tensor {
         self.activation.apply(input)
     }
@@ -110,6 +111,7 @@ impl Layer for ReLU {
         "ReLU"
     }
 
+    #[track_caller]
     fn call(&self, input: &Tensor, _: &Context) -> Tensor {
         match (self.max_value, self.negative_slope, self.threshold) {
             (None, 0.0, 0.0) => input.relu(),
@@ -164,6 +166,7 @@ macro_rules! with_number {
                 stringify!($class)
             }
 
+            #[track_caller]
             fn call(&self, input: &Tensor, _: &Context) -> Tensor {
                 $function(input, self.$key)
             }
@@ -220,6 +223,7 @@ impl Layer for Softmax {
         "Softmax"
     }
 
+    #[track_caller]
     fn call(&self, input: &Tensor, _: &Context) -> Tensor {
         input.softmax(self.axis)
     }

@@ -142,6 +142,7 @@ impl BatchNormalization {
         Ok((mean, variance))
     }
 
+    #[track_caller]
     fn normalize(&self, input: &Tensor, context: &Context) -> Result<Tensor> {
         let Some(axis) = self.resolve(input.rank()) else {
             return Err(self.no_axis(&super::common::dims_of(input)));
@@ -186,6 +187,7 @@ impl Layer for BatchNormalization {
         "BatchNormalization"
     }
 
+    #[track_caller]
     fn build(&mut self, input: &[Option<usize>], seeds: &mut Seeds) -> Result<()> {
         self.output_shape(input)?;
         let shape = [known_axis("BatchNormalization", input, self.axis)?];
@@ -203,11 +205,15 @@ impl Layer for BatchNormalization {
         self.resolve(input.len()).map(|_| input.to_vec()).ok_or_else(|| self.no_axis(input))
     }
 
+    #[track_caller]
     fn call(&self, input: &Tensor, context: &Context) -> Tensor {
         if input.error().is_some() {
             return input.clone();
         }
-        self.normalize(input, context).unwrap_or_else(|error| failed("BatchNormalization", error))
+        match self.normalize(input, context) {
+            Ok(output) => output,
+            Err(error) => failed("BatchNormalization", error),
+        }
     }
 
     fn config(&self) -> Value {

@@ -71,6 +71,7 @@ impl Weight {
         Weight { trained: false, ..Weight::new(name, initializer) }
     }
 
+    #[track_caller]
     pub(crate) fn build(&mut self, shape: &[usize], common: &Common, seeds: &mut Seeds) -> Result<()> {
         let key = seeds.next_key();
         if self.variable.is_none() {
@@ -89,6 +90,7 @@ impl Weight {
     }
 
     /// The value; its penalty joins the losses.
+    #[track_caller]
     pub(crate) fn read(&self, context: &Context) -> Tensor {
         let Some(variable) = &self.variable else {
             let message =
@@ -151,6 +153,7 @@ impl Output {
         config["activity_regularizer"] = json!(self.activity_regularizer.as_ref().map(|r| r.config()));
     }
 
+    #[track_caller]
     pub(crate) fn apply(&self, x: &Tensor, context: &Context) -> Tensor {
         let y = self.activation.apply(x);
         if let Some(regularizer) = &self.activity_regularizer {
@@ -322,6 +325,7 @@ pub(crate) fn dims_of(x: &Tensor) -> Dims {
 }
 
 /// A tensor that carries an error of a layer.
+#[track_caller]
 pub(crate) fn failed(class: &'static str, error: Error) -> Tensor {
     match error {
         Error::Invalid { message, .. } => Tensor::invalid(class, message),

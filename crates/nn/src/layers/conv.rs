@@ -163,6 +163,7 @@ impl<const N: usize> Layer for Conv<N> {
         Self::CLASS
     }
 
+    #[track_caller]
     fn build(&mut self, input: &[Option<usize>], seeds: &mut Seeds) -> Result<()> {
         self.output_shape(input)?;
         let channels = known_axis(Self::CLASS, input, -1)?;
@@ -195,6 +196,7 @@ impl<const N: usize> Layer for Conv<N> {
         window.output(input, Some(self.filters))
     }
 
+    #[track_caller]
     fn call(&self, input: &Tensor, context: &Context) -> Tensor {
         if input.error().is_some() {
             return input.clone();

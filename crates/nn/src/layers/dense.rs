@@ -88,6 +88,7 @@ impl Layer for Dense {
         "Dense"
     }
 
+    #[track_caller]
     fn build(&mut self, input: &[Option<usize>], seeds: &mut Seeds) -> Result<()> {
         self.output.activation.check()?;
         self.output_shape(input)?;
@@ -117,6 +118,7 @@ impl Layer for Dense {
         }
     }
 
+    #[track_caller]
     fn call(&self, input: &Tensor, context: &Context) -> Tensor {
         let kernel = self.kernel.read(context);
         let (inputs, shape) = (kernel.shape().first().copied(), input.shape());

@@ -82,6 +82,7 @@ impl Dropout {
         Ok(key + Tensor::from_slice(&[context.next_draw(), 0u32]))
     }
 
+    #[track_caller]
     fn drop(&self, input: &Tensor, context: &Context) -> Result<Tensor> {
         self.check()?;
         let key = self.next_key(context)?;
@@ -109,11 +110,15 @@ impl Layer for Dropout {
         Ok(())
     }
 
+    #[track_caller]
     fn call(&self, input: &Tensor, context: &Context) -> Tensor {
         if !context.is_training() || self.rate == 0.0 || input.error().is_some() {
             return input.clone();
         }
-        self.drop(input, context).unwrap_or_else(|error| super::common::failed("Dropout", error))
+        match self.drop(input, context) {
+            Ok(output) => output,
+            Err(error) => super::common::failed("Dropout", error),
+        }
     }
 
     fn state(&self) -> Vec<Variable> {

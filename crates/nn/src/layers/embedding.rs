@@ -69,6 +69,7 @@ impl Layer for Embedding {
         Ok([input, &[Some(self.output_dim)]].concat())
     }
 
+    #[track_caller]
     fn call(&self, input: &Tensor, context: &Context) -> Tensor {
         // Keras takes whole numbers that came as floats.
         let indices = if input.dtype().is_integer() { input.clone() } else { input.cast(DType::I32) };

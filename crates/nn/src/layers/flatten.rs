@@ -49,6 +49,7 @@ impl Layer for Flatten {
         Ok(vec![*batch, rest.iter().copied().product()])
     }
 
+    #[track_caller]
     fn call(&self, input: &Tensor, _: &Context) -> Tensor {
         input.flatten_from(1)
     }

@@ -80,6 +80,7 @@ impl<P: Pool, const N: usize> Layer for GlobalPooling<P, N> {
         Ok([&input[..1], ones, &input[N + 1..]].concat())
     }
 
+    #[track_caller]
     fn call(&self, input: &Tensor, _: &Context) -> Tensor {
         if input.error().is_some() {
             return input.clone();

@@ -60,6 +60,7 @@ impl Layer for InputLayer {
         Some(self.batch_shape.clone())
     }
 
+    #[track_caller]
     fn call(&self, input: &Tensor, _: &Context) -> Tensor {
         input.clone()
     }

@@ -60,6 +60,7 @@ impl Layer for Lambda {
         Ok(a.iter().zip(&b).map(|(a, b)| (a == b).then_some(*a)).collect())
     }
 
+    #[track_caller]
     fn call(&self, input: &Tensor, _: &Context) -> Tensor {
         (self.function)(input)
     }

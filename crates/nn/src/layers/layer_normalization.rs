@@ -106,6 +106,7 @@ impl LayerNormalization {
         }
     }
 
+    #[track_caller]
     fn normalize(&self, input: &Tensor, context: &Context) -> Result<Tensor> {
         let resolved = self.resolve(&dims_of(input))?;
         let mut broadcast = vec![1i64; input.rank()];
@@ -131,6 +132,7 @@ impl Layer for LayerNormalization {
         "LayerNormalization"
     }
 
+    #[track_caller]
     fn build(&mut self, input: &[Option<usize>], seeds: &mut Seeds) -> Result<()> {
         let axes = self.resolve(input)?;
         let extent = |axis: &usize| known_axis("LayerNormalization", input, *axis as i64);
@@ -148,11 +150,15 @@ impl Layer for LayerNormalization {
         self.resolve(input).map(|_| input.to_vec())
     }
 
+    #[track_caller]
     fn call(&self, input: &Tensor, context: &Context) -> Tensor {
         if input.error().is_some() {
             return input.clone();
         }
-        self.normalize(input, context).unwrap_or_else(|error| failed("LayerNormalization", error))
+        match self.normalize(input, context) {
+            Ok(output) => output,
+            Err(error) => failed("LayerNormalization", error),
+        }
     }
 
     fn config(&self) -> Value {

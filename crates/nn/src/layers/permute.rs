@@ -60,6 +60,7 @@ impl Layer for Permute {
         Ok(std::iter::once(0).chain(self.dims.iter().copied()).map(|axis| input[axis]).collect())
     }
 
+    #[track_caller]
     fn call(&self, input: &Tensor, _: &Context) -> Tensor {
         if input.error().is_some() {
             return input.clone();

@@ -160,6 +160,7 @@ impl<P: Pool, const N: usize> Layer for Pooling<P, N> {
         window.output(input, input.last().copied().flatten())
     }
 
+    #[track_caller]
     fn call(&self, input: &Tensor, _: &Context) -> Tensor {
         if input.error().is_some() {
             return input.clone();

@@ -39,6 +39,7 @@ impl Layer for RepeatVector {
         Ok(vec![input[0], Some(self.n), input[1]])
     }
 
+    #[track_caller]
     fn call(&self, input: &Tensor, _: &Context) -> Tensor {
         if input.error().is_some() {
             return input.clone();

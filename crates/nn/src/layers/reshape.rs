@@ -71,6 +71,7 @@ impl Layer for Reshape {
         Ok(std::iter::once(*batch).chain(self.target_shape.iter().map(extent)).collect())
     }
 
+    #[track_caller]
     fn call(&self, input: &Tensor, _: &Context) -> Tensor {
         if input.error().is_some() {
             return input.clone();

@@ -70,6 +70,7 @@ impl Layer for ZeroPadding2D {
         Ok(vec![input[0], input[1].map(|n| n + rows), input[2].map(|n| n + columns), input[3]])
     }
 
+    #[track_caller]
     fn call(&self, input: &Tensor, _: &Context) -> Tensor {
         if input.error().is_some() {
             return input.clone();

@@ -9,7 +9,7 @@ use super::data::{Samples, shuffle};
 use super::run::{BATCH_SIZE, Run, check_batch_size, current, each, evaluate_rows, step};
 use super::{Model, Verbose};
 use crate::callbacks::Callback;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, here};
 use crate::history::{History, Logs, Params};
 use crate::progress::Progress;
 
@@ -187,7 +187,13 @@ impl Data {
 ///
 /// # Errors
 /// As [`Model::fit`].
-pub fn fit(model: &mut dyn Model, x: &Tensor, y: &Tensor, mut settings: Fit<'_>) -> Result<History> {
+#[track_caller]
+pub fn fit(model: &mut dyn Model, x: &Tensor, y: &Tensor, settings: Fit<'_>) -> Result<History> {
+    let at = here();
+    epochs(model, x, y, settings).map_err(|error| error.seen_from(at))
+}
+
+fn epochs(model: &mut dyn Model, x: &Tensor, y: &Tensor, mut settings: Fit<'_>) -> Result<History> {
     check_batch_size("fit", settings.batch_size)?;
     model.trainer().compiled("fit")?;
     let mut data = Data::new(x, y, &settings)?;

@@ -148,6 +148,7 @@ pub trait Model: Layer {
     ///
     /// # Errors
     /// Where the model is not compiled, data is empty or does not fit, the loss of an epoch is NaN, or a callback fails.
+    #[track_caller]
     fn fit(&mut self, x: &Tensor, y: &Tensor, settings: Fit<'_>) -> Result<History>
     where
         Self: Sized,
@@ -159,6 +160,7 @@ pub trait Model: Layer {
     ///
     /// # Errors
     /// Where the model is not compiled, or data is empty or does not fit.
+    #[track_caller]
     fn evaluate(&mut self, x: &Tensor, y: &Tensor) -> Result<Logs>
     where
         Self: Sized,
@@ -170,6 +172,7 @@ pub trait Model: Layer {
     ///
     /// # Errors
     /// As [`Model::evaluate`].
+    #[track_caller]
     fn evaluate_with(&mut self, x: &Tensor, y: &Tensor, settings: Evaluate<'_>) -> Result<Logs>
     where
         Self: Sized,
@@ -181,6 +184,7 @@ pub trait Model: Layer {
     ///
     /// # Errors
     /// Where data is empty or does not fit.
+    #[track_caller]
     fn predict(&mut self, x: &Tensor) -> Result<Tensor>
     where
         Self: Sized,
@@ -192,6 +196,7 @@ pub trait Model: Layer {
     ///
     /// # Errors
     /// As [`Model::predict`].
+    #[track_caller]
     fn predict_with(&mut self, x: &Tensor, settings: Predict<'_>) -> Result<Tensor>
     where
         Self: Sized,
@@ -203,6 +208,7 @@ pub trait Model: Layer {
     ///
     /// # Errors
     /// As [`Model::fit`].
+    #[track_caller]
     fn train_on_batch(&mut self, x: &Tensor, y: &Tensor, sample_weight: Option<&Tensor>) -> Result<Logs>
     where
         Self: Sized,
@@ -214,6 +220,7 @@ pub trait Model: Layer {
     ///
     /// # Errors
     /// As [`Model::evaluate`].
+    #[track_caller]
     fn test_on_batch(&mut self, x: &Tensor, y: &Tensor, sample_weight: Option<&Tensor>) -> Result<Logs>
     where
         Self: Sized,

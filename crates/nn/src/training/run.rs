@@ -1,12 +1,12 @@
 //! Evaluation, prediction, and single steps.
 
-use kiln_graph::{DType, Tensor};
+use kiln_graph::{At, DType, Tensor};
 
 use super::compile::{build, prepare, test_step, train_step};
 use super::data::{Array, Samples};
 use super::{Model, Verbose};
 use crate::callbacks::{Callback, Handle};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, here};
 use crate::history::Logs;
 use crate::progress::Progress;
 
@@ -134,39 +134,55 @@ pub(crate) fn explain(error: kiln_graph::Error) -> Error {
 ///
 /// # Errors
 /// As [`Model::train_on_batch`].
+#[track_caller]
 pub fn train_on_batch(
     model: &mut dyn Model,
     x: &Tensor,
     y: &Tensor,
     weight: Option<&Tensor>,
 ) -> Result<Logs> {
-    prepare("train_on_batch", model, x, y)?;
-    let batch: Vec<Tensor> = [x, y].into_iter().chain(weight).cloned().collect();
-    step(model, &batch)?;
-    model.trainer().compiled("train_on_batch")?.logs()
+    on_batch("train_on_batch", model, step, [Some(x), Some(y), weight]).map_err(seen_from(here()))
 }
 
 /// [`Model::test_on_batch`] for a model of any type.
 ///
 /// # Errors
 /// As [`Model::test_on_batch`].
+#[track_caller]
 pub fn test_on_batch(model: &mut dyn Model, x: &Tensor, y: &Tensor, weight: Option<&Tensor>) -> Result<Logs> {
-    prepare("test_on_batch", model, x, y)?;
-    let batch: Vec<Tensor> = [x, y].into_iter().chain(weight).cloned().collect();
-    test(model, &batch)?;
-    model.trainer().compiled("test_on_batch")?.logs()
+    on_batch("test_on_batch", model, test, [Some(x), Some(y), weight]).map_err(seen_from(here()))
+}
+
+/// Errors of a call at `at`.
+fn seen_from(at: At) -> impl FnOnce(Error) -> Error {
+    move |error| error.seen_from(at)
+}
+
+/// One step on inputs, labels and perhaps weights, and what has been summed up then.
+fn on_batch(
+    what: &'static str,
+    model: &mut dyn Model,
+    step: fn(&dyn Model, &[Tensor]) -> Result<()>,
+    batch: [Option<&Tensor>; 3],
+) -> Result<Logs> {
+    let batch: Vec<Tensor> = batch.into_iter().flatten().cloned().collect();
+    prepare(what, model, &batch[0], &batch[1])?;
+    step(model, &batch)?;
+    model.trainer().compiled(what)?.logs()
 }
 
 /// [`Model::evaluate_with`] for a model of any type.
 ///
 /// # Errors
 /// As [`Model::evaluate`].
+#[track_caller]
 pub fn evaluate(model: &mut dyn Model, x: &Tensor, y: &Tensor, mut settings: Evaluate<'_>) -> Result<Logs> {
+    let at = here();
     let mut samples = Samples::new("evaluate", x, y, settings.sample_weight.as_ref())?;
     let rows: Vec<usize> = (0..samples.rows()).collect();
     let mut progress = Progress::new(settings.verbose);
     let run = Run { samples: &mut samples, rows: &rows, batch_size: settings.batch_size };
-    evaluate_rows(model, run, &mut settings.callbacks, Some(&mut progress))
+    evaluate_rows(model, run, &mut settings.callbacks, Some(&mut progress)).map_err(seen_from(at))
 }
 
 /// Some rows of samples, in batches.
@@ -228,7 +244,12 @@ pub(crate) fn each<'a>(
 ///
 /// # Errors
 /// As [`Model::predict`].
-pub fn predict(model: &mut dyn Model, x: &Tensor, mut settings: Predict<'_>) -> Result<Tensor> {
+#[track_caller]
+pub fn predict(model: &mut dyn Model, x: &Tensor, settings: Predict<'_>) -> Result<Tensor> {
+    predict_rows(model, x, settings).map_err(seen_from(here()))
+}
+
+fn predict_rows(model: &mut dyn Model, x: &Tensor, mut settings: Predict<'_>) -> Result<Tensor> {
     check_batch_size("predict", settings.batch_size)?;
     let mut inputs = Array::new("predict", "x", x)?;
     build("predict", model, x)?;

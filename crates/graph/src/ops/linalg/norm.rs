@@ -93,7 +93,16 @@ fn vector(x: &Tensor, p: f64, axis: i64, at: At) -> Tensor {
         0.0 => x.not_equal(0.0).cast(x.dtype()).sum(axis),
         1.0 => size().sum(axis),
         2.0 => length(x, &Axes::from(axis), at),
-        p => size().pow(p).sum(axis).pow(1.0 / p),
+        p => {
+            let total = size().pow(p).sum(axis);
+            let root = |total: &Tensor| total.pow(1.0 / p);
+            if p < 1.0 {
+                return root(&total);
+            }
+            // The length of nothing has no slope; 0 is among its subgradients.
+            let nothing = total.equal(0.0);
+            Tensor::select(&nothing, 0.0, root(&Tensor::select(&nothing, 1.0, &total)))
+        }
     }
 }
 

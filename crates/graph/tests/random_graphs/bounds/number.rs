@@ -45,11 +45,12 @@ pub(super) fn stored(near: Near, dtype: DType) -> Near {
     if reach > largest(dtype) {
         return Near::unknown(value);
     }
-    let lost = match (error == 0.0, dtype) {
-        (true, _) => (nearest(dtype, value) - value).abs(),
+    // Not the distance of this very number: a compiler of WGSL may form a·b + a·c as a·(b + c).
+    let lost = match dtype {
+        _ if error == 0.0 && nearest(dtype, value) == value => 0.0,
         // The last place of subnormal half floats is 2^−24.
-        (false, DType::F16) => (unit(dtype) * reach).max(2f64.powi(-25)),
-        (false, _) => unit(dtype) * reach,
+        DType::F16 => (unit(dtype) * reach).max(2f64.powi(-25)),
+        _ => unit(dtype) * reach,
     };
     let flushed = if value.abs() - error < SMALLEST { reach.min(SMALLEST) } else { 0.0 };
     let error = error + lost.max(flushed);
