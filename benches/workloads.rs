@@ -40,7 +40,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         None => Device::auto()?,
     };
     kiln::graph::set_default_device(&device);
-    for workload in operations(device.info().kind == DeviceKind::Gpu) {
+    let gpu = device.info().kind == DeviceKind::Gpu;
+    let doubles: Vec<Workload> = if device.supports(DType::F64) {
+        operations(gpu).into_iter().map(in_doubles).collect()
+    } else {
+        vec![]
+    };
+    for workload in operations(gpu).into_iter().chain(doubles) {
         if options.wants(&workload.name) {
             workload.check()?;
             workload.time(&device, &options)?;
@@ -115,6 +121,21 @@ fn operations(gpu: bool) -> Vec<Workload> {
     all
 }
 
+/// The workload in `float64`.
+fn in_doubles(workload: Workload) -> Workload {
+    let single = workload.arguments;
+    let double = move |large| single(large).iter().map(|x| x.cast(DType::F64)).collect();
+    Workload {
+        name: format!("f64_{}", workload.name.replace("_f32", "")),
+        arguments: Box::new(double),
+        body: workload.body,
+        work: match workload.work {
+            Work::Bytes(bytes) => Work::Bytes(2.0 * bytes),
+            Work::Flops(flops) => Work::Flops(flops),
+        },
+    }
+}
+
 impl Workload {
     /// The same computation at a small size against the interpreter.
     fn check(&self) -> Result<(), Box<dyn std::error::Error>> {
@@ -123,7 +144,7 @@ impl Workload {
         let expected = kiln::graph::interpret::interpret_tensors(&outputs)?;
         for (output, expected) in outputs.iter().zip(expected) {
             let largest = expected.iter().fold(1.0f64, |m, x| m.max(x.abs()));
-            for (got, want) in output.to_vec::<f32>()?.iter().zip(&expected) {
+            for (got, want) in output.cast(DType::F32).to_vec::<f32>()?.iter().zip(&expected) {
                 if (*got as f64 - want).abs() > 2e-5 * largest {
                     return Err(format!("{}: {got} is not {want}", self.name).into());
                 }

@@ -42,6 +42,8 @@ pub struct DeviceInfo {
 pub(crate) trait Executor: Send + Sync + fmt::Debug {
     fn info(&self) -> &DeviceInfo;
     fn ledger(&self) -> &Arc<Ledger>;
+    /// True where kernels can compute with the type and buffers hold it.
+    fn supports(&self, dtype: DType) -> bool;
     /// Bytes of one stored element.
     fn element_size(&self, dtype: DType) -> usize;
     /// Memory with unspecified contents (never another process's).
@@ -188,6 +190,23 @@ impl Device {
         self.executor.shader_count()
     }
 
+    /// True where the device has elements of this type: every type on the CPU, none of 64 bits on a GPU.
+    pub fn supports(&self, dtype: DType) -> bool {
+        self.executor.supports(dtype)
+    }
+
+    /// Nothing where the device has the type; `op` and `at` (the user's file and line, or empty) are for the error.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`].
+    pub fn require(&self, dtype: DType, op: &str, at: &str) -> Result<()> {
+        if self.supports(dtype) {
+            return Ok(());
+        }
+        let at = if at.is_empty() { String::new() } else { format!(" ({at})") };
+        Err(Error::Unsupported { op: op.to_owned(), dtype, device: self.info().name.clone(), at })
+    }
+
     /// Bytes that one stored element takes on this device.
     pub fn element_size(&self, dtype: DType) -> usize {
         self.executor.element_size(dtype)
@@ -196,8 +215,9 @@ impl Device {
     /// Memory for `count` elements; its contents are unspecified.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`], [`Error::Limit`], [`Error::SizeOverflow`].
+    /// [`Error::OutOfMemory`], [`Error::Limit`], [`Error::SizeOverflow`], [`Error::Unsupported`].
     pub fn allocate(&self, dtype: DType, count: usize) -> Result<Buffer> {
+        self.require(dtype, "buffer", "")?;
         let bytes = crate::size::byte_length(count, self.element_size(dtype))?;
         let limit = self.info().max_buffer_bytes;
         if bytes as u64 > limit {
@@ -263,9 +283,13 @@ impl Device {
     /// Compiles a program.
     ///
     /// # Errors
-    /// [`Error::Kernel`] for a broken program (a bug in Kiln), [`Error::OutOfMemory`], [`Error::Limit`].
+    /// [`Error::Kernel`] for a broken program (a bug in Kiln), [`Error::OutOfMemory`], [`Error::Limit`],
+    /// [`Error::Unsupported`].
     pub fn compile(&self, program: Program) -> Result<Executable> {
         program.verify()?;
+        for dtype in program.wide_types()? {
+            self.require(dtype, "compile", "")?;
+        }
         Ok(Executable { prepared: self.executor.prepare(program)?, device: self.clone() })
     }
 
@@ -293,6 +317,7 @@ impl Device {
     }
 
     fn check_range(&self, buffer: &Buffer, dtype: DType, first: usize, count: usize) -> Result<()> {
+        self.require(dtype, "buffer", "")?;
         let size = self.element_size(dtype);
         let end = first.checked_add(count).and_then(|n| n.checked_mul(size));
         if end.is_none_or(|end| end > buffer.bytes()) {

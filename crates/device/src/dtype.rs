@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// The element type of a tensor.
 ///
-/// `F16` and `BF16` are storage types: arithmetic happens in `f32`. A device may store an element in more bytes
+/// `F16` and `BF16` are storage types: arithmetic happens in `f32`. `F64` and `I64` are computed as they are stored. A device may store an element in more bytes
 /// than the host does (see [`crate::Device::element_size`]); uploads and downloads convert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -14,6 +14,9 @@ pub enum DType {
     /// IEEE single precision.
     #[serde(rename = "float32")]
     F32,
+    /// IEEE double precision; on the native CPU executor alone.
+    #[serde(rename = "float64")]
+    F64,
     /// IEEE half precision, stored; computed as `f32`.
     #[serde(rename = "float16")]
     F16,
@@ -23,6 +26,9 @@ pub enum DType {
     /// 32-bit signed integer.
     #[serde(rename = "int32")]
     I32,
+    /// 64-bit signed integer; on the native CPU executor alone.
+    #[serde(rename = "int64")]
+    I64,
     /// 32-bit unsigned integer.
     #[serde(rename = "uint32")]
     U32,
@@ -35,12 +41,22 @@ pub enum DType {
 
 impl DType {
     /// Every element type, in declaration order.
-    pub const ALL: [DType; 7] =
-        [DType::F32, DType::F16, DType::BF16, DType::I32, DType::U32, DType::U8, DType::Bool];
+    pub const ALL: [DType; 9] = [
+        DType::F32,
+        DType::F64,
+        DType::F16,
+        DType::BF16,
+        DType::I32,
+        DType::I64,
+        DType::U32,
+        DType::U8,
+        DType::Bool,
+    ];
 
     /// Bytes of one element in host memory.
     pub const fn host_size(self) -> usize {
         match self {
+            DType::F64 | DType::I64 => 8,
             DType::F32 | DType::I32 | DType::U32 => 4,
             DType::F16 | DType::BF16 => 2,
             DType::U8 | DType::Bool => 1,
@@ -51,29 +67,38 @@ impl DType {
     pub const fn scalar(self) -> Scalar {
         match self {
             DType::F32 | DType::F16 | DType::BF16 => Scalar::F32,
+            DType::F64 => Scalar::F64,
             DType::I32 => Scalar::I32,
+            DType::I64 => Scalar::I64,
             DType::U32 | DType::U8 => Scalar::U32,
             DType::Bool => Scalar::Bool,
         }
     }
 
-    /// True for `F32`, `F16` and `BF16`.
+    /// True for `F32`, `F64`, `F16` and `BF16`.
     pub const fn is_float(self) -> bool {
-        matches!(self.scalar(), Scalar::F32)
+        self.scalar().is_float()
     }
 
-    /// True for `I32`, `U32` and `U8`.
+    /// True for `I32`, `I64`, `U32` and `U8`.
     pub const fn is_integer(self) -> bool {
-        matches!(self.scalar(), Scalar::I32 | Scalar::U32)
+        self.scalar().is_integer()
+    }
+
+    /// True for `F64` and `I64`, which the native CPU executor alone has.
+    pub const fn is_wide(self) -> bool {
+        self.scalar().is_wide()
     }
 
     /// The name that Keras and NumPy use, `float32` for instance.
     pub const fn name(self) -> &'static str {
         match self {
             DType::F32 => "float32",
+            DType::F64 => "float64",
             DType::F16 => "float16",
             DType::BF16 => "bfloat16",
             DType::I32 => "int32",
+            DType::I64 => "int64",
             DType::U32 => "uint32",
             DType::U8 => "uint8",
             DType::Bool => "bool",
@@ -115,24 +140,61 @@ fn to_odd(x: f64) -> f32 {
 pub enum Scalar {
     /// `f32`.
     F32,
+    /// `f64`.
+    F64,
     /// `i32`, wrapping.
     I32,
+    /// `i64`, wrapping.
+    I64,
     /// `u32`, wrapping.
     U32,
     /// `bool`.
     Bool,
 }
 
+impl Scalar {
+    /// True for `F32` and `F64`.
+    pub const fn is_float(self) -> bool {
+        matches!(self, Scalar::F32 | Scalar::F64)
+    }
+
+    /// True for `I32`, `I64` and `U32`.
+    pub const fn is_integer(self) -> bool {
+        matches!(self, Scalar::I32 | Scalar::I64 | Scalar::U32)
+    }
+
+    /// The element type that stores such a register as it is.
+    pub const fn dtype(self) -> DType {
+        match self {
+            Scalar::F32 => DType::F32,
+            Scalar::F64 => DType::F64,
+            Scalar::I32 => DType::I32,
+            Scalar::I64 => DType::I64,
+            Scalar::U32 => DType::U32,
+            Scalar::Bool => DType::Bool,
+        }
+    }
+
+    /// True for `F64` and `I64`, whose registers have 64 bits.
+    pub const fn is_wide(self) -> bool {
+        matches!(self, Scalar::F64 | Scalar::I64)
+    }
+}
+
 /// A constant of a register's type. Floats compare and hash by bits, so that `-0.0` and `0.0` differ.
 ///
-/// In files it is its type and its 32 bits: every float survives.
+/// In files it is its type and its bits: every float survives.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-#[serde(into = "(Scalar, u32)", from = "(Scalar, u32)")]
+#[serde(into = "(Scalar, u64)", try_from = "(Scalar, u64)")]
 pub enum Value {
     /// An `f32` constant.
     F32(f32),
+    /// An `f64` constant.
+    F64(f64),
     /// An `i32` constant.
     I32(i32),
+    /// An `i64` constant.
+    I64(i64),
     /// A `u32` constant.
     U32(u32),
     /// A `bool` constant.
@@ -144,7 +206,9 @@ impl Value {
     pub const fn scalar(self) -> Scalar {
         match self {
             Value::F32(_) => Scalar::F32,
+            Value::F64(_) => Scalar::F64,
             Value::I32(_) => Scalar::I32,
+            Value::I64(_) => Scalar::I64,
             Value::U32(_) => Scalar::U32,
             Value::Bool(_) => Scalar::Bool,
         }
@@ -154,46 +218,63 @@ impl Value {
     pub const fn zero(scalar: Scalar) -> Value {
         match scalar {
             Scalar::F32 => Value::F32(0.0),
+            Scalar::F64 => Value::F64(0.0),
             Scalar::I32 => Value::I32(0),
+            Scalar::I64 => Value::I64(0),
             Scalar::U32 => Value::U32(0),
             Scalar::Bool => Value::Bool(false),
         }
     }
 
-    /// The 32 bits that a kernel parameter holds for it.
-    pub const fn bits(self) -> u32 {
+    /// Its bits; those of 32-bit types in the low half.
+    pub const fn bits(self) -> u64 {
         match self {
-            Value::F32(v) => v.to_bits(),
-            Value::I32(v) => v as u32,
-            Value::U32(v) => v,
-            Value::Bool(v) => v as u32,
+            Value::F32(v) => v.to_bits() as u64,
+            Value::F64(v) => v.to_bits(),
+            Value::I32(v) => v as u32 as u64,
+            Value::I64(v) => v as u64,
+            Value::U32(v) => v as u64,
+            Value::Bool(v) => v as u64,
         }
     }
 
-    /// The value as `f64`, the type of the reference interpreter.
+    /// The 32 bits of a constant whose type has no more.
+    pub const fn word(self) -> u32 {
+        self.bits() as u32
+    }
+
+    /// The value as `f64`; an `i64` beyond 2⁵³ is rounded.
     pub const fn as_f64(self) -> f64 {
         match self {
             Value::F32(v) => v as f64,
+            Value::F64(v) => v,
             Value::I32(v) => v as f64,
+            Value::I64(v) => v as f64,
             Value::U32(v) => v as f64,
             Value::Bool(v) => v as u32 as f64,
         }
     }
 }
 
-impl From<Value> for (Scalar, u32) {
-    fn from(value: Value) -> (Scalar, u32) {
+impl From<Value> for (Scalar, u64) {
+    fn from(value: Value) -> (Scalar, u64) {
         (value.scalar(), value.bits())
     }
 }
 
-impl From<(Scalar, u32)> for Value {
-    fn from((scalar, bits): (Scalar, u32)) -> Value {
-        match scalar {
-            Scalar::F32 => Value::F32(f32::from_bits(bits)),
-            Scalar::I32 => Value::I32(bits as i32),
-            Scalar::U32 => Value::U32(bits),
-            Scalar::Bool => Value::Bool(bits != 0),
+impl TryFrom<(Scalar, u64)> for Value {
+    type Error = String;
+
+    fn try_from((scalar, bits): (Scalar, u64)) -> Result<Value, String> {
+        let word = u32::try_from(bits);
+        match (scalar, word) {
+            (Scalar::F64, _) => Ok(Value::F64(f64::from_bits(bits))),
+            (Scalar::I64, _) => Ok(Value::I64(bits as i64)),
+            (Scalar::F32, Ok(word)) => Ok(Value::F32(f32::from_bits(word))),
+            (Scalar::I32, Ok(word)) => Ok(Value::I32(word as i32)),
+            (Scalar::U32, Ok(word)) => Ok(Value::U32(word)),
+            (Scalar::Bool, Ok(word)) => Ok(Value::Bool(word != 0)),
+            (_, Err(_)) => Err(format!("expected the 32 bits of a constant, received {bits}")),
         }
     }
 }
@@ -217,7 +298,9 @@ impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Value::F32(v) => write!(f, "{v}"),
+            Value::F64(v) => write!(f, "{v}"),
             Value::I32(v) => write!(f, "{v}"),
+            Value::I64(v) => write!(f, "{v}"),
             Value::U32(v) => write!(f, "{v}"),
             Value::Bool(v) => write!(f, "{v}"),
         }

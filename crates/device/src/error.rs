@@ -1,5 +1,7 @@
 //! What can go wrong on a device.
 
+use crate::dtype::DType;
+
 /// An error of a device, its buffers or its kernels.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -52,6 +54,22 @@ pub enum Error {
         device: String,
         /// The way out.
         hint: &'static str,
+    },
+    /// The device has no elements of a type.
+    #[error(
+        "[{op}] {dtype} is not available on the device `{device}`: WGSL has no 64-bit {kind}; cast to {narrower}, or use \
+         Device::cpu(){at}", kind = if dtype.is_float() { "floats" } else { "integers" },
+        narrower = if dtype.is_float() { "float32" } else { "int32" }
+    )]
+    Unsupported {
+        /// What needed it.
+        op: String,
+        /// The type.
+        dtype: DType,
+        /// The device's name.
+        device: String,
+        /// The user's file and line, with its separator, or nothing.
+        at: String,
     },
     /// A product of sizes does not fit.
     #[error("[size] {what} overflows: {detail}; use smaller dimensions")]

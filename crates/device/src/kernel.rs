@@ -97,9 +97,9 @@ pub enum Instr {
     Select(Reg, Reg, Reg),
     /// Conversion by value: float to integer truncates and saturates (NaN gives 0), anything to `bool` is `≠ 0`.
     Cast(Scalar, Reg),
-    /// The same 32 bits as another type (`F32`, `I32`, `U32`).
+    /// The same bits as another type of as many (`F32`, `I32`, `U32`; `F64`, `I64`).
     Bitcast(Scalar, Reg),
-    /// Rounds an `f32` to the nearest value of a narrower stored float type, staying `f32`.
+    /// Rounds a float to the nearest value of a narrower stored float type, staying of its type.
     Round(DType, Reg),
     /// 32 random bits: the first word of threefry2x32-20 with this key (two `u32`) and counter (`u32`, 0).
     Random {
@@ -110,9 +110,10 @@ pub enum Instr {
     },
     /// Folds a register over the inner loop of the phase it stands after (Row only): a value of the row.
     Reduce(ReduceOp, Reg),
-    /// The contraction's result at this point (epilogue of Contract only), `f32`.
+    /// The contraction's result at this point (epilogue of Contract only), of the operands' register type.
     Accumulator,
-    /// Reports to check site `site` where `ok` (`bool`) is false, with `value` (`i32`) and `position` (`i32`); defines no value.
+    /// Reports to check site `site` where `ok` (`bool`) is false, with `value` (`i32` or `i64`) and `position` (`i32`);
+    /// defines no value.
     Check {
         /// False where something is wrong.
         ok: Reg,
@@ -177,7 +178,7 @@ pub enum Body {
         phases: Vec<Phase>,
     },
     /// A tiled sum of products. `rows` are `batch` axes, then `m` axes that the right operand does not use, then
-    /// the rest (`n`), that the left one does not use. Sums in `f32`, or in `i32` wrapping for integer operands.
+    /// the rest (`n`), that the left one does not use. Sums in the operands' register type; integers wrap.
     Contract {
         /// Number of leading row axes that both operands use.
         batch: usize,
@@ -393,16 +394,16 @@ impl Tape {
                 }
                 Instr::Cast(to, _) => *to,
                 Instr::Bitcast(to, a) => {
-                    if of(a) == Scalar::Bool || *to == Scalar::Bool {
-                        return Err(bad("bool has no bits"));
+                    if of(a) == Scalar::Bool || *to == Scalar::Bool || of(a).is_wide() != to.is_wide() {
+                        return Err(bad("types of another number of bits"));
                     }
                     *to
                 }
                 Instr::Round(to, a) => {
-                    if of(a) != Scalar::F32 || !to.is_float() {
+                    if !of(a).is_float() || !to.is_float() {
                         return Err(bad("rounds floats only"));
                     }
-                    Scalar::F32
+                    of(a)
                 }
                 Instr::Random { key, counter } => {
                     if [key[0], key[1], *counter].iter().any(|r| of(r) != Scalar::U32) {
@@ -416,7 +417,8 @@ impl Tape {
                     _ => return Err(bad("no contraction here")),
                 },
                 Instr::Check { ok, value, position, .. } => {
-                    if of(ok) != Scalar::Bool || of(value) != Scalar::I32 || of(position) != Scalar::I32 {
+                    let whole = matches!(of(value), Scalar::I32 | Scalar::I64);
+                    if of(ok) != Scalar::Bool || !whole || of(position) != Scalar::I32 {
                         return Err(bad("operand types"));
                     }
                     Scalar::Bool
@@ -455,6 +457,19 @@ impl Map {
 impl Kernel {
     /// Most reductions of one phase: each takes registers of every thread, and levels of partial results.
     pub const MOST_REDUCTIONS: usize = 32;
+
+    /// The types of its buffers, and those in which its registers could be stored.
+    pub(crate) fn types(&self) -> Result<Vec<DType>> {
+        let mut scalars = self.once.types(self)?;
+        match &self.body {
+            Body::Map(tape) | Body::Row { tape, .. } | Body::Contract { epilogue: tape, .. } => {
+                scalars.extend(tape.types(self)?);
+            }
+            Body::Scatter { .. } | Body::Sort { .. } | Body::Scan { .. } => {}
+        }
+        let stored = scalars.into_iter().map(Scalar::dtype);
+        Ok(self.buffers.iter().map(|b| b.dtype).chain(stored).collect())
+    }
 
     /// Number of loop variables: rows, then inner.
     pub fn variables(&self) -> usize {

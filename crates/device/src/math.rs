@@ -4,15 +4,18 @@
 //! (`shaders/src/math.wgsl`) holds the same ones. The constant `FUSED` says whether their multiply-adds round once:
 //! true only where the instruction set has such an instruction, because a call would be slower than all the rest.
 //! Results of the two forms differ in the last places; each form gives the same bits wherever it is compiled.
-//! `reference` holds the `f64` meaning for the interpreter, `integer` the integer operations and the random bits.
+//! `double` holds the operations on `f64`, `integer` the integer operations and the random bits, `reference` the `f64`
+//! meaning for tests.
 //! Bounds are tested in `tests/math.rs`.
 
+mod double;
 mod integer;
 mod reference;
 
+pub use double::{binary_double, unary_double};
 pub use integer::{
-    div_i32, div_u32, pow_i32, pow_u32, rem_i32, rem_u32, shl_i32, shl_u32, shr_i32, shr_u32, sign_i32,
-    threefry2x32,
+    binary_i64, div_i32, div_u32, pow_i32, pow_u32, rem_i32, rem_u32, shl_i32, shl_u32, shr_i32, shr_u32,
+    sign_i32, threefry2x32,
 };
 pub use reference::{binary_f64, erf_f64, unary_f64};
 

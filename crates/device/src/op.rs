@@ -1,6 +1,7 @@
 //! The elementwise and reduction operations: one table for the graph, the kernels, both executors and the interpreter.
 //!
-//! Float operations compute in `f32` on a device and in `f64` in the reference interpreter. Integer arithmetic wraps.
+//! Float operations compute in the type of their registers on a device and in `f64` in the reference interpreter. Integer
+//! arithmetic wraps.
 
 use serde::{Deserialize, Serialize};
 
@@ -98,9 +99,9 @@ op! {
         Or => "or",
         /// Exclusive or.
         Xor => "xor",
-        /// Left shift of an integer; the distance is taken modulo 32.
+        /// Left shift of an integer; the distance is taken modulo the bits of the type.
         Shl => "shl",
-        /// Right shift of an integer, arithmetic on signed ones; the distance is taken modulo 32.
+        /// Right shift of an integer, arithmetic on signed ones; the distance is taken modulo the bits of the type.
         Shr => "shr",
     }
 }
@@ -145,15 +146,21 @@ impl ReduceOp {
         match (self, scalar) {
             (ReduceOp::Sum, s) => Value::zero(s),
             (ReduceOp::Prod, Scalar::F32) => Value::F32(1.0),
+            (ReduceOp::Prod, Scalar::F64) => Value::F64(1.0),
             (ReduceOp::Prod, Scalar::I32) => Value::I32(1),
+            (ReduceOp::Prod, Scalar::I64) => Value::I64(1),
             (ReduceOp::Prod, Scalar::U32) => Value::U32(1),
             (ReduceOp::Prod, Scalar::Bool) => Value::Bool(true),
             (ReduceOp::Max, Scalar::F32) => Value::F32(f32::NEG_INFINITY),
+            (ReduceOp::Max, Scalar::F64) => Value::F64(f64::NEG_INFINITY),
             (ReduceOp::Max, Scalar::I32) => Value::I32(i32::MIN),
+            (ReduceOp::Max, Scalar::I64) => Value::I64(i64::MIN),
             (ReduceOp::Max, Scalar::U32) => Value::U32(0),
             (ReduceOp::Max, Scalar::Bool) => Value::Bool(false),
             (ReduceOp::Min, Scalar::F32) => Value::F32(f32::INFINITY),
+            (ReduceOp::Min, Scalar::F64) => Value::F64(f64::INFINITY),
             (ReduceOp::Min, Scalar::I32) => Value::I32(i32::MAX),
+            (ReduceOp::Min, Scalar::I64) => Value::I64(i64::MAX),
             (ReduceOp::Min, Scalar::U32) => Value::U32(u32::MAX),
             (ReduceOp::Min, Scalar::Bool) => Value::Bool(true),
         }
@@ -173,15 +180,13 @@ impl ReduceOp {
 impl UnaryOp {
     /// The register type of the result, or `None` where the operation has no meaning on `of`.
     pub const fn result(self, of: Scalar) -> Option<Scalar> {
-        match (self, of) {
-            (UnaryOp::Neg | UnaryOp::Abs | UnaryOp::Sign, Scalar::F32 | Scalar::I32 | Scalar::U32) => {
-                Some(of)
-            }
-            (UnaryOp::Not, Scalar::Bool | Scalar::I32 | Scalar::U32) => Some(of),
-            (UnaryOp::IsNan, Scalar::F32) => Some(Scalar::Bool),
-            (UnaryOp::Not, Scalar::F32) => None,
-            (_, Scalar::F32) => Some(Scalar::F32),
-            (_, Scalar::I32 | Scalar::U32 | Scalar::Bool) => None,
+        match self {
+            UnaryOp::Neg | UnaryOp::Abs | UnaryOp::Sign if !matches!(of, Scalar::Bool) => Some(of),
+            UnaryOp::Not if !of.is_float() => Some(of),
+            UnaryOp::IsNan if of.is_float() => Some(Scalar::Bool),
+            UnaryOp::Not => None,
+            _ if of.is_float() => Some(of),
+            _ => None,
         }
     }
 }
@@ -194,9 +199,9 @@ impl BinaryOp {
                 !matches!(of, Scalar::Bool)
             }
             BinaryOp::Max | BinaryOp::Min => true,
-            BinaryOp::Atan2 => matches!(of, Scalar::F32),
-            BinaryOp::And | BinaryOp::Or | BinaryOp::Xor => !matches!(of, Scalar::F32),
-            BinaryOp::Shl | BinaryOp::Shr => matches!(of, Scalar::I32 | Scalar::U32),
+            BinaryOp::Atan2 => of.is_float(),
+            BinaryOp::And | BinaryOp::Or | BinaryOp::Xor => !of.is_float(),
+            BinaryOp::Shl | BinaryOp::Shr => of.is_integer(),
         }
     }
 }

@@ -240,6 +240,13 @@ impl Program {
             .unwrap_or(0)
     }
 
+    /// The 64-bit types that it stores or computes with.
+    pub(crate) fn wide_types(&self) -> Result<Vec<DType>> {
+        let mut found = vec![];
+        wide_types_of(&self.steps, &mut found)?;
+        Ok(found)
+    }
+
     /// Checks every kernel and every binding against the contract.
     pub fn verify(&self) -> Result<()> {
         self.verify_steps(&self.steps)
@@ -295,6 +302,26 @@ impl Program {
         }
         Ok(())
     }
+}
+
+fn wide_types_of(steps: &[Step], found: &mut Vec<DType>) -> Result<()> {
+    for step in steps {
+        let dtypes: Vec<DType> = match step {
+            Step::Launch(launch) => launch.kernel.types()?,
+            Step::Copy { dtype, .. } => vec![*dtype],
+            Step::Host(host) => host.inputs.iter().chain(&host.outputs).map(|b| b.dtype).collect(),
+            Step::Branch { arms, .. } => {
+                arms.iter().try_for_each(|arm| wide_types_of(arm, found))?;
+                vec![]
+            }
+            Step::Loop { body, .. } => {
+                wide_types_of(body, found)?;
+                vec![]
+            }
+        };
+        found.extend(dtypes.into_iter().filter(|d| d.is_wide()));
+    }
+    Ok(())
 }
 
 fn launches_of<'a>(steps: &'a [Step], found: &mut Vec<&'a Launch>) {

@@ -12,7 +12,7 @@ fn to_host(dtype: DType, values: &[Value]) -> Vec<u8> {
         (DType::F16, Value::F32(v)) => half::f16::from_f32(v).to_ne_bytes().to_vec(),
         (DType::BF16, Value::F32(v)) => half::bf16::from_f32(v).to_ne_bytes().to_vec(),
         (DType::U8 | DType::Bool, v) => vec![v.bits() as u8],
-        (_, v) => v.bits().to_ne_bytes().to_vec(),
+        (dtype, v) => v.bits().to_le_bytes()[..dtype.host_size()].to_vec(),
     };
     values.iter().flat_map(bytes).collect()
 }
@@ -28,6 +28,7 @@ fn from_host(dtype: DType, bytes: &[u8]) -> Vec<Value> {
             DType::U32 => Value::U32(word()),
             DType::U8 => Value::U32(u32::from(b[0])),
             DType::Bool => Value::Bool(b[0] != 0),
+            DType::F64 | DType::I64 => unreachable!("see wide.rs"),
         }
     };
     bytes.chunks_exact(dtype.host_size()).map(value).collect()
@@ -174,11 +175,11 @@ fn sums_are_within_the_bound_of_a_tree() {
             let sums = from_host(DType::F32, &run(&Device::cpu_with_threads(2).unwrap(), &case)[1]);
             for (row, got) in sums.into_iter().enumerate() {
                 let at = |i: usize| if columns { i * rows + row } else { row * inner + i };
-                let value = |i: usize| f64::from(f32::from_bits(case.data[0][at(i)].bits()));
+                let value = |i: usize| f64::from(f32::from_bits(case.data[0][at(i)].word()));
                 let exact: f64 = (0..inner).map(value).sum();
                 let size: f64 = (0..inner).map(|i| value(i).abs()).sum();
                 let bound = 4.0 * (inner as f64).log2() * size / f64::from(1 << 24);
-                let error = (f64::from(f32::from_bits(got.bits())) - exact).abs();
+                let error = (f64::from(f32::from_bits(got.word())) - exact).abs();
                 assert!(error <= bound, "row {row} of {rows}×{inner}: {error:e} > {bound:e}");
             }
         }

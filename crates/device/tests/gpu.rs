@@ -41,7 +41,7 @@ fn to_host(dtype: DType, values: &[Value]) -> Vec<u8> {
             (DType::F16, Value::F32(v)) => half::f16::from_f32(v).to_ne_bytes().to_vec(),
             (DType::BF16, Value::F32(v)) => half::bf16::from_f32(v).to_ne_bytes().to_vec(),
             (DType::U8 | DType::Bool, v) => vec![v.bits() as u8],
-            (_, v) => v.bits().to_ne_bytes().to_vec(),
+            (dtype, v) => v.bits().to_le_bytes()[..dtype.host_size()].to_vec(),
         })
         .collect()
 }
@@ -59,6 +59,7 @@ fn from_host(dtype: DType, bytes: &[u8]) -> Vec<Value> {
                 DType::U32 => Value::U32(word()),
                 DType::U8 => Value::U32(u32::from(b[0])),
                 DType::Bool => Value::Bool(b[0] != 0),
+                DType::F64 | DType::I64 => unreachable!("see wide.rs"),
             }
         })
         .collect()

@@ -11,7 +11,7 @@ use crate::body::reached;
 use crate::build::{Bound, Built, build, home};
 use crate::error::{At, Error, Result};
 use crate::graph::Graph;
-use crate::op::Op;
+use crate::op::{Op, Work};
 use crate::plan::{self, External};
 use crate::report::Report;
 use crate::tensor::{Kind, Stored, Tensor};
@@ -43,6 +43,7 @@ struct Cache {
 impl Compiled {
     /// Compiles a graph.
     pub(crate) fn new(graph: Graph, device: &Device) -> Result<Compiled> {
+        require(&graph, device)?;
         let plan = plan::plan(&graph, device)?;
         let (checks, calls_host) = (!plan.program.checks.is_empty(), plan.program.calls_host());
         let executable = device.compile(plan.program)?;
@@ -86,6 +87,25 @@ impl Compiled {
         bindings.commit()?;
         Ok(outputs)
     }
+}
+
+/// An error at the first node whose type the device lacks.
+fn require(graph: &Graph, device: &Device) -> Result<()> {
+    if DType::ALL.iter().all(|dtype| device.supports(*dtype)) {
+        return Ok(());
+    }
+    for (node, _) in graph.nodes.iter().zip(graph.live()).filter(|(_, live)| *live) {
+        device.require(node.dtype, node.op.name(), &node.at.to_string())?;
+        match &node.op {
+            Op::Call(call) => match &call.work {
+                Work::Host(_) => {}
+                Work::Switch(arms) => arms.iter().try_for_each(|arm| require(arm, device))?,
+                Work::Loop(looped) => require(&looped.body, device)?,
+            },
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 impl Cache {

@@ -367,6 +367,9 @@ enum Simpler {
 fn fold_unary(op: UnaryOp, value: Value) -> Option<Value> {
     match (op, value) {
         (UnaryOp::Neg, Value::F32(v)) => Some(Value::F32(-v)),
+        (UnaryOp::Neg, Value::F64(v)) => Some(Value::F64(-v)),
+        (UnaryOp::Neg, Value::I64(v)) => Some(Value::I64(v.wrapping_neg())),
+        (UnaryOp::Sqrt, Value::F64(v)) => Some(Value::F64(v.sqrt())),
         (UnaryOp::Neg, Value::I32(v)) => Some(Value::I32(v.wrapping_neg())),
         (UnaryOp::Sqrt, Value::F32(v)) => Some(Value::F32(v.sqrt())),
         (UnaryOp::Not, Value::Bool(v)) => Some(Value::Bool(!v)),
@@ -380,6 +383,13 @@ fn fold_binary(op: BinaryOp, a: Value, b: Value) -> Option<Value> {
         (BinaryOp::Sub, Value::F32(a), Value::F32(b)) => Some(Value::F32(a - b)),
         (BinaryOp::Mul, Value::F32(a), Value::F32(b)) => Some(Value::F32(a * b)),
         (BinaryOp::Div, Value::F32(a), Value::F32(b)) => Some(Value::F32(a / b)),
+        (BinaryOp::Add, Value::F64(a), Value::F64(b)) => Some(Value::F64(a + b)),
+        (BinaryOp::Sub, Value::F64(a), Value::F64(b)) => Some(Value::F64(a - b)),
+        (BinaryOp::Mul, Value::F64(a), Value::F64(b)) => Some(Value::F64(a * b)),
+        (BinaryOp::Div, Value::F64(a), Value::F64(b)) => Some(Value::F64(a / b)),
+        (BinaryOp::Add, Value::I64(a), Value::I64(b)) => Some(Value::I64(a.wrapping_add(b))),
+        (BinaryOp::Sub, Value::I64(a), Value::I64(b)) => Some(Value::I64(a.wrapping_sub(b))),
+        (BinaryOp::Mul, Value::I64(a), Value::I64(b)) => Some(Value::I64(a.wrapping_mul(b))),
         (BinaryOp::Add, Value::I32(a), Value::I32(b)) => Some(Value::I32(a.wrapping_add(b))),
         (BinaryOp::Sub, Value::I32(a), Value::I32(b)) => Some(Value::I32(a.wrapping_sub(b))),
         (BinaryOp::Mul, Value::I32(a), Value::I32(b)) => Some(Value::I32(a.wrapping_mul(b))),

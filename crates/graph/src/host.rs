@@ -58,9 +58,11 @@ impl HostArray {
         }
         match dtype {
             DType::F32 => of::<f32>(shape, bytes),
+            DType::F64 => of::<f64>(shape, bytes),
             DType::F16 => of::<half::f16>(shape, bytes),
             DType::BF16 => of::<half::bf16>(shape, bytes),
             DType::I32 => of::<i32>(shape, bytes),
+            DType::I64 => of::<i64>(shape, bytes),
             DType::U32 => of::<u32>(shape, bytes),
             DType::U8 => of::<u8>(shape, bytes),
             DType::Bool => of::<bool>(shape, bytes),
@@ -74,9 +76,11 @@ impl HostArray {
         }
         match self.dtype {
             DType::F32 => of::<f32>(self),
+            DType::F64 => of::<f64>(self),
             DType::F16 => of::<half::f16>(self),
             DType::BF16 => of::<half::bf16>(self),
             DType::I32 => of::<i32>(self),
+            DType::I64 => of::<i64>(self),
             DType::U32 => of::<u32>(self),
             DType::U8 => of::<u8>(self),
             DType::Bool => of::<bool>(self),

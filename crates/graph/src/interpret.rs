@@ -3,7 +3,8 @@
 //! It is the oracle of both executors, of fusion and of the gradients, so it shares no code with any of them and each
 //! primitive is the most obvious loop. A value is dense, row-major and `f64` whatever its dtype: integers and booleans
 //! are exact and wrap as their types demand; floats are not rounded to `f32`, so that what an executor loses shows.
-//! Only a cast to `f16` or `bf16` rounds, and a bitcast goes through the 32 bits of its types.
+//! Only a cast from a wider float rounds, and a bitcast goes through the bits of its types. An `int64` element is kept as
+//! its 64 bits ([`whole`] and [`of_whole`]), because beyond 2⁵³ not every integer is an `f64`.
 
 mod call;
 mod fold;
@@ -12,7 +13,7 @@ mod scalar;
 
 use std::collections::HashMap;
 
-use kiln_device::{Buffer, CheckSite, DType, Device};
+use kiln_device::{Buffer, CheckSite, DType, Device, Value};
 
 use crate::build::{Bound, build};
 use crate::error::{Error, Result};
@@ -24,7 +25,7 @@ use crate::trace::Recorded;
 /// What a graph computes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Interpreted {
-    /// The outputs, in the graph's order.
+    /// The outputs, in the graph's order; elements of `int64` as [`of_whole`] has them.
     pub outputs: Vec<Vec<f64>>,
     /// What each assignment writes to its range of state, in the graph's order.
     pub assigned: Vec<Vec<f64>>,
@@ -44,6 +45,16 @@ impl Array<'_> {
     fn at(&self, point: &[usize]) -> f64 {
         self.values[layout::flat(point, self.shape)]
     }
+}
+
+/// An `int64` as the interpreter keeps it: its bits.
+pub fn of_whole(number: i64) -> f64 {
+    f64::from_bits(number as u64)
+}
+
+/// The `int64` that the interpreter keeps so.
+pub fn whole(kept: f64) -> i64 {
+    kept.to_bits() as i64
 }
 
 /// Evaluates every live node of a graph with its leaves bound to elements in row-major order.
@@ -95,11 +106,11 @@ fn evaluate(
     let x = |i: usize| inputs[i].values;
     Ok(match &node.op {
         Op::Input(n) => leaves[*n].clone(),
-        Op::Constant(value) => vec![value.as_f64(); node.len()],
+        Op::Constant(value) => vec![number(*value); node.len()],
         Op::Iota { axis } => layout::build(shape, |p| p[*axis] as f64),
         Op::Unary(op) => points.map(|i| scalar::unary(*op, inputs[0].dtype, x(0)[i])).collect(),
         Op::Binary(op) => points.map(|i| scalar::binary(*op, dtype, x(0)[i], x(1)[i])).collect(),
-        Op::Compare(op) => points.map(|i| scalar::compare(*op, x(0)[i], x(1)[i])).collect(),
+        Op::Compare(op) => points.map(|i| scalar::compare(*op, inputs[0].dtype, x(0)[i], x(1)[i])).collect(),
         Op::Select => points.map(|i| if x(0)[i] != 0.0 { x(1)[i] } else { x(2)[i] }).collect(),
         Op::Cast => points.map(|i| scalar::cast(inputs[0].dtype, dtype, x(0)[i])).collect(),
         Op::Bitcast => points.map(|i| scalar::bitcast(inputs[0].dtype, dtype, x(0)[i])).collect(),
@@ -107,7 +118,7 @@ fn evaluate(
             let key = [x(0)[0] as u32, x(0)[1] as u32];
             points.map(|i| scalar::threefry2x32(key, [i as u32, 0])[0] as f64).collect()
         }
-        Op::CheckIndex { bound, op } => check_index(node, x(0), *bound, op, failure),
+        Op::CheckIndex { bound, op } => check_index(node, inputs[0], *bound, op, failure),
         Op::Reduce { op, axes } => fold::reduce(*op, axes, inputs[0], shape),
         Op::MatMul => fold::matmul(inputs[0], inputs[1], shape),
         Op::Conv { kind, geometry } => fold::conv(*kind, geometry, inputs[0], inputs[1], shape),
@@ -115,7 +126,7 @@ fn evaluate(
         Op::Transpose { permutation } => layout::transpose(permutation, inputs[0], shape),
         Op::Broadcast { axes } => layout::broadcast(axes, inputs[0], shape),
         Op::Slice { start, step } => layout::slice(start, step, inputs[0], shape),
-        Op::Pad { low, interior, value, .. } => layout::pad(low, interior, value.as_f64(), inputs[0], shape),
+        Op::Pad { low, interior, value, .. } => layout::pad(low, interior, number(*value), inputs[0], shape),
         Op::Window { axis, stride, dilation, .. } => {
             layout::window(*axis, *stride, *dilation, inputs[0], shape)
         }
@@ -137,19 +148,29 @@ fn evaluate(
     })
 }
 
+/// A constant as an element.
+fn number(value: Value) -> f64 {
+    match value {
+        Value::I64(value) => of_whole(value),
+        other => other.as_f64(),
+    }
+}
+
 fn check_index(
     node: &Node,
-    indices: &[f64],
+    indices: Array<'_>,
     bound: usize,
     op: &str,
     failure: &mut Option<kiln_device::Error>,
 ) -> Vec<f64> {
-    let last = bound as f64 - 1.0;
-    if let Some(position) = indices.iter().position(|i| *i < 0.0 || *i > last) {
+    let last = bound as i64 - 1;
+    let index = |i: &f64| if indices.dtype == DType::I64 { whole(*i) } else { *i as i64 };
+    let indices: Vec<i64> = indices.values.iter().map(index).collect();
+    if let Some(position) = indices.iter().position(|i| *i < 0 || *i > last) {
         let site = CheckSite { op: op.to_owned(), bound: bound as u64, at: node.at.to_string() };
-        failure.get_or_insert_with(|| site.error(indices[position] as i64, position as u64));
+        failure.get_or_insert_with(|| site.error(indices[position], position as u64));
     }
-    indices.iter().map(|i| i.clamp(0.0, last)).collect()
+    indices.iter().map(|i| (*i).clamp(0, last) as f64).collect()
 }
 
 /// The graph of tensors and the present values of its leaves, of which `arguments` are the first; for tests.
@@ -200,9 +221,11 @@ fn from_host(bytes: &[u8], dtype: DType) -> Vec<f64> {
     }
     match dtype {
         DType::F32 => numbers::<f32>(bytes, f64::from),
+        DType::F64 => numbers::<f64>(bytes, |x| x),
         DType::F16 => numbers::<half::f16>(bytes, f64::from),
         DType::BF16 => numbers::<half::bf16>(bytes, f64::from),
         DType::I32 => numbers::<i32>(bytes, f64::from),
+        DType::I64 => numbers::<i64>(bytes, of_whole),
         DType::U32 => numbers::<u32>(bytes, f64::from),
         DType::U8 => numbers::<u8>(bytes, f64::from),
         DType::Bool => numbers::<bool>(bytes, f64::from),

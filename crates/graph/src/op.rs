@@ -101,11 +101,12 @@ pub enum Op {
     Select,
     /// Conversion to the node's dtype by value.
     Cast,
-    /// The same 32 bits as the node's dtype.
+    /// The same bits as the node's dtype.
     Bitcast,
     /// Random bits, `u32`: threefry2x32 with the key of the input (`u32 [2]`) and each element's flat index as counter.
     Random,
-    /// The `i32` input; an element outside `0..bound` is reported with the run and replaced by the nearest valid one.
+    /// The input (`i32` or `i64`) as `i32`; an element outside `0..bound` is reported with the run and replaced by the
+    /// nearest valid one.
     CheckIndex {
         /// One past the largest valid index.
         bound: usize,
@@ -336,14 +337,22 @@ impl Op {
             ),
             Op::Cast => want(same(0), "shape of cast"),
             Op::Bitcast => {
-                let bits = |d: DType| matches!(d, DType::F32 | DType::I32 | DType::U32);
-                want(same(0) && bits(inputs[0].1) && bits(dtype), "bitcast between 32-bit types only")
+                let bits = |d: DType| match d {
+                    DType::F32 | DType::I32 | DType::U32 => Some(32),
+                    DType::F64 | DType::I64 => Some(64),
+                    DType::F16 | DType::BF16 | DType::U8 | DType::Bool => None,
+                };
+                let fits = bits(dtype).is_some() && bits(inputs[0].1) == bits(dtype);
+                want(same(0) && fits, "bitcast between two types of 32 bits, or two of 64")
             }
             Op::Random => {
                 want(inputs[0].0 == [2] && inputs[0].1 == DType::U32 && dtype == DType::U32, "random key")
             }
             Op::CheckIndex { bound, .. } => want(
-                same(0) && inputs[0].1 == DType::I32 && dtype == DType::I32 && *bound > 0,
+                same(0)
+                    && matches!(inputs[0].1, DType::I32 | DType::I64)
+                    && dtype == DType::I32
+                    && *bound > 0,
                 "checked index",
             ),
             Op::Reduce { axes, .. } => {

@@ -16,9 +16,11 @@ pub(crate) fn array(f: &mut fmt::Formatter<'_>, bytes: &[u8], shape: &[usize], d
         let bytes = &bytes[i * size..(i + 1) * size];
         match dtype {
             DType::F32 => write!(f, "{:?}", f32::from_bytes(bytes)[0]),
+            DType::F64 => write!(f, "{:?}", f64::from_bytes(bytes)[0]),
             DType::F16 => write!(f, "{:?}", half::f16::from_bytes(bytes)[0]),
             DType::BF16 => write!(f, "{:?}", half::bf16::from_bytes(bytes)[0]),
             DType::I32 => write!(f, "{}", i32::from_bytes(bytes)[0]),
+            DType::I64 => write!(f, "{}", i64::from_bytes(bytes)[0]),
             DType::U32 => write!(f, "{}", u32::from_bytes(bytes)[0]),
             DType::U8 => write!(f, "{}", bytes[0]),
             DType::Bool => write!(f, "{}", bytes[0] != 0),

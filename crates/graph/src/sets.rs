@@ -50,6 +50,7 @@ impl SetValues for Tensor {
     fn of_elements(&self, elements: Vec<i64>) -> Tensor {
         let shape = [elements.len()];
         match self.dtype() {
+            DType::I64 => Tensor::from_vec(&elements, &shape),
             DType::U32 => Tensor::from_vec(elements.iter().map(|n| *n as u32).collect::<Vec<_>>(), &shape),
             DType::U8 => Tensor::from_vec(elements.iter().map(|n| *n as u8).collect::<Vec<_>>(), &shape),
             DType::Bool => Tensor::from_vec(elements.iter().map(|n| *n != 0).collect::<Vec<_>>(), &shape),

@@ -103,6 +103,7 @@ impl Site {
     pub(crate) fn wide_integers(self, tensor: &Tensor) -> Result<Vec<i64>> {
         self.readable(tensor)?;
         let wide = match tensor.dtype() {
+            DType::I64 => tensor.to_vec::<i64>()?,
             DType::I32 => tensor.to_vec::<i32>()?.into_iter().map(i64::from).collect(),
             DType::U32 => tensor.to_vec::<u32>()?.into_iter().map(i64::from).collect(),
             DType::U8 => tensor.to_vec::<u8>()?.into_iter().map(i64::from).collect(),
@@ -113,12 +114,13 @@ impl Site {
     }
 
     /// The elements of a float tensor, now.
-    pub(crate) fn floats(self, tensor: &Tensor) -> Result<Vec<f32>> {
+    pub(crate) fn floats(self, tensor: &Tensor) -> Result<Vec<f64>> {
         self.readable(tensor)?;
         Ok(match tensor.dtype() {
-            DType::F32 => tensor.to_vec::<f32>()?,
-            DType::F16 => tensor.to_vec::<half::f16>()?.into_iter().map(f32::from).collect(),
-            DType::BF16 => tensor.to_vec::<half::bf16>()?.into_iter().map(f32::from).collect(),
+            DType::F64 => tensor.to_vec::<f64>()?,
+            DType::F32 => tensor.to_vec::<f32>()?.into_iter().map(f64::from).collect(),
+            DType::F16 => tensor.to_vec::<half::f16>()?.into_iter().map(f64::from).collect(),
+            DType::BF16 => tensor.to_vec::<half::bf16>()?.into_iter().map(f64::from).collect(),
             other => return Err(self.error(format!("expected floats, received {other}"))),
         })
     }

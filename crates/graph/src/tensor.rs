@@ -338,9 +338,11 @@ macro_rules! element {
 
 element! {
     f32 => F32,
+    f64 => F64,
     half::f16 => F16,
     half::bf16 => BF16,
     i32 => I32,
+    i64 => I64,
     u32 => U32,
     u8 => U8,
 }

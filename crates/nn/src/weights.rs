@@ -215,9 +215,11 @@ fn checksum<'a>(tensors: impl Iterator<Item = (&'a str, TensorView<'a>)>) -> Str
 fn file_dtype(dtype: DType) -> Dtype {
     match dtype {
         DType::F32 => Dtype::F32,
+        DType::F64 => Dtype::F64,
         DType::F16 => Dtype::F16,
         DType::BF16 => Dtype::BF16,
         DType::I32 => Dtype::I32,
+        DType::I64 => Dtype::I64,
         DType::U32 => Dtype::U32,
         DType::U8 => Dtype::U8,
         DType::Bool => Dtype::BOOL,
@@ -231,9 +233,11 @@ fn host_bytes(tensor: &Tensor) -> Result<Vec<u8>> {
     }
     match tensor.dtype() {
         DType::F32 => of::<f32>(tensor),
+        DType::F64 => of::<f64>(tensor),
         DType::F16 => of::<half::f16>(tensor),
         DType::BF16 => of::<half::bf16>(tensor),
         DType::I32 => of::<i32>(tensor),
+        DType::I64 => of::<i64>(tensor),
         DType::U32 => of::<u32>(tensor),
         DType::U8 => of::<u8>(tensor),
         DType::Bool => of::<bool>(tensor),
@@ -246,9 +250,11 @@ fn from_bytes(bytes: &[u8], shape: &[usize], dtype: DType) -> Tensor {
     }
     match dtype {
         DType::F32 => of::<f32>(bytes, shape),
+        DType::F64 => of::<f64>(bytes, shape),
         DType::F16 => of::<half::f16>(bytes, shape),
         DType::BF16 => of::<half::bf16>(bytes, shape),
         DType::I32 => of::<i32>(bytes, shape),
+        DType::I64 => of::<i64>(bytes, shape),
         DType::U32 => of::<u32>(bytes, shape),
         DType::U8 => of::<u8>(bytes, shape),
         DType::Bool => of::<bool>(bytes, shape),

@@ -19,7 +19,7 @@ unsafe impl Send for Bases<'_> {}
 unsafe impl Sync for Bases<'_> {}
 
 /// A failed check: launch, site, position, value. The smallest is reported.
-pub(crate) type Failure = (usize, u32, u32, i32);
+pub(crate) type Failure = (usize, u32, u32, i64);
 
 /// What the tasks of one launch share.
 #[derive(Clone, Copy)]
@@ -29,6 +29,17 @@ pub(crate) struct Launched<'a> {
     pub(crate) failure: &'a Mutex<Option<Failure>>,
     /// Number of the launch in its program.
     pub(crate) number: usize,
+}
+
+impl Launched<'_> {
+    /// Reports a failed check.
+    pub(crate) fn fail(&self, site: u32, position: u32, value: i64) {
+        let failure = (self.number, site, position, value);
+        let mut first = self.failure.lock().unwrap_or_else(|e| e.into_inner());
+        if first.is_none_or(|known| failure < known) {
+            *first = Some(failure);
+        }
+    }
 }
 
 /// Registers of `width` lanes each.
@@ -225,17 +236,24 @@ impl<'a> Block<'a> {
             Source::Lanes(lanes) => lanes[i],
             Source::Splat(bits) => bits,
         };
+        // Nearly always all hold, which is seen without a branch for each lane.
+        let holds = match self.source(args[0], count) {
+            Source::Lanes(lanes) => !lanes.iter().fold(false, |failed, ok| failed | (*ok == 0)),
+            Source::Splat(bits) => bits != 0,
+        };
+        if holds {
+            return;
+        }
         for i in 0..count {
             if at(args[0], i) == 0 {
-                let failure = (self.launched.number, site, at(args[2], i), at(args[1], i) as i32);
-                let mut first = self.launched.failure.lock().unwrap_or_else(|e| e.into_inner());
-                if first.is_none_or(|known| failure < known) {
-                    *first = Some(failure);
-                }
+                self.launched.fail(site, at(args[2], i), i64::from(at(args[1], i) as i32));
             }
         }
     }
 }
+
+/// What the fast path says of 64-bit types, which it is never given.
+pub(crate) const WIDE: &str = "kernels with 64-bit values have an executor of their own";
 
 /// Reads one element as a lane.
 ///
@@ -251,6 +269,7 @@ pub(crate) unsafe fn read(base: *const u8, dtype: DType, at: i64) -> u32 {
             DType::F16 => (*base.cast::<half::f16>().offset(at)).to_f32().to_bits(),
             DType::BF16 => u32::from(*base.cast::<u16>().offset(at)) << 16,
             DType::U8 | DType::Bool => u32::from(*base.offset(at)),
+            DType::F64 | DType::I64 => unreachable!("{WIDE}"),
         }
     }
 }
@@ -269,6 +288,7 @@ pub(crate) unsafe fn write(base: *mut u8, dtype: DType, at: i64, lane: u32) {
             DType::F16 => *base.cast::<half::f16>().offset(at) = half::f16::from_f32(f32::from_bits(lane)),
             DType::BF16 => *base.cast::<half::bf16>().offset(at) = half::bf16::from_f32(f32::from_bits(lane)),
             DType::U8 | DType::Bool => *base.offset(at) = lane as u8,
+            DType::F64 | DType::I64 => unreachable!("{WIDE}"),
         }
     }
 }
@@ -370,7 +390,7 @@ fn load_segment(base: *const u8, dtype: DType, s: &Segment, fill: u32, out: &mut
 
 /// The addresses of the points `start..` of a walk.
 #[inline(never)]
-fn index(path: &Path, start: usize, out: &mut [u32]) {
+pub(crate) fn index(path: &Path, start: usize, out: &mut [u32]) {
     path.segments(start, out.len(), |s| {
         for (run, lanes) in out[s.at..s.at + s.runs * s.count].chunks_exact_mut(s.count).enumerate() {
             let mut value = (s.address + run as i64 * s.pitch) as u32;
@@ -420,7 +440,7 @@ unsafe fn copy_lanes(from: *const u32, to: *mut u32, count: usize) {
 
 /// Stores the points `start..start + count` of a walk.
 #[inline(never)]
-fn store(base: *mut u8, dtype: DType, path: &Path, value: Source, start: usize, count: usize) {
+pub(crate) fn store(base: *mut u8, dtype: DType, path: &Path, value: Source, start: usize, count: usize) {
     path.segments(start, count, |s| {
         for run in 0..s.runs {
             let first = s.address + run as i64 * s.pitch + s.low as i64 * s.step;
@@ -450,7 +470,7 @@ fn store(base: *mut u8, dtype: DType, path: &Path, value: Source, start: usize, 
     });
 }
 
-fn gather(base: *const u8, dtype: DType, index: Source, len: usize, out: &mut [u32]) {
+pub(crate) fn gather(base: *const u8, dtype: DType, index: Source, len: usize, out: &mut [u32]) {
     let last = len as i64 - 1;
     // SAFETY: the index is clamped to the elements of the buffer.
     let at = |index: u32| unsafe { read(base, dtype, i64::from(index as i32).clamp(0, last)) };

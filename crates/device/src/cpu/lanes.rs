@@ -2,6 +2,7 @@
 //!
 //! A lane holds 32 bits: an `f32`, `i32`, `u32`, or 0 or 1 for a `bool`.
 
+use crate::cpu::block::WIDE;
 use crate::cpu::isa::multiversion;
 use crate::dtype::{DType, Scalar};
 use crate::math;
@@ -125,6 +126,7 @@ fn unary<const FUSED: bool>(op: UnaryOp, scalar: Scalar, a: Source, out: &mut [u
         (Scalar::I32, _) => map(a, out, math::sign_i32),
         (Scalar::U32, UnaryOp::Sign) => map(a, out, |x: u32| x.min(1)),
         (Scalar::U32, _) => map(a, out, |x: u32| x),
+        (Scalar::F64 | Scalar::I64, _) => unreachable!("{WIDE}"),
     }
 }
 
@@ -176,6 +178,7 @@ fn binary<const FUSED: bool>(op: BinaryOp, scalar: Scalar, a: Source, b: Source,
         Scalar::F32 => binary_f32::<FUSED>(op, a, b, out),
         Scalar::I32 => binary_integer(op, true, a, b, out),
         Scalar::U32 | Scalar::Bool => binary_integer(op, false, a, b, out),
+        Scalar::F64 | Scalar::I64 => unreachable!("{WIDE}"),
     }
 }
 
@@ -197,6 +200,7 @@ fn compare(op: CompareOp, scalar: Scalar, a: Source, b: Source, out: &mut [u32])
         Scalar::F32 => compare_as::<f32>(op, a, b, out),
         Scalar::I32 => compare_as::<i32>(op, a, b, out),
         Scalar::U32 | Scalar::Bool => compare_as::<u32>(op, a, b, out),
+        Scalar::F64 | Scalar::I64 => unreachable!("{WIDE}"),
     }
 }
 
@@ -364,7 +368,7 @@ mod tests {
             let fold = Fold { op, scalar: Scalar::F32 };
             let on = |isa: Isa| {
                 let (mut rows, mut columns) = (vec![0; 3], vec![0; 4 * 111]);
-                fold::rows(isa, fold, op.identity(Scalar::F32).bits(), &data, data.len() / 3, &mut rows);
+                fold::rows(isa, fold, op.identity(Scalar::F32).word(), &data, data.len() / 3, &mut rows);
                 fold::columns(isa, fold, &data, 111, &mut columns);
                 [rows, columns[..111].to_vec()].concat()
             };

@@ -4,7 +4,8 @@
 //! `contract`, `whole`), whose inner loops exist for several instruction sets (`isa`, `lanes`, `matmul`). How work is
 //! cut into tasks, and in what order results fold, depends on sizes alone: results are the same bit for bit for any
 //! number of threads. Between instruction sets they differ by whether a multiply-add rounds once, in contractions and in
-//! transcendental functions, and by nothing else (`docs/design/cpu_lanes.md`).
+//! transcendental functions, and by nothing else (`docs/design/cpu_lanes.md`). Kernels with 64-bit values have an executor
+//! of their own (`wide`).
 
 mod address;
 mod block;
@@ -24,6 +25,7 @@ mod shape;
 mod tape;
 mod transpose;
 mod whole;
+mod wide;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -138,6 +140,10 @@ impl Executor for CpuExecutor {
 
     fn ledger(&self) -> &Arc<Ledger> {
         &self.shared.ledger
+    }
+
+    fn supports(&self, _: DType) -> bool {
+        true
     }
 
     fn element_size(&self, dtype: DType) -> usize {

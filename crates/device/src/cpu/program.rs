@@ -10,6 +10,7 @@ use crate::cpu::map::MapKernel;
 use crate::cpu::matmul::Kernels;
 use crate::cpu::row::RowKernel;
 use crate::cpu::whole::WholeKernel;
+use crate::cpu::wide::{self, WideKernel};
 use crate::cpu::{CpuExecutor, memory, parallel, print};
 use crate::device::{Executor, Prepared};
 use crate::error::{Error, Result};
@@ -23,7 +24,15 @@ enum Work {
     Row(RowKernel),
     Contract(Box<ContractKernel>),
     Whole(WholeKernel),
+    Wide(WideKernel),
     Copy { bytes: usize },
+}
+
+/// A tape that runs beside a kernel.
+#[derive(Debug)]
+enum Once {
+    Fast(MapKernel),
+    Wide(wide::MapKernel),
 }
 
 #[derive(Debug)]
@@ -31,7 +40,7 @@ struct PreparedStep {
     /// Its number, depth first.
     number: usize,
     work: Work,
-    once: Option<MapKernel>,
+    once: Option<Once>,
     buffers: Vec<BufferId>,
     text: Option<String>,
 }
@@ -154,6 +163,9 @@ fn check_limits(kernel: &Kernel) -> Result<()> {
 }
 
 fn translate(kernel: &Kernel, kernels: Kernels) -> Result<Work> {
+    if wide::body_is_wide(kernel)? {
+        return WideKernel::new(kernel).map(Work::Wide);
+    }
     Ok(match &kernel.body {
         Body::Map(tape) => {
             let axes: Axes = kernel.rows.iter().copied().enumerate().collect();
@@ -223,7 +235,10 @@ impl PreparedStep {
         let once = if kernel.once.instrs.is_empty() {
             None
         } else {
-            Some(MapKernel::new(kernel, &kernel.once, &Axes::new())?)
+            Some(match wide::tape_is_wide(kernel, &kernel.once)? {
+                true => Once::Wide(wide::MapKernel::new(kernel, &kernel.once, &[])?),
+                false => Once::Fast(MapKernel::new(kernel, &kernel.once, &Axes::new())?),
+            })
         };
         Ok(PreparedStep {
             number,
@@ -240,6 +255,7 @@ impl PreparedStep {
             Work::Row(row) => row.tasks(),
             Work::Contract(contract) => contract.tasks(),
             Work::Whole(whole) => whole.tasks(),
+            Work::Wide(wide) => wide.tasks(),
             Work::Copy { bytes } => bytes.div_ceil(COPY),
         }
     }
@@ -250,6 +266,7 @@ impl PreparedStep {
             Work::Row(row) => row.run(launched),
             Work::Contract(contract) => contract.run(launched),
             Work::Whole(whole) => whole.run(launched),
+            Work::Wide(wide) => wide.run(launched),
             Work::Copy { bytes } => parallel(bytes.div_ceil(COPY), |task| {
                 let first = task * COPY;
                 let bases = launched.bases;
@@ -259,8 +276,10 @@ impl PreparedStep {
                 };
             }),
         }
-        if let Some(once) = &self.once {
-            once.run(launched);
+        match &self.once {
+            Some(Once::Fast(once)) => once.run(launched),
+            Some(Once::Wide(once)) => once.run(launched),
+            None => {}
         }
     }
 }
@@ -350,7 +369,7 @@ impl PreparedProgram {
         let found = *failure.lock().unwrap_or_else(PoisonError::into_inner);
         match found {
             Some((_, site, position, value)) => {
-                Err(self.checks[site as usize].error(i64::from(value), u64::from(position)))
+                Err(self.checks[site as usize].error(value, u64::from(position)))
             }
             None => outcome,
         }

@@ -126,7 +126,7 @@ fn axes(kernel: &Kernel) -> (Axes, Axes) {
 }
 
 /// Lanes lie along the loop in which most accesses are contiguous.
-fn choose_order(kernel: &Kernel, tape: &Tape, phases: &[Phase]) -> Order {
+pub(crate) fn choose_order(kernel: &Kernel, tape: &Tape, phases: &[Phase]) -> Order {
     let (rows, inner) = axes(kernel);
     let mut balance = 0i32;
     for reg in phases.iter().flat_map(|p| &p.each) {

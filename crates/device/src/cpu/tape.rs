@@ -270,7 +270,7 @@ impl<'a> Translator<'a> {
     ) {
         let instr = &self.tape.instrs[reg as usize];
         if let Instr::Const(value) = instr {
-            self.places[reg as usize] = Place::Bits(value.bits());
+            self.places[reg as usize] = Place::Bits(value.word());
             return;
         }
         let known = !matches!(self.places[reg as usize], Place::Nowhere);
@@ -307,7 +307,7 @@ impl<'a> Translator<'a> {
                 Op::Load {
                     buffer: *buffer,
                     dtype: binding(buffer),
-                    fill: fill.bits(),
+                    fill: fill.word(),
                     borrow: self.outlives(reg, *buffer),
                     ahead: bytes(&walk) >= AHEAD,
                     path: Path::new(walk),
@@ -407,7 +407,7 @@ impl<'a> Translator<'a> {
         let source = self.arg(source, level, expansions);
         let out = self.fresh_slot();
         each.push(Op::Reduce { source, accumulator: accumulators.len() });
-        let identity = op.identity(scalar).bits();
+        let identity = op.identity(scalar).word();
         accumulators.push(Accumulator { fold: Fold { op, scalar }, identity, out });
         self.places[reg as usize] = Place::Row(out);
     }

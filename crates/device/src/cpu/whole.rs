@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use crate::cpu::block::{self, Block, Launched};
+use crate::cpu::block::{self, Block, Launched, WIDE};
 use crate::cpu::fold::{self, Fold};
 use crate::cpu::parallel;
 use crate::dtype::{DType, Scalar};
@@ -189,7 +189,7 @@ impl WholeKernel {
         Block::with(launched, 2, WIDTH, |block| {
             let (sum, lanes) = (block.slot_mut(0, count), block.slot_mut(1, count));
             let fold = Fold { op, scalar: from.scalar() };
-            sum.fill(op.identity(fold.scalar).bits());
+            sum.fill(op.identity(fold.scalar).word());
             for step in 0..length {
                 let step = if reverse { length - 1 - step } else { step };
                 let at = ((outer * length + step) * inner + first) as i64;
@@ -221,6 +221,7 @@ fn sort_key(lane: u32, scalar: Scalar, descending: bool) -> u32 {
         }
         Scalar::I32 => lane ^ 0x8000_0000,
         Scalar::U32 | Scalar::Bool => lane,
+        Scalar::F64 | Scalar::I64 => unreachable!("{WIDE}"),
     };
     if descending { !key } else { key }
 }

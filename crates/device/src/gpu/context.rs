@@ -31,6 +31,7 @@ impl Context {
     pub(crate) fn element_size(&self, dtype: DType) -> usize {
         match dtype {
             DType::F16 if self.target.f16 => 2,
+            DType::F64 | DType::I64 => 8,
             _ => 4,
         }
     }

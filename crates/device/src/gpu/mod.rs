@@ -116,6 +116,10 @@ impl Executor for GpuExecutor {
         &self.ledger
     }
 
+    fn supports(&self, dtype: DType) -> bool {
+        !dtype.is_wide()
+    }
+
     fn element_size(&self, dtype: DType) -> usize {
         self.context.element_size(dtype)
     }

@@ -36,7 +36,7 @@ fn widen(dtype: DType, host: &[u8]) -> Vec<u8> {
         DType::BF16 => floats(|b| bf16::from_ne_bytes(b).to_f32()),
         DType::U8 => host.iter().flat_map(|b| u32::from(*b).to_ne_bytes()).collect(),
         DType::Bool => host.iter().flat_map(|b| u32::from(*b != 0).to_ne_bytes()).collect(),
-        DType::F32 | DType::I32 | DType::U32 => host.to_vec(),
+        DType::F32 | DType::I32 | DType::U32 | DType::F64 | DType::I64 => host.to_vec(),
     }
 }
 
@@ -55,7 +55,7 @@ fn narrow(dtype: DType, device: &[u8], host: &mut [u8]) {
         DType::Bool => {
             host.iter_mut().zip(words).for_each(|(to, w)| *to = u8::from(u32::from_ne_bytes(w) != 0))
         }
-        DType::F32 | DType::I32 | DType::U32 => host.copy_from_slice(device),
+        DType::F32 | DType::I32 | DType::U32 | DType::F64 | DType::I64 => host.copy_from_slice(device),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Integer operations as [`crate::op`] documents them, and the random bits.
 
+use crate::op::BinaryOp;
+
 /// The quotient rounded down; 0 where `b` is 0.
 #[inline(always)]
 pub fn div_i32(a: i32, b: i32) -> i32 {
@@ -78,6 +80,54 @@ pub fn shr_u32(a: u32, b: u32) -> u32 {
 #[inline(always)]
 pub fn sign_i32(a: i32) -> i32 {
     a.signum()
+}
+
+/// A binary operation on `i64`; the rules are those of the narrower ones, shifts are modulo 64.
+#[inline(always)]
+pub fn binary_i64(op: BinaryOp, a: i64, b: i64) -> i64 {
+    match op {
+        BinaryOp::Add => a.wrapping_add(b),
+        BinaryOp::Sub => a.wrapping_sub(b),
+        BinaryOp::Mul => a.wrapping_mul(b),
+        BinaryOp::Div | BinaryOp::Rem if b == 0 => 0,
+        BinaryOp::Div => {
+            let rest = a.wrapping_rem(b);
+            a.wrapping_div(b) - i64::from(rest != 0 && (rest < 0) != (b < 0))
+        }
+        BinaryOp::Rem => {
+            let rest = a.wrapping_rem(b);
+            if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest }
+        }
+        BinaryOp::Pow => pow_i64(a, b),
+        BinaryOp::Max => a.max(b),
+        BinaryOp::Min => a.min(b),
+        BinaryOp::And => a & b,
+        BinaryOp::Or => a | b,
+        BinaryOp::Xor => a ^ b,
+        BinaryOp::Shl => a.wrapping_shl(b as u32),
+        BinaryOp::Shr => a.wrapping_shr(b as u32),
+        BinaryOp::Atan2 => unreachable!("atan2 takes floats"),
+    }
+}
+
+/// `a^b`, wrapping, by squaring: the exponent may have more bits than `wrapping_pow` takes.
+fn pow_i64(a: i64, b: i64) -> i64 {
+    if b < 0 {
+        return match a {
+            1 => 1,
+            -1 => 1 - 2 * (b & 1),
+            _ => 0,
+        };
+    }
+    let (mut base, mut exponent, mut result) = (a, b, 1i64);
+    while exponent > 0 {
+        if exponent & 1 == 1 {
+            result = result.wrapping_mul(base);
+        }
+        base = base.wrapping_mul(base);
+        exponent >>= 1;
+    }
+    result
 }
 
 /// Threefry2x32 of 20 rounds (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).

@@ -9,6 +9,8 @@ pub(crate) type Cells = Vec<Vec<Value>>;
 pub(crate) fn stored(dtype: DType, value: Value) -> Value {
     match (dtype, value) {
         (DType::F16, Value::F32(v)) => Value::F32(half::f16::from_f32(v).to_f32()),
+        (DType::F16, Value::F64(v)) => Value::F64(nearest_f16(v).to_f64()),
+        (DType::BF16, Value::F64(v)) => Value::F64(nearest_bf16(v).to_f64()),
         (DType::BF16, Value::F32(v)) => Value::F32(half::bf16::from_f32(v).to_f32()),
         (DType::U8, Value::U32(v)) => Value::U32(v & 255),
         (_, value) => value,
@@ -89,7 +91,7 @@ impl Machine<'_> {
 
     fn accumulate(&mut self, operands: [&Operand; 2], row: &[i64]) {
         let mut exact = 0.0;
-        let mut wrapping = 0i32;
+        let mut wrapping = 0i64;
         for inner in points(&self.kernel.inner) {
             let point = [row, &inner].concat();
             let [a, b] = operands.map(|o| {
@@ -97,12 +99,15 @@ impl Machine<'_> {
                 o.map.at(&point).map_or(zero, |at| self.cells[o.buffer][at as usize])
             });
             match (a, b) {
-                (Value::I32(a), Value::I32(b)) => wrapping = wrapping.wrapping_add(a.wrapping_mul(b)),
+                (Value::I32(a), Value::I32(b)) => wrapping += i64::from(a.wrapping_mul(b)),
+                (Value::I64(a), Value::I64(b)) => wrapping = wrapping.wrapping_add(a.wrapping_mul(b)),
                 (a, b) => exact += a.as_f64() * b.as_f64(),
             }
         }
         self.accumulator = match self.kernel.buffers[operands[0].buffer].dtype.scalar() {
-            Scalar::I32 => Value::I32(wrapping),
+            Scalar::I32 => Value::I32(wrapping as i32),
+            Scalar::I64 => Value::I64(wrapping),
+            Scalar::F64 => Value::F64(exact),
             _ => Value::F32(exact as f32),
         };
     }
@@ -138,13 +143,15 @@ impl Machine<'_> {
             }
             Instr::Cast(to, a) => cast(*to, reg(a)),
             Instr::Bitcast(to, a) => match to {
-                Scalar::F32 => Value::F32(f32::from_bits(reg(a).bits())),
-                Scalar::I32 => Value::I32(reg(a).bits() as i32),
-                _ => Value::U32(reg(a).bits()),
+                Scalar::F32 => Value::F32(f32::from_bits(reg(a).word())),
+                Scalar::F64 => Value::F64(f64::from_bits(reg(a).bits())),
+                Scalar::I32 => Value::I32(reg(a).word() as i32),
+                Scalar::I64 => Value::I64(reg(a).bits() as i64),
+                _ => Value::U32(reg(a).word()),
             },
             Instr::Round(to, a) => stored(*to, reg(a)),
             Instr::Random { key, counter } => {
-                let [a, b, c] = [&key[0], &key[1], counter].map(|r| reg(r).bits());
+                let [a, b, c] = [&key[0], &key[1], counter].map(|r| reg(r).word());
                 Value::U32(threefry([a, b], [c, 0]))
             }
             Instr::Accumulator => self.accumulator,
@@ -177,13 +184,17 @@ fn erf(x: f64) -> f64 {
         }
         sum * 2.0 / std::f64::consts::PI.sqrt()
     };
-    if x.abs() > 5.0 { x.signum() } else { series(x) }
+    if x.abs() > 6.0 { x.signum() } else { series(x) }
 }
 
 fn unary(op: UnaryOp, a: Value) -> Value {
-    let float = |v: f64| Value::F32(v as f32);
+    let float = |v: f64| if let Value::F64(_) = a { Value::F64(v) } else { Value::F32(v as f32) };
     let x = a.as_f64();
     match (op, a) {
+        (UnaryOp::Neg, Value::I64(v)) => Value::I64(v.wrapping_neg()),
+        (UnaryOp::Abs, Value::I64(v)) => Value::I64(v.wrapping_abs()),
+        (UnaryOp::Sign, Value::I64(v)) => Value::I64(v.signum()),
+        (UnaryOp::Not, Value::I64(v)) => Value::I64(!v),
         (UnaryOp::Neg, Value::I32(v)) => Value::I32(v.wrapping_neg()),
         (UnaryOp::Neg, Value::U32(v)) => Value::U32(v.wrapping_neg()),
         (UnaryOp::Neg, _) => float(-x),
@@ -204,7 +215,9 @@ fn unary(op: UnaryOp, a: Value) -> Value {
         (UnaryOp::Sqrt, _) => float(x.sqrt()),
         (UnaryOp::Rsqrt, _) => float(1.0 / x.sqrt()),
         // Range reduction is exact enough up to 1e4 only.
-        (UnaryOp::Sin | UnaryOp::Cos, _) if x.is_finite() && x.abs() > 1e4 => Value::F32(f32::MAX),
+        (UnaryOp::Sin | UnaryOp::Cos, Value::F32(_)) if x.is_finite() && x.abs() > 1e4 => {
+            Value::F32(f32::MAX)
+        }
         (UnaryOp::Sin, _) => float(x.sin()),
         (UnaryOp::Cos, _) => float(x.cos()),
         (UnaryOp::Tanh, _) => float(x.tanh()),
@@ -221,6 +234,8 @@ fn unary(op: UnaryOp, a: Value) -> Value {
 fn binary(op: BinaryOp, a: Value, b: Value) -> Value {
     match (a, b) {
         (Value::F32(a), Value::F32(b)) => Value::F32(binary_f32(op, a, b)),
+        (Value::F64(a), Value::F64(b)) => Value::F64(binary_f64(op, a, b)),
+        (Value::I64(a), Value::I64(b)) => Value::I64(binary_i64(op, a, b)),
         (Value::I32(a), Value::I32(b)) => Value::I32(binary_i32(op, a, b)),
         (Value::U32(a), Value::U32(b)) => Value::U32(binary_u32(op, a, b)),
         (a, b) => {
@@ -252,6 +267,56 @@ fn binary_f32(op: BinaryOp, a: f32, b: f32) -> f32 {
         BinaryOp::Atan2 => f64::from(a).atan2(f64::from(b)) as f32,
         _ => unreachable!("not on floats"),
     }
+}
+
+fn binary_f64(op: BinaryOp, a: f64, b: f64) -> f64 {
+    match op {
+        BinaryOp::Add => a + b,
+        BinaryOp::Sub => a - b,
+        BinaryOp::Mul => a * b,
+        BinaryOp::Div => a / b,
+        BinaryOp::Rem => {
+            let r = a % b;
+            if r != 0.0 && (r < 0.0) != (b < 0.0) { r + b } else { r }
+        }
+        BinaryOp::Pow => a.powf(b),
+        BinaryOp::Max | BinaryOp::Min if a.is_nan() || b.is_nan() => f64::NAN,
+        BinaryOp::Max => a.max(b),
+        BinaryOp::Min => a.min(b),
+        BinaryOp::Atan2 => a.atan2(b),
+        _ => unreachable!("not on floats"),
+    }
+}
+
+/// In 128 bits, where nothing overflows; the low 64 are kept.
+fn binary_i64(op: BinaryOp, a: i64, b: i64) -> i64 {
+    let (x, y) = (i128::from(a), i128::from(b));
+    (match op {
+        BinaryOp::Add => x + y,
+        BinaryOp::Sub => x - y,
+        BinaryOp::Mul => x * y,
+        BinaryOp::Div | BinaryOp::Rem if b == 0 => 0,
+        BinaryOp::Div => x.div_euclid(y) - i128::from(b < 0 && x.rem_euclid(y) != 0),
+        BinaryOp::Rem => {
+            let r = x % y;
+            if r != 0 && (r < 0) != (b < 0) { r + y } else { r }
+        }
+        BinaryOp::Pow if b >= 0 => (0..b.min(1000)).fold(1, |power: i64, _| power.wrapping_mul(a)).into(),
+        BinaryOp::Pow => match (a, b % 2) {
+            (1, _) => 1,
+            (-1, 0) => 1,
+            (-1, _) => -1,
+            _ => 0,
+        },
+        BinaryOp::Max => x.max(y),
+        BinaryOp::Min => x.min(y),
+        BinaryOp::And => x & y,
+        BinaryOp::Or => x | y,
+        BinaryOp::Xor => x ^ y,
+        BinaryOp::Shl => a.wrapping_shl(b as u32).into(),
+        BinaryOp::Shr => a.wrapping_shr(b as u32).into(),
+        BinaryOp::Atan2 => unreachable!("not on integers"),
+    }) as i64
 }
 
 fn binary_i32(op: BinaryOp, a: i32, b: i32) -> i32 {
@@ -299,25 +364,38 @@ fn binary_u32(op: BinaryOp, a: u32, b: u32) -> u32 {
 }
 
 fn compare(op: CompareOp, a: Value, b: Value) -> Value {
-    let (a, b) = (a.as_f64(), b.as_f64());
-    Value::Bool(match op {
+    if let (Value::I64(a), Value::I64(b)) = (a, b) {
+        return Value::Bool(holds(op, a, b));
+    }
+    Value::Bool(holds(op, a.as_f64(), b.as_f64()))
+}
+
+fn holds<T: PartialOrd>(op: CompareOp, a: T, b: T) -> bool {
+    match op {
         CompareOp::Eq => a == b,
         CompareOp::Ne => a != b,
         CompareOp::Lt => a < b,
         CompareOp::Le => a <= b,
         CompareOp::Gt => a > b,
         CompareOp::Ge => a >= b,
-    })
+    }
 }
 
 fn cast(to: Scalar, a: Value) -> Value {
     match (to, a) {
+        (Scalar::F32, Value::I64(v)) => Value::F32(v as f32),
         (Scalar::F32, v) => Value::F32(v.as_f64() as f32),
+        (Scalar::F64, v) => Value::F64(v.as_f64()),
+        (Scalar::I64, Value::F32(_) | Value::F64(_)) => Value::I64(a.as_f64() as i64),
+        (Scalar::I64, Value::I32(v)) => Value::I64(v.into()),
+        (Scalar::I64, v) => Value::I64(v.bits() as i64),
+        (Scalar::I32, Value::F64(v)) => Value::I32(v as i32),
+        (Scalar::U32, Value::F64(v)) => Value::U32(v as u32),
         (Scalar::Bool, v) => Value::Bool(v.as_f64() != 0.0),
         (Scalar::I32, Value::F32(v)) => Value::I32(v as i32),
         (Scalar::U32, Value::F32(v)) => Value::U32(v as u32),
-        (Scalar::I32, v) => Value::I32(v.bits() as i32),
-        (Scalar::U32, v) => Value::U32(v.bits()),
+        (Scalar::I32, v) => Value::I32(v.word() as i32),
+        (Scalar::U32, v) => Value::U32(v.word()),
     }
 }
 
@@ -329,7 +407,7 @@ fn array(body: &Body, kernel: &Kernel, cells: &mut Cells) {
             let dtype = kernel.buffers[place].dtype;
             let mut out = cells[0][..targets * width].to_vec();
             for i in 0..*updates {
-                let index = cells[1][i].bits() as i32;
+                let index = cells[1][i].word() as i32;
                 if index < 0 || index as usize >= *targets {
                     continue;
                 }
@@ -348,6 +426,9 @@ fn array(body: &Body, kernel: &Kernel, cells: &mut Cells) {
                 let keys = cells[0][line * length..][..*length].to_vec();
                 let mut places: Vec<usize> = (0..*length).collect();
                 places.sort_by(|a, b| {
+                    if let (Value::I64(a), Value::I64(b)) = (keys[*a], keys[*b]) {
+                        return if *descending { b.cmp(&a) } else { a.cmp(&b) };
+                    }
                     let (a, b) = (keys[*a].as_f64(), keys[*b].as_f64());
                     let order = if *descending { b.partial_cmp(&a) } else { a.partial_cmp(&b) };
                     order.unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))

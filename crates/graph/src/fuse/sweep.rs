@@ -18,6 +18,7 @@ mod contract;
 mod cost;
 mod reduce;
 mod room;
+mod width;
 
 use room::Memory;
 pub(crate) use room::{Contents, Room};
@@ -215,6 +216,7 @@ impl Sweep {
             && self.cheap[id.index()]
             && (askers.len() > 1 || positions_of(&requests, askers[0]).is_none())
             && askers.iter().all(|group| self.has_room(id, *group, false).is_ok())
+            && askers.iter().all(|group| self.same_width(id, *group))
         {
             for request in &requests {
                 if let Some(positions) = request.place.positions() {
@@ -251,6 +253,9 @@ impl Sweep {
                 "it is read from memory, behind padding, or at several coordinates of one kernel".into()
             );
         };
+        if !self.same_width(id, group) {
+            return Err("kernels of 64 bits and of 32 have executors of their own".into());
+        }
         let node = self.node(id);
         let flat = flat(&positions, &node.shape);
         let loops = &self.groups[group].loops;
@@ -469,7 +474,7 @@ impl Sweep {
         if !elementwise(first.kind) || !elementwise(second.kind) || first.kind != second.kind {
             return None;
         }
-        if !self.have_room(a, b) || self.node(id).is_empty() {
+        if !self.have_room(a, b) || !self.equal_widths(a, b) || self.node(id).is_empty() {
             return None;
         }
         let mut names = HashMap::new();

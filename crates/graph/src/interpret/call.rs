@@ -2,7 +2,7 @@
 
 use kiln_device::DType;
 
-use super::{Array, Interpreted, from_host, interpret};
+use super::{Array, Interpreted, from_host, interpret, whole};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::op::{Call, Work};
@@ -62,9 +62,11 @@ fn to_host(values: &[f64], dtype: DType) -> Vec<u8> {
     }
     match dtype {
         DType::F32 => elements(values, |v| v as f32),
+        DType::F64 => elements(values, |v| v),
         DType::F16 => elements(values, kiln_device::nearest_f16),
         DType::BF16 => elements(values, kiln_device::nearest_bf16),
         DType::I32 => elements(values, |v| v as i32),
+        DType::I64 => elements(values, whole),
         DType::U32 => elements(values, |v| v as u32),
         DType::U8 => elements(values, |v| v as u8),
         DType::Bool => elements(values, |v| v != 0.0),

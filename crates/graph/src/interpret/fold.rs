@@ -2,14 +2,14 @@
 
 use std::cmp::Ordering;
 
-use kiln_device::{BinaryOp, ReduceOp, ScatterOp};
+use kiln_device::{BinaryOp, DType, ReduceOp, ScatterOp};
 
 use super::layout::{build, flat, points};
-use super::{Array, scalar};
+use super::{Array, number, scalar, whole};
 use crate::op::{ConvGeometry, ConvKind};
 
 pub(super) fn reduce(op: ReduceOp, axes: &[usize], x: Array<'_>, shape: &[usize]) -> Vec<f64> {
-    let start = scalar::cast(x.dtype, x.dtype, op.identity(x.dtype.scalar()).as_f64());
+    let start = scalar::cast(x.dtype, x.dtype, number(op.identity(x.dtype.scalar())));
     let mut result = vec![start; shape.iter().product()];
     for p in points(x.shape) {
         let kept: Vec<usize> = (0..p.len()).filter(|i| !axes.contains(i)).map(|i| p[i]).collect();
@@ -24,7 +24,7 @@ pub(super) fn scan(op: ReduceOp, axis: usize, reverse: bool, x: Array<'_>) -> Ve
         let here = p[axis];
         let sources: Vec<usize> =
             if reverse { (here..x.shape[axis]).rev().collect() } else { (0..=here).collect() };
-        sources.into_iter().fold(op.identity(x.dtype.scalar()).as_f64(), |folded, i| {
+        sources.into_iter().fold(number(op.identity(x.dtype.scalar())), |folded, i| {
             p[axis] = i;
             scalar::binary(op.combine(), x.dtype, folded, x.at(&p))
         })
@@ -119,7 +119,11 @@ pub(super) fn argsort(descending: bool, x: Array<'_>) -> Vec<f64> {
     };
     let sorted = |line: &[f64]| {
         let mut positions: Vec<usize> = (0..length).collect();
-        positions.sort_by(|i, j| order(line[*i], line[*j]));
+        positions.sort_by(|i, j| match (x.dtype, descending) {
+            (DType::I64, false) => whole(line[*i]).cmp(&whole(line[*j])),
+            (DType::I64, true) => whole(line[*j]).cmp(&whole(line[*i])),
+            _ => order(line[*i], line[*j]),
+        });
         positions
     };
     x.values.chunks(length).flat_map(sorted).map(|position| position as f64).collect()

@@ -173,7 +173,9 @@ impl Lowering<'_, '_> {
             Op::CheckIndex { bound, op } => {
                 let value = self.register(node.inputs[0], &place)?;
                 let position = self.index(&flat(&node.shape))?;
-                return Ok(self.check_index(value, position, *bound, op, node));
+                let of = self.node(node.inputs[0]).dtype;
+                let index = self.check_index((value, of), position, *bound, op, node);
+                return Ok(self.cast(of, DType::I32, index));
             }
             _ => {}
         }
@@ -205,12 +207,19 @@ impl Lowering<'_, '_> {
                 let mask = self.constant(Value::U32(255));
                 self.push(Instr::Binary(BinaryOp::And, value, mask))
             }
-            DType::F32 | DType::I32 | DType::U32 | DType::Bool => value,
+            DType::F32 | DType::F64 | DType::I32 | DType::I64 | DType::U32 | DType::Bool => value,
         }
     }
 
     /// Conversion by value; integers wrap into narrower integers, floats saturate.
     fn cast(&mut self, from: DType, to: DType, value: Reg) -> Reg {
+        // Rounded once: halves do not come by way of `f32`.
+        let direct = from.is_wide() && matches!(to, DType::F16 | DType::BF16);
+        let (from, value) = match (direct, from) {
+            (true, DType::I64) => (DType::F64, self.push(Instr::Cast(Scalar::F64, value))),
+            _ => (from, value),
+        };
+        let value = if direct { self.push(Instr::Round(to, value)) } else { value };
         let converted = match (from.scalar(), to.scalar()) {
             (a, b) if a == b => value,
             (Scalar::I32, Scalar::U32) => self.push(Instr::Bitcast(Scalar::U32, value)),
@@ -221,15 +230,23 @@ impl Lowering<'_, '_> {
             let largest = self.constant(Value::U32(255));
             return self.push(Instr::Binary(BinaryOp::Min, converted, largest));
         }
-        if to == DType::Bool { converted } else { self.stored_as(to, converted) }
+        if to == DType::Bool || direct { converted } else { self.stored_as(to, converted) }
     }
 
-    fn check_index(&mut self, value: Reg, position: Reg, bound: usize, op: &str, node: &Node) -> Reg {
-        let zero = self.constant(Value::I32(0));
-        let bound_reg = self.constant(Value::I32(bound.min(i32::MAX as usize) as i32));
-        let above = self.push(Instr::Compare(CompareOp::Ge, value, zero));
-        let below = self.push(Instr::Compare(CompareOp::Lt, value, bound_reg));
-        let ok = self.push(Instr::Binary(BinaryOp::And, above, below));
+    fn check_index(
+        &mut self,
+        (value, of): (Reg, DType),
+        position: Reg,
+        bound: usize,
+        op: &str,
+        node: &Node,
+    ) -> Reg {
+        let whole = |n: i32| if of == DType::I64 { Value::I64(n.into()) } else { Value::I32(n) };
+        let (zero, last) = (whole(0), whole(bound.min(i32::MAX as usize) as i32 - 1));
+        let (zero, last) = (self.constant(zero), self.constant(last));
+        let raised = self.push(Instr::Binary(BinaryOp::Max, value, zero));
+        let nearest = self.push(Instr::Binary(BinaryOp::Min, raised, last));
+        let ok = self.push(Instr::Compare(CompareOp::Eq, nearest, value));
         let check = CheckSite { op: op.to_owned(), bound: bound as u64, at: node.at.to_string() };
         let sites = &mut self.context.checks;
         let site = sites.iter().position(|s| *s == check).unwrap_or_else(|| {
@@ -237,9 +254,7 @@ impl Lowering<'_, '_> {
             sites.len() - 1
         }) as u32;
         self.push(Instr::Check { ok, value, position, site });
-        let last = self.constant(Value::I32(bound.min(i32::MAX as usize) as i32 - 1));
-        let raised = self.push(Instr::Binary(BinaryOp::Max, value, zero));
-        self.push(Instr::Binary(BinaryOp::Min, raised, last))
+        nearest
     }
 
     fn gather(&mut self, node: &Node, positions: &[Linear]) -> Result<Reg> {

@@ -35,25 +35,25 @@ pub fn relu6(x: &Tensor) -> Tensor {
 
 /// `x` above 0, `negative_slope · x` below and at 0.
 #[track_caller]
-pub fn leaky_relu(x: &Tensor, negative_slope: f32) -> Tensor {
+pub fn leaky_relu(x: &Tensor, negative_slope: impl Into<f64>) -> Tensor {
     let x = &x.to_float();
-    Tensor::select(&x.greater(0.0), x, x * negative_slope)
+    Tensor::select(&x.greater(0.0), x, x * negative_slope.into())
 }
 
 /// `x` above 0, `alpha · (e^x − 1)` below; its gradient at 0 is `alpha`.
 #[track_caller]
-pub fn elu(x: &Tensor, alpha: f32) -> Tensor {
+pub fn elu(x: &Tensor, alpha: impl Into<f64>) -> Tensor {
     let x = &x.to_float();
     let above = x.greater(0.0);
     let below = Tensor::select(&above, 0.0, x).expm1();
-    Tensor::select(&above, x, below * alpha)
+    Tensor::select(&above, x, below * alpha.into())
 }
 
 /// Scaled exponential linear unit (Klambauer et al. 2017): `1.0507 · x` from 0 on, `1.7581 · (e^x − 1)` below.
 #[track_caller]
 pub fn selu(x: &Tensor) -> Tensor {
-    const ALPHA: f32 = 1.673_263_2;
-    const SCALE: f32 = 1.050_701;
+    const ALPHA: f64 = 1.673_263_242_354_377_2;
+    const SCALE: f64 = 1.050_700_987_355_480_5;
     let x = &x.to_float();
     let negative = x.less(0.0);
     let below = Tensor::select(&negative, x, 0.0).expm1();
@@ -62,8 +62,8 @@ pub fn selu(x: &Tensor) -> Tensor {
 
 /// `x` above 0, `alpha · (e^(x / alpha) − 1)` below (Barron 2017).
 #[track_caller]
-pub fn celu(x: &Tensor, alpha: f32) -> Tensor {
-    let x = &x.to_float();
+pub fn celu(x: &Tensor, alpha: impl Into<f64>) -> Tensor {
+    let (x, alpha) = (&x.to_float(), alpha.into());
     let above = x.greater(0.0);
     let below = (Tensor::select(&above, 0.0, x) / alpha).expm1();
     Tensor::select(&above, x, below * alpha)
@@ -99,12 +99,12 @@ pub fn softsign(x: &Tensor) -> Tensor {
 /// `approximate`, as is Keras' default.
 #[track_caller]
 pub fn gelu(x: &Tensor, approximate: bool) -> Tensor {
-    const SQRT_2_OVER_PI: f32 = 0.797_884_6;
+    const SQRT_2_OVER_PI: f64 = 0.797_884_560_802_865_4;
     if approximate {
         let inner = (x + x * x * x * 0.044_715) * SQRT_2_OVER_PI;
         return x * 0.5 * (inner.tanh() + 1.0);
     }
-    x * 0.5 * ((x * std::f32::consts::FRAC_1_SQRT_2).erf() + 1.0)
+    x * 0.5 * ((x * std::f64::consts::FRAC_1_SQRT_2).erf() + 1.0)
 }
 
 /// `x · sigmoid(x)`, also called swish.
@@ -140,15 +140,15 @@ pub fn hard_tanh(x: &Tensor) -> Tensor {
 
 /// `x` where `|x| > threshold`, else 0.
 #[track_caller]
-pub fn hard_shrink(x: &Tensor, threshold: f32) -> Tensor {
+pub fn hard_shrink(x: &Tensor, threshold: impl Into<f64>) -> Tensor {
     let x = &x.to_float();
-    Tensor::select(&x.abs().greater(threshold), x, 0.0)
+    Tensor::select(&x.abs().greater(threshold.into()), x, 0.0)
 }
 
 /// `x` drawn by the threshold towards 0, and 0 where it would cross.
 #[track_caller]
-pub fn soft_shrink(x: &Tensor, threshold: f32) -> Tensor {
-    let x = &x.to_float();
+pub fn soft_shrink(x: &Tensor, threshold: impl Into<f64>) -> Tensor {
+    let (x, threshold) = (&x.to_float(), threshold.into());
     let below = Tensor::select(&x.less(-threshold), x + threshold, 0.0);
     Tensor::select(&x.greater(threshold), x - threshold, below)
 }
@@ -161,8 +161,8 @@ pub fn tanh_shrink(x: &Tensor) -> Tensor {
 
 /// `(x + sqrt(x² + b)) / 2`.
 #[track_caller]
-pub fn squareplus(x: &Tensor, b: f32) -> Tensor {
-    (x + (x.square() + b).sqrt()) * 0.5
+pub fn squareplus(x: &Tensor, b: impl Into<f64>) -> Tensor {
+    (x + (x.square() + b.into()).sqrt()) * 0.5
 }
 
 /// 0 up to −1, `(x + 1)² / 4` up to 1, then `x`.
@@ -182,9 +182,9 @@ pub fn sparse_sigmoid(x: &Tensor) -> Tensor {
 
 /// `x` above the threshold, else the default value.
 #[track_caller]
-pub fn threshold(x: &Tensor, threshold: f32, default_value: f32) -> Tensor {
+pub fn threshold(x: &Tensor, threshold: impl Into<f64>, default_value: impl Into<f64>) -> Tensor {
     let x = &x.to_float();
-    Tensor::select(&x.greater(threshold), x, default_value)
+    Tensor::select(&x.greater(threshold.into()), x, default_value.into())
 }
 
 /// Gated linear unit (Dauphin et al. 2016): the first half of an axis times the sigmoid of the second.
@@ -242,7 +242,7 @@ pub fn sparsemax(x: &Tensor, axis: i64) -> Tensor {
     let rank = Tensor::iota(sorted.shape(), resolved).cast(sorted.dtype()) + 1.0;
     let supported = sorted.greater((sorted.cumsum(axis) - 1.0) / rank);
     // The smallest supported element tells which elements are; τ then is their mean less 1 / count.
-    let smallest = Tensor::select(&supported, &sorted, f32::INFINITY).min(axis).keep_dims(&x, axis);
+    let smallest = Tensor::select(&supported, &sorted, f64::INFINITY).min(axis).keep_dims(&x, axis);
     let chosen = shifted.greater_equal(smallest);
     let count = chosen.cast(x.dtype()).sum(axis);
     let threshold = (Tensor::select(&chosen, &shifted, 0.0).sum(axis) - 1.0) / count;

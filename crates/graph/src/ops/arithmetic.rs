@@ -4,7 +4,7 @@ use kiln_device::{BinaryOp, DType};
 
 use super::bits::copy_sign;
 use super::elementwise::Operand;
-use super::pointwise::{composed, in_single};
+use super::pointwise::{composed, in_working};
 use crate::error::At;
 use crate::tensor::{Tensor, here};
 
@@ -27,14 +27,14 @@ pub(super) fn met(
     })
 }
 
-/// As [`met`], with both in `float32`; a result in float goes back to the float type in which they meet.
-pub(super) fn met_in_single(
+/// As [`met`], with both in the working type; a result in float goes back to the float type in which they meet.
+pub(super) fn met_in_working(
     name: &'static str,
     at: At,
     pair: (Tensor, Tensor),
     build: impl FnOnce(&Tensor, &Tensor) -> Tensor,
 ) -> Tensor {
-    met(name, at, pair, |a, b| in_single(a, |a| build(a, &b.cast(DType::F32))))
+    met(name, at, pair, |a, b| in_working(a, |a| build(a, &b.cast(a.dtype()))))
 }
 
 /// `binary!` makes a function of two tensors from its composition.
@@ -171,7 +171,7 @@ fn fmod_float(a: &Tensor, b: &Tensor) -> Tensor {
 
 fn fmod_whole(a: &Tensor, b: &Tensor) -> Tensor {
     let rest = a.modulo(b);
-    if a.dtype() != DType::I32 {
+    if !matches!(a.dtype(), DType::I32 | DType::I64) {
         return rest;
     }
     let other_sign = a.less(0).not_equal(b.less(0)).logical_and(rest.not_equal(0));
@@ -189,7 +189,7 @@ pub fn floor_divide(x1: impl Operand, x2: impl Operand) -> Tensor {
 
 pub(super) fn floor_divide_at(x1: &Tensor, x2: &Tensor, at: At) -> Tensor {
     met("floor_divide", at, (x1.clone(), x2.clone()), |a, b| match a.dtype() {
-        dtype if dtype.is_float() => in_single(a, |a| floor_divide_float(a, &b.cast(DType::F32))),
+        dtype if dtype.is_float() => in_working(a, |a| floor_divide_float(a, &b.cast(a.dtype()))),
         _ => a.binary(BinaryOp::Div, b, at),
     })
 }

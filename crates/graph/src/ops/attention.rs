@@ -1,7 +1,7 @@
 //! Scaled dot-product attention.
 
-use kiln_device::DType;
-
+use super::convert::largest;
+use super::pointwise::{float_of, working};
 use super::promote;
 use super::spatial::failed_of;
 use crate::error::At;
@@ -25,7 +25,7 @@ pub fn dot_product_attention(
     value: &Tensor,
     bias: Option<&Tensor>,
     mask: Option<&Tensor>,
-    scale: Option<f32>,
+    scale: Option<f64>,
     is_causal: bool,
 ) -> Tensor {
     let at = here();
@@ -34,7 +34,7 @@ pub fn dot_product_attention(
         return failed;
     }
     let dtype = promote(promote(query.dtype(), key.dtype()), value.dtype());
-    let dtype = if dtype.is_float() { dtype } else { DType::F32 };
+    let dtype = float_of(dtype);
     let (q, k, v) = (query.shape(), key.shape(), value.shape());
     let fits = q.len() == 4
         && k.len() == 4
@@ -51,12 +51,12 @@ pub fn dot_product_attention(
         return Tensor::failed("dot_product_attention", message, at);
     }
     let groups = |x: &Tensor| grouped(&x.cast(dtype), k[2], at);
-    let scale = scale.unwrap_or(1.0 / (q[3].max(1) as f32).sqrt());
+    let scale = scale.unwrap_or(1.0 / (q[3].max(1) as f64).sqrt());
     // [batch, groups, heads / groups, targets, width] · [batch, groups, 1, width, sources]
-    let product = groups(query).matmul(&groups(key).swap_axes(-1, -2)).cast(DType::F32) * scale;
+    let product = groups(query).matmul(&groups(key).swap_axes(-1, -2)).cast(working(dtype)) * scale;
     let mut logits = flattened(&product, q[2], at);
     if let Some(bias) = bias {
-        logits = logits + bias.cast(DType::F32);
+        logits = logits + bias.cast(working(dtype));
     }
     let logits = masked(&logits, mask, is_causal);
     let weights = logits.softmax(-1).cast(dtype);
@@ -97,16 +97,16 @@ fn flattened(x: &Tensor, heads: usize, at: At) -> Tensor {
 
 /// Logits where they count, elsewhere a number so low that its weight is 0 beside any that counts.
 fn masked(logits: &Tensor, mask: Option<&Tensor>, is_causal: bool) -> Tensor {
-    const LOWEST: f32 = -0.7 * f32::MAX;
+    let lowest = -0.7 * largest(logits.dtype());
     let mut logits = logits.clone();
     if let Some(mask) = mask {
-        logits = Tensor::select(mask, &logits, LOWEST);
+        logits = Tensor::select(mask, &logits, lowest);
     }
     if is_causal && logits.error().is_none() {
         let rank = logits.rank();
         let earlier =
             Tensor::iota(logits.shape(), rank - 2).greater_equal(Tensor::iota(logits.shape(), rank - 1));
-        logits = Tensor::select(&earlier, &logits, LOWEST);
+        logits = Tensor::select(&earlier, &logits, lowest);
     }
     logits
 }

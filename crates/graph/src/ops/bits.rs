@@ -3,25 +3,60 @@
 use kiln_device::DType;
 
 use super::arithmetic::{binary, met};
-use super::pointwise::{composed, in_single, unary, with_slope};
+use super::pointwise::{composed, in_working, unary, with_slope, working};
 use crate::ops::Operand;
 use crate::shape::broadcast;
 use crate::tensor::{Tensor, here};
 
-const EXPONENT: i32 = 0x7f80_0000;
-const SIGN: i32 = i32::MIN;
+/// What the bits of a working type mean.
+pub(super) struct Marks {
+    /// The integers of as many bits.
+    pub(super) whole: DType,
+    /// The exponent of infinity.
+    pub(super) exponent: i64,
+    /// The sign, and all other bits.
+    pub(super) sign: i64,
+    pub(super) size: i64,
+    /// Bits of the fraction.
+    pub(super) fraction: i64,
+    /// The largest exponent.
+    pub(super) bias: i64,
+}
 
-/// The bits of a `float32` tensor.
+/// The marks of `float64`, or of `float32`.
+pub(super) fn marks(dtype: DType) -> Marks {
+    match dtype {
+        DType::F64 => Marks {
+            whole: DType::I64,
+            exponent: 0x7ff0_0000_0000_0000,
+            sign: i64::MIN,
+            size: i64::MAX,
+            fraction: 52,
+            bias: 1023,
+        },
+        _ => Marks {
+            whole: DType::I32,
+            exponent: 0x7f80_0000,
+            sign: i32::MIN as i64,
+            size: i32::MAX as i64,
+            fraction: 23,
+            bias: 127,
+        },
+    }
+}
+
+/// The bits of a tensor of a working type.
 pub(super) fn bits_of(x: &Tensor) -> Tensor {
-    x.bitcast(DType::I32)
+    x.bitcast(marks(x.dtype()).whole)
 }
 
-/// `2^n` of whole numbers in −126..=127.
-pub(super) fn power_of_two(n: &Tensor) -> Tensor {
-    (n + 127).left_shift(23).bitcast(DType::F32)
+/// `2^n` in a working type, of whole numbers from 1 − bias to the bias (127, 1023).
+pub(super) fn power_of_two(n: &Tensor, dtype: DType) -> Tensor {
+    let Marks { whole, fraction, bias, .. } = marks(dtype);
+    (n.cast(whole) + bias).left_shift(fraction).bitcast(dtype)
 }
 
-/// A magnitude with the sign of a `float32` tensor, that of −0 and NaN included.
+/// A magnitude with the sign of a tensor of a working type, that of −0 and NaN included.
 pub(super) fn copy_sign(magnitude: &Tensor, sign: &Tensor) -> Tensor {
     Tensor::select(&bits_of(sign).less(0), -magnitude, magnitude)
 }
@@ -41,23 +76,27 @@ unary! {
     /// Every bit flipped, under NumPy's other name.
     bitwise_invert(x) = bitwise_not(x);
     /// True where the sign bit is set, that of −0 and NaN included; integers: where negative.
-    signbit(x) = if x.dtype() == DType::I32 { x.less(0) } else { of_bits(x, false, |bits| bits.less(0)) };
+    signbit(x) = match x.dtype() {
+        DType::I32 | DType::I64 => x.less(0),
+        _ => of_bits(x, false, |bits, _| bits.less(0)),
+    };
     /// True for +∞ and −∞.
-    isinf(x) = of_bits(x, false, |bits| bits.logical_and(i32::MAX).equal(EXPONENT));
+    isinf(x) = of_bits(x, false, |bits, marks| bits.logical_and(marks.size).equal(marks.exponent));
     /// True for +∞.
-    isposinf(x) = of_bits(x, false, |bits| bits.equal(EXPONENT));
+    isposinf(x) = of_bits(x, false, |bits, marks| bits.equal(marks.exponent));
     /// True for −∞.
-    isneginf(x) = of_bits(x, false, |bits| bits.equal(EXPONENT | SIGN));
+    isneginf(x) = of_bits(x, false, |bits, marks| bits.equal(marks.exponent | marks.sign));
     /// True where neither NaN nor infinite.
-    isfinite(x) = of_bits(x, true, |bits| bits.logical_and(EXPONENT).not_equal(EXPONENT));
+    isfinite(x) = of_bits(x, true, |bits, marks| bits.logical_and(marks.exponent).not_equal(marks.exponent));
     /// True everywhere, because tensors are real.
     isreal(x) = Tensor::full(x.shape(), 1.0, DType::Bool);
 }
 
 /// A test of the bits of floats; `otherwise` for every whole number.
-fn of_bits(x: &Tensor, otherwise: bool, test: impl FnOnce(&Tensor) -> Tensor) -> Tensor {
+fn of_bits(x: &Tensor, otherwise: bool, test: impl FnOnce(&Tensor, Marks) -> Tensor) -> Tensor {
     if x.dtype().is_float() {
-        return test(&bits_of(&x.cast(DType::F32)));
+        let dtype = working(x.dtype());
+        return test(&bits_of(&x.cast(dtype)), marks(dtype));
     }
     Tensor::full(x.shape(), f64::from(u8::from(otherwise)), DType::Bool)
 }
@@ -71,10 +110,14 @@ binary! {
     bitwise_xor(met, a, b) = only_whole(a, || a.logical_xor(b));
     /// Bits moved up by `x2`; 0 for a distance outside 0..width. Booleans count as `int32`; floats are an error.
     bitwise_left_shift(met, a, b) = only_whole(a, || shifted(a, b, |a, b| a.left_shift(b), |a| a.zeros_like()));
-    /// Bits moved down by `x2`, arithmetically on `int32`; 0 or −1 for a distance outside 0..width. Booleans count as
+    /// Bits moved down by `x2`, arithmetically on signed integers; 0 or −1 for a distance outside 0..width. Booleans count as
     /// `int32`; floats are an error.
     bitwise_right_shift(met, a, b) = only_whole(a, || {
-        shifted(a, b, |a, b| a.right_shift(b), |a| if a.dtype() == DType::I32 { a.right_shift(31) } else { a.zeros_like() })
+        shifted(a, b, |a, b| a.right_shift(b), |a| match a.dtype() {
+            DType::I32 => a.right_shift(31),
+            DType::I64 => a.right_shift(63),
+            _ => a.zeros_like(),
+        })
     });
     /// Bits moved up, under NumPy's other name.
     #[doc(alias = "bitwise_left_shift")]
@@ -94,8 +137,8 @@ binary! {
     nextafter(met, a, b) = {
         let (a, b) = (a.to_float(), b.to_float());
         let dtype = a.dtype();
-        in_single(&a, |a| {
-            let next = neighbour(a, &b.cast(DType::F32), dtype);
+        in_working(&a, |a| {
+            let next = neighbour(a, &b.cast(a.dtype()), dtype);
             Tensor::custom_gradient(&next, std::slice::from_ref(a), |g, _, _| vec![Some(g.clone())])
         })
     };
@@ -109,8 +152,12 @@ fn shifted(
 ) -> Tensor {
     let number = |t: &Tensor| if t.dtype() == DType::Bool { t.cast(DType::I32) } else { t.clone() };
     let (a, b) = (number(a), number(b));
-    let width = if a.dtype() == DType::U8 { 8 } else { 32 };
-    let inside = b.cast(DType::U32).less(width);
+    let width = match a.dtype() {
+        DType::U8 => 8,
+        DType::I64 => 64,
+        _ => 32,
+    };
+    let inside = b.greater_equal(0).logical_and(b.less(width));
     Tensor::select(&inside, shift(&a, &b), beyond(&a))
 }
 
@@ -121,14 +168,22 @@ fn integers(x: &Tensor, build: impl FnOnce() -> Tensor) -> Tensor {
     Tensor::invalid("", format!("expected integers, received {}; cast it first", x.dtype()))
 }
 
-/// |x| as `uint32`, which holds that of the lowest `int32` too.
+/// |x| as `uint32`, which holds that of the lowest `int32` too, or as `int64`.
 fn magnitude(x: &Tensor) -> Tensor {
-    if x.dtype() == DType::I32 { x.abs().cast(DType::U32) } else { x.cast(DType::U32) }
+    match x.dtype() {
+        DType::I64 => x.abs(),
+        DType::I32 => x.abs().cast(DType::U32),
+        _ => x.cast(DType::U32),
+    }
 }
 
 /// Euclid's algorithm, unrolled for as many steps as two Fibonacci numbers of the width need.
 fn common_divisor(a: &Tensor, b: &Tensor) -> Tensor {
-    let steps = if a.dtype() == DType::U8 { 13 } else { 47 };
+    let steps = match a.dtype() {
+        DType::U8 => 13,
+        DType::I64 => 92,
+        _ => 47,
+    };
     let (mut high, mut low) = (magnitude(a), magnitude(b));
     for _ in 0..steps {
         // The remainder by 0 is 0: once it is reached, nothing changes any more.
@@ -139,7 +194,7 @@ fn common_divisor(a: &Tensor, b: &Tensor) -> Tensor {
     high.cast(a.dtype())
 }
 
-/// The neighbour of `a` towards `b` among the numbers of a float type, in `float32`.
+/// The neighbour of `a` towards `b` among the numbers of a float type, in the working type.
 fn neighbour(a: &Tensor, b: &Tensor, dtype: DType) -> Tensor {
     let size = a.abs();
     let (outer, inner) = match dtype {
@@ -151,20 +206,21 @@ fn neighbour(a: &Tensor, b: &Tensor, dtype: DType) -> Tensor {
     let moved = copy_sign(&Tensor::select(&away, outer, inner), a);
     // The bits of the smallest subnormal number.
     let smallest = match dtype {
-        DType::F16 => 2f32.powi(-24).to_bits() as i32,
+        DType::F16 => i64::from(2f32.powi(-24).to_bits()),
         DType::BF16 => 1 << 16,
         _ => 1,
     };
-    let from_zero = bits_of(b).logical_and(SIGN).logical_or(smallest).bitcast(DType::F32);
+    let sign = marks(b.dtype()).sign;
+    let from_zero = bits_of(b).logical_and(sign).logical_or(smallest).bitcast(b.dtype());
     let moved = Tensor::select(&bits_of(&size).equal(0), from_zero, moved);
     let moved = Tensor::select(&a.equal(b), b, moved);
-    Tensor::select(&a.is_nan().logical_or(b.is_nan()), f32::NAN, moved)
+    Tensor::select(&a.is_nan().logical_or(b.is_nan()), f64::NAN, moved)
 }
 
 /// The next magnitude above and below a positive one, `step` of its bits away.
-fn bit_neighbours(size: &Tensor, step: i32) -> (Tensor, Tensor) {
+fn bit_neighbours(size: &Tensor, step: i64) -> (Tensor, Tensor) {
     let bits = bits_of(size);
-    ((&bits + step).bitcast(DType::F32), (bits - step).bitcast(DType::F32))
+    ((&bits + step).bitcast(size.dtype()), (bits - step).bitcast(size.dtype()))
 }
 
 /// As [`bit_neighbours`] in `float16`, whose subnormal numbers below 2⁻¹⁴ lie 2⁻²⁴ apart and whose ∞ follows 65504.
@@ -190,23 +246,27 @@ pub fn ldexp(x1: impl Operand, x2: impl Operand) -> Tensor {
             return Tensor::invalid("", message);
         };
         let (x, n) = (x.to_float().broadcast_to(&shape), exponent(&n).broadcast_to(&shape));
-        in_single(&x, |x| scaled(x, &n))
+        in_working(&x, |x| scaled(x, &n))
     })
 }
 
 /// Exponents as `int32`, those beyond every float's range as less.
 fn exponent(n: &Tensor) -> Tensor {
-    let n = if n.dtype() == DType::U32 { n.minimum(400) } else { n.clone() };
-    n.cast(DType::I32).clip(-400, 400)
+    let n = if n.dtype() == DType::U32 { n.minimum(4000) } else { n.clone() };
+    n.narrow_index(here()).clip(-4000, 4000)
 }
 
 /// Three factors, so that every part of 2^n is a float; the first two keep the value normal where the result is.
 fn scaled(x: &Tensor, n: &Tensor) -> Tensor {
-    let first = n.clip(-102, 127);
+    let Marks { fraction, bias, .. } = marks(x.dtype());
+    // A normal number that becomes a subnormal one at once: of two roundings the first would be lost.
+    let (least, most) = (fraction + 2 - bias, bias);
+    let first = n.clip(least, most);
     let rest = n - &first;
-    let second = rest.clip(-102, 127);
-    let third = (rest - &second).clip(-126, 127);
-    let value = x * power_of_two(&first) * power_of_two(&second) * power_of_two(&third);
+    let second = rest.clip(least, most);
+    let third = (rest - &second).clip(1 - bias, most);
+    let power = |n: &Tensor| power_of_two(n, x.dtype());
+    let value = x * power(&first) * power(&second) * power(&third);
     let n = n.clone();
     with_slope(x, &value, move |x, _| scaled(&x.ones_like(), &n))
 }

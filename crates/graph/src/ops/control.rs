@@ -121,7 +121,7 @@ pub fn switch(index: &Tensor, choices: &[Branch<'_>], operands: &[Tensor]) -> Ve
         if arms.is_empty() {
             return Err(error("switch", "expected at least one branch, received none".into(), at));
         }
-        branches("switch", &index.cast_at(DType::I32, at), arms, id, at)
+        branches("switch", &index.narrow_index(at), arms, id, at)
     });
     or_failed(results.0, count, at)
 }

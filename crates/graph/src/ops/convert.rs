@@ -31,9 +31,13 @@ pub fn saturate_cast(x: &Tensor, dtype: DType) -> Tensor {
                 let limit = largest(source).min(largest(dtype));
                 x.clip(-limit, limit).cast(dtype)
             }
-            (DType::F16, DType::I32 | DType::U32) => x.clip(-65504.0, 65504.0).cast(dtype),
-            (DType::I32 | DType::U32, DType::F16) => x.cast(DType::F32).clip(-65504.0, 65504.0).cast(dtype),
-            (DType::I32, DType::U8) => x.clip(0, 255).cast(dtype),
+            (DType::F16, DType::I32 | DType::U32 | DType::I64) => x.clip(-65504.0, 65504.0).cast(dtype),
+            (DType::I32 | DType::U32 | DType::I64, DType::F16) => {
+                x.cast(DType::F32).clip(-65504.0, 65504.0).cast(dtype)
+            }
+            (DType::I32 | DType::I64, DType::U8) => x.clip(0, 255).cast(dtype),
+            (DType::I64, DType::I32) => x.clip(i32::MIN, i32::MAX).cast(dtype),
+            (DType::I64, DType::U32) => x.clip(0, i64::from(u32::MAX)).cast(dtype),
             (DType::U32, DType::U8) => x.minimum(255).cast(dtype),
             (DType::I32, DType::U32) => x.maximum(0).cast(dtype),
             (DType::U32, DType::I32) => x.minimum(i32::MAX).cast(dtype),
@@ -45,12 +49,23 @@ pub fn saturate_cast(x: &Tensor, dtype: DType) -> Tensor {
     })
 }
 
-/// The largest finite number of a float type.
-pub(super) fn largest(dtype: DType) -> f32 {
+/// The distance of 1 from the next number of a float type.
+pub(crate) fn epsilon(dtype: DType) -> f64 {
     match dtype {
-        DType::F16 => half::f16::MAX.to_f32(),
-        DType::BF16 => half::bf16::MAX.to_f32(),
-        _ => f32::MAX,
+        DType::F16 => half::f16::EPSILON.to_f64(),
+        DType::BF16 => half::bf16::EPSILON.to_f64(),
+        DType::F64 => f64::EPSILON,
+        _ => f64::from(f32::EPSILON),
+    }
+}
+
+/// The largest finite number of a float type.
+pub(super) fn largest(dtype: DType) -> f64 {
+    match dtype {
+        DType::F16 => half::f16::MAX.to_f64(),
+        DType::BF16 => half::bf16::MAX.to_f64(),
+        DType::F64 => f64::MAX,
+        _ => f64::from(f32::MAX),
     }
 }
 

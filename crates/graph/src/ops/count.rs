@@ -3,7 +3,7 @@
 use kiln_device::DType;
 
 use super::arithmetic::met;
-use super::pointwise::{composed, float_of, in_single};
+use super::pointwise::{composed, float_of, in_working, working};
 use crate::error::Error;
 use crate::shape::resolve_axis;
 use crate::tensor::{Tensor, here};
@@ -39,7 +39,7 @@ pub fn bincount(x: &Tensor, weights: Option<&Tensor>, minlength: usize) -> Tenso
                 format!("expected weights of shape {:?}, received {:?}", x.shape(), weights.shape());
             return Tensor::invalid("", message);
         }
-        let x = x.cast(DType::I32);
+        let x = x.narrow_index(at);
         let length = match bins(&x) {
             Ok(length) => length.max(minlength),
             Err(Error::Trace { .. }) => {
@@ -94,17 +94,17 @@ fn bins(x: &Tensor) -> Result<usize, Error> {
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
 #[track_caller]
-pub fn histogram(x: &Tensor, bins: usize, range: Option<(f32, f32)>) -> (Tensor, Tensor) {
+pub fn histogram(x: &Tensor, bins: usize, range: Option<(f64, f64)>) -> (Tensor, Tensor) {
     let at = here();
     let edges = composed("histogram", at, &[x], || edges_of(x, bins, range));
     let counts = composed("histogram", at, &[x, &edges], || {
-        let x = x.cast(DType::F32).flatten_from(0);
+        let x = x.cast(edges.dtype()).flatten_from(0);
         let edge = |index: &Tensor| edges.take(index, 0);
         let (low, high) = (edges.slice_axis(0, 0, 1), edges.slice_axis(0, bins as i64, bins as i64 + 1));
         let inside = x.greater_equal(&low).logical_and(x.less_equal(&high));
         let share = Tensor::select(&inside, (&x - &low) / (&high - &low), 0.0);
         let last = bins as i32 - 1;
-        let guess = (share * bins as f32).floor().cast(DType::I32).clip(0, last);
+        let guess = (share * bins as f64).floor().cast(DType::I32).clip(0, last);
         // The edges decide, not the quotient.
         let less = x.less(edge(&guess)).cast(DType::I32);
         let more = x.greater_equal(edge(&(&guess + 1))).cast(DType::I32);
@@ -114,10 +114,12 @@ pub fn histogram(x: &Tensor, bins: usize, range: Option<(f32, f32)>) -> (Tensor,
     (counts, edges)
 }
 
-fn edges_of(x: &Tensor, bins: usize, range: Option<(f32, f32)>) -> Tensor {
+fn edges_of(x: &Tensor, bins: usize, range: Option<(f64, f64)>) -> Tensor {
     if bins == 0 || i32::try_from(bins).is_err() {
         return Tensor::invalid("", format!("expected at least one bin, received {bins}"));
     }
+    let dtype = working(x.dtype());
+    let number = |x: f64| Tensor::full(&[], x, dtype);
     let (low, high) = match range {
         Some((low, high)) if !(low.is_finite() && high.is_finite() && low <= high) => {
             return Tensor::invalid(
@@ -125,12 +127,12 @@ fn edges_of(x: &Tensor, bins: usize, range: Option<(f32, f32)>) -> Tensor {
                 format!("expected a finite range in ascending order, received {low}..{high}"),
             );
         }
-        Some((low, high)) => (Tensor::scalar(low), Tensor::scalar(high)),
-        None if x.is_empty() => (Tensor::scalar(0.0f32), Tensor::scalar(1.0f32)),
-        None => (x.cast(DType::F32).min(()), x.cast(DType::F32).max(())),
+        Some((low, high)) => (number(low), number(high)),
+        None if x.is_empty() => (number(0.0), number(1.0)),
+        None => (x.cast(dtype).min(()), x.cast(dtype).max(())),
     };
     // A range of one point becomes one of width 1 around it.
-    let half = low.equal(&high).cast(DType::F32) * 0.5;
+    let half = low.equal(&high).cast(dtype) * 0.5;
     super::linspace(low - &half, high + half, bins + 1, true, None, 0)
 }
 
@@ -180,7 +182,7 @@ pub fn correlate(x1: &Tensor, x2: &Tensor, mode: CorrelateMode) -> Tensor {
             return Tensor::invalid("", message);
         }
         let dtype = float_of(super::promote(x1.dtype(), x2.dtype()));
-        let (x1, x2) = (x1.cast(DType::F32), x2.cast(DType::F32));
+        let (x1, x2) = (x1.cast(working(dtype)), x2.cast(working(dtype)));
         // Exchanged, the correlation runs backwards.
         let swapped = x1.len() < x2.len();
         let (long, short) = if swapped { (&x2, &x1) } else { (&x1, &x2) };
@@ -210,9 +212,9 @@ pub fn corrcoef(x: &Tensor) -> Tensor {
         }
         if x.shape()[x.rank() - 1] == 0 {
             let shape = if x.rank() == 1 || x.shape()[0] == 1 { vec![] } else { vec![x.shape()[0]; 2] };
-            return Tensor::full(&shape, f64::from(f32::NAN), super::pointwise::float_of(x.dtype()));
+            return Tensor::full(&shape, f64::NAN, super::pointwise::float_of(x.dtype()));
         }
-        in_single(x, |x| {
+        in_working(x, |x| {
             let rows = if x.rank() == 1 { x.expand_dims(0) } else { x.clone() };
             let centred = &rows - rows.mean(-1).keep_dims(&rows, -1);
             // Rows of length 1 at once, so that no square of theirs leaves the range of floats.
@@ -235,14 +237,14 @@ pub fn corrcoef(x: &Tensor) -> Tensor {
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
 #[track_caller]
-pub fn trapezoid(y: &Tensor, x: Option<&Tensor>, dx: f32, axis: i64) -> Tensor {
+pub fn trapezoid(y: &Tensor, x: Option<&Tensor>, dx: impl Into<f64>, axis: i64) -> Tensor {
     let given: Vec<&Tensor> = std::iter::once(y).chain(x).collect();
     composed("trapezoid", here(), &given, || {
         let Some(place) = resolve_axis(axis, y.rank()) else {
             return Tensor::invalid("", crate::shape::no_axis(axis, y.shape()));
         };
         let dtype = float_of(x.map_or(y.dtype(), |x| super::promote(y.dtype(), x.dtype())));
-        let y = y.cast(DType::F32);
+        let y = y.cast(working(dtype));
         let (place, length) = (place as i64, y.shape()[place]);
         if length < 2 {
             return (y * 0.0).sum(place).cast(dtype);
@@ -253,15 +255,15 @@ pub fn trapezoid(y: &Tensor, x: Option<&Tensor>, dx: f32, axis: i64) -> Tensor {
         let (after, before) = ends(&y, place, length);
         let heights = (after + before) * 0.5;
         let areas = match x {
-            None => heights * dx,
+            None => heights * dx.into(),
             Some(x) if x.rank() == 1 && x.len() == length => {
-                let (after, before) = ends(&x.cast(DType::F32), 0, length);
+                let (after, before) = ends(&x.cast(working(dtype)), 0, length);
                 let mut shape = vec![1; y.rank()];
                 shape[place as usize] = -1;
                 heights * (after - before).reshape(&shape)
             }
             Some(x) if x.shape() == y.shape() => {
-                let (after, before) = ends(&x.cast(DType::F32), place, length);
+                let (after, before) = ends(&x.cast(working(dtype)), place, length);
                 heights * (after - before)
             }
             Some(x) => {

@@ -4,7 +4,7 @@ use kiln_device::DType;
 
 use super::elementwise::Operand;
 use super::pointwise::composed;
-use crate::tensor::{Tensor, here};
+use crate::tensor::{Element, Tensor, here};
 
 /// A tensor of one value: a plain number, or a tensor that broadcasts to the shape.
 ///
@@ -146,15 +146,20 @@ fn steps(start: f64, step: f64, count: usize, dtype: DType) -> Tensor {
     if !dtype.is_float() && small(start) && small(step) && small(last) {
         return (Tensor::range(count) * step as i32 + start as i32).cast(dtype);
     }
-    let sums = (0..count).map(|i| start + i as f64 * step);
-    let (mut floats, mut wholes): (Vec<f32>, Vec<u32>) = (vec![], vec![]);
-    if floats.try_reserve_exact(count).is_err() {
+    let sum = |i: usize| start + i as f64 * step;
+    match dtype {
+        DType::U32 => listed(count, |i| sum(i) as u32),
+        DType::F64 => listed(count, sum),
+        DType::I64 => listed(count, |i| (start as i64).wrapping_add((step as i64).wrapping_mul(i as i64))),
+        _ => listed(count, |i| sum(i) as f32).cast(dtype),
+    }
+}
+
+fn listed<T: Element>(count: usize, element: impl Fn(usize) -> T) -> Tensor {
+    let mut elements: Vec<T> = vec![];
+    if elements.try_reserve_exact(count).is_err() {
         return Tensor::invalid("", format!("{count} elements do not fit host memory"));
     }
-    if dtype == DType::U32 && wholes.try_reserve_exact(count).is_ok() {
-        wholes.extend(sums.map(|x| x as u32));
-        return Tensor::from_slice(&wholes);
-    }
-    floats.extend(sums.map(|x| x as f32));
-    Tensor::from_slice(&floats).cast(dtype)
+    elements.extend((0..count).map(element));
+    Tensor::from_slice(&elements)
 }

@@ -16,13 +16,25 @@ pub(crate) fn value_of(number: f64, dtype: DType) -> Value {
             DType::BF16 => kiln_device::nearest_bf16(number).to_f32(),
             _ => number as f32,
         }),
+        Scalar::F64 => Value::F64(number),
         Scalar::I32 => Value::I32(number as i32),
+        Scalar::I64 => Value::I64(number as i64),
         Scalar::U32 => Value::U32(if dtype == DType::U8 { number as u8 as u32 } else { number as u32 }),
         Scalar::Bool => Value::Bool(number != 0.0),
     }
 }
 
 impl Tensor {
+    /// A table of numbers in a float type, rounded once to it, or to `float32` on the way to a half.
+    #[track_caller]
+    pub(crate) fn table(values: &[f64], shape: &[usize], dtype: DType) -> Tensor {
+        if dtype == DType::F64 {
+            return Tensor::from_vec(values, shape);
+        }
+        let values: Vec<f32> = values.iter().map(|x| *x as f32).collect();
+        Tensor::from_vec(values, shape).cast(dtype)
+    }
+
     /// A vector of the slice's elements.
     #[doc(alias("tensor", "constant", "asarray"))]
     #[track_caller]
@@ -140,7 +152,9 @@ impl Tensor {
         }
         let mut shape = self.shape().to_vec();
         shape.push(classes);
-        let label = self.cast(DType::I32).expand_dims(-1).broadcast_to(&shape);
+        // Those of `int64` stay what they are: a label that `int32` cannot hold is outside, not another one.
+        let label = if self.dtype() == DType::I64 { self.clone() } else { self.cast(DType::I32) };
+        let label = label.expand_dims(-1).broadcast_to(&shape);
         let hot = Tensor::iota(&shape, shape.len() - 1).equal(&label).cast(dtype);
         hot.part_of("one_hot", here(), std::slice::from_ref(self))
     }
@@ -156,7 +170,14 @@ macro_rules! from_number {
         }
     )* };
 }
-from_number!(f32, half::f16, half::bf16, i32, u32, u8, bool);
+from_number!(f32, f64, half::f16, half::bf16, i32, u32, u8, bool);
+
+impl From<i64> for Tensor {
+    #[track_caller]
+    fn from(value: i64) -> Tensor {
+        Tensor::constant(Value::I64(value), vec![], DType::I64, here())
+    }
+}
 
 impl From<&Tensor> for Tensor {
     fn from(tensor: &Tensor) -> Tensor {

@@ -46,6 +46,8 @@ fn check(output: &Tensor, lengths: &[&Tensor], mask_index: usize) -> Result<(), 
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
 ///
+/// Computes in `float32`, also for `float64`.
+///
 /// # Errors
 /// Where shapes or dtypes do not fit; a label that counts and is no class is an error of the run.
 #[track_caller]
@@ -159,6 +161,8 @@ pub enum CtcStrategy {
 /// The greedy score is the negative sum of the largest input of every frame, as with TensorFlow; that of a beam search is
 /// the logarithm of the sequence's probability, with the inputs as logits. A beam search reads the inputs, so that it cannot
 /// be traced.
+///
+/// Computes in `float32`, also for `float64`.
 ///
 /// # Errors
 /// Where shapes or dtypes do not fit; a beam search inside a function being traced.

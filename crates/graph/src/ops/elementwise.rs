@@ -8,15 +8,18 @@ use crate::op::Op;
 use crate::shape;
 use crate::tensor::{Tensor, here};
 
-/// The dtype in which two tensors meet, as Keras has it: `bool` < integers < floats; no integer makes a float wider.
+/// The dtype in which two tensors meet, as Keras has it: `bool` < integers < floats; no integer makes a float wider, not
+/// even `int64`. The one exception: `uint32` and `int32` meet in `int32`, not in `int64`, which GPUs lack.
 pub fn promote(a: DType, b: DType) -> DType {
-    use DType::{BF16, Bool, F16, F32, I32, U8, U32};
+    use DType::{BF16, Bool, F16, F32, F64, I32, I64, U8, U32};
     match (a, b) {
         (a, b) if a == b => a,
         (Bool, other) | (other, Bool) => other,
+        (F64, _) | (_, F64) => F64,
         (F32, _) | (_, F32) | (F16, BF16) | (BF16, F16) => F32,
         (F16, _) | (_, F16) => F16,
         (BF16, _) | (_, BF16) => BF16,
+        (I64, _) | (_, I64) => I64,
         (U8, other) | (other, U8) => other,
         (I32 | U32, I32 | U32) => I32,
     }
@@ -42,20 +45,41 @@ impl Operand for &Tensor {
 
 impl Operand for f32 {
     fn tensor(&self, with: DType, at: At) -> Tensor {
+        f64::from(*self).tensor(with, at)
+    }
+}
+
+impl Operand for f64 {
+    /// The number rounded to the float type that it meets, and to `float32` beside integers and booleans.
+    fn tensor(&self, with: DType, at: At) -> Tensor {
         let dtype = if with.is_float() { with } else { DType::F32 };
-        Tensor::constant(value_of(*self as f64, dtype), vec![], dtype, at)
+        Tensor::constant(value_of(*self, dtype), vec![], dtype, at)
     }
 }
 
 impl Operand for i32 {
     fn tensor(&self, with: DType, at: At) -> Tensor {
-        let dtype = match with {
-            DType::Bool => DType::I32,
-            DType::U8 | DType::U32 if *self < 0 => DType::I32,
-            DType::U8 if *self > 255 => DType::I32,
-            other => other,
+        i64::from(*self).tensor(with, at)
+    }
+}
+
+impl Operand for i64 {
+    /// The number in the type that it meets, or in the next integer type that holds it.
+    fn tensor(&self, with: DType, at: At) -> Tensor {
+        let fits = match with {
+            DType::U8 => u8::try_from(*self).is_ok(),
+            DType::U32 => u32::try_from(*self).is_ok(),
+            DType::I32 => i32::try_from(*self).is_ok(),
+            DType::Bool => false,
+            DType::I64 | DType::F32 | DType::F64 | DType::F16 | DType::BF16 => true,
         };
-        Tensor::constant(value_of(*self as f64, dtype), vec![], dtype, at)
+        let dtype = match i32::try_from(*self) {
+            _ if fits => with,
+            Ok(_) => DType::I32,
+            Err(_) => DType::I64,
+        };
+        let value = if dtype == DType::I64 { Value::I64(*self) } else { value_of(*self as f64, dtype) };
+        Tensor::constant(value, vec![], dtype, at)
     }
 }
 
@@ -142,7 +166,7 @@ impl Tensor {
         self.cast_at(dtype, here())
     }
 
-    /// The same bits as another 32-bit type.
+    /// The same bits as another type of as many: among `float32`, `int32` and `uint32`, or `float64` and `int64`.
     #[track_caller]
     pub fn bitcast(&self, dtype: DType) -> Tensor {
         Tensor::op(Op::Bitcast, vec![self.clone()], self.shape().to_vec(), dtype, here())
@@ -195,7 +219,7 @@ impl Tensor {
     #[track_caller]
     pub fn reciprocal(&self) -> Tensor {
         let at = here();
-        1.0f32.tensor(self.dtype(), at).true_divide(self, at)
+        1.0f64.tensor(self.dtype(), at).true_divide(self, at)
     }
 
     pub(super) fn true_divide(&self, other: &Tensor, at: At) -> Tensor {
@@ -226,7 +250,7 @@ impl Tensor {
     #[track_caller]
     pub fn is_finite(&self) -> Tensor {
         let at = here();
-        let limit = Tensor::constant(Value::F32(f32::INFINITY), vec![], DType::F32, at);
+        let limit = f64::INFINITY.tensor(self.dtype(), at);
         self.unary(UnaryOp::Abs, at).compare(CompareOp::Lt, &limit, at)
     }
 

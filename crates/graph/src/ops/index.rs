@@ -8,6 +8,14 @@ use crate::shape::resolve_axis;
 use crate::tensor::{Tensor, here};
 
 impl Tensor {
+    /// Integers as `int32`; those of `int64` that it cannot hold become its ends, so that they stay outside any range.
+    pub(crate) fn narrow_index(&self, at: At) -> Tensor {
+        match self.dtype() {
+            DType::I64 => self.clip(i32::MIN, i32::MAX).cast_at(DType::I32, at),
+            _ => self.cast_at(DType::I32, at),
+        }
+    }
+
     /// `int32` indices that the run reports where one is outside `0..bound`; `op` names who asked.
     pub(crate) fn checked_index(&self, bound: usize, op: &'static str, at: At) -> Tensor {
         if self.error().is_some() {
@@ -28,7 +36,7 @@ impl Tensor {
             };
             return Tensor::failed(op, none, at);
         }
-        let index = self.cast_at(DType::I32, at);
+        let index = if self.dtype() == DType::I64 { self.clone() } else { self.cast_at(DType::I32, at) };
         Tensor::op(
             Op::CheckIndex { bound, op: op.into() },
             vec![index],
@@ -42,7 +50,7 @@ impl Tensor {
     pub(crate) fn wrapped_index(&self, bound: usize, op: &'static str, at: At) -> Tensor {
         let extent = i32::try_from(bound).ok().filter(|n| *n > 0);
         match extent {
-            Some(extent) if self.error().is_none() && self.dtype() == DType::I32 => {
+            Some(extent) if self.error().is_none() && matches!(self.dtype(), DType::I32 | DType::I64) => {
                 // Others stay as they are, for the error that the run reports.
                 let counted = self.less(0).logical_and(self.greater_equal(-extent));
                 Tensor::select(&counted, self + extent, self).checked_index(bound, op, at)

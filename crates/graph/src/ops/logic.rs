@@ -4,7 +4,7 @@ use kiln_device::{CompareOp, DType};
 
 use super::arithmetic::{binary, met, operands};
 use super::bits::isfinite;
-use super::pointwise::{composed, unary};
+use super::pointwise::{composed, unary, working};
 use crate::ops::Operand;
 use crate::tensor::{Tensor, here};
 
@@ -61,12 +61,19 @@ binary! {
 
 /// True where `|x1 − x2| ≤ atol + rtol · |x2|`, or both are the same infinity; with `equal_nan` also where both are NaN.
 #[track_caller]
-pub fn isclose(x1: impl Operand, x2: impl Operand, rtol: f32, atol: f32, equal_nan: bool) -> Tensor {
+pub fn isclose(
+    x1: impl Operand,
+    x2: impl Operand,
+    rtol: impl Into<f64>,
+    atol: impl Into<f64>,
+    equal_nan: bool,
+) -> Tensor {
     let at = here();
     met("isclose", at, operands(&x1, &x2, at), |a, b| {
         let same = a.equal(b);
-        let (a, b) = (&a.cast(DType::F32), &b.cast(DType::F32));
-        let near = (a - b).abs().less_equal(b.abs() * rtol + atol);
+        let work = working(a.dtype());
+        let (a, b) = (&a.cast(work), &b.cast(work));
+        let near = (a - b).abs().less_equal(b.abs() * rtol.into() + atol.into());
         let close = near.logical_and(isfinite(a)).logical_and(isfinite(b)).logical_or(same);
         if equal_nan { close.logical_or(a.is_nan().logical_and(b.is_nan())) } else { close }
     })
@@ -81,7 +88,13 @@ pub fn isclose(x1: impl Operand, x2: impl Operand, rtol: f32, atol: f32, equal_n
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
 #[track_caller]
-pub fn allclose(x1: impl Operand, x2: impl Operand, rtol: f32, atol: f32, equal_nan: bool) -> Tensor {
+pub fn allclose(
+    x1: impl Operand,
+    x2: impl Operand,
+    rtol: impl Into<f64>,
+    atol: impl Into<f64>,
+    equal_nan: bool,
+) -> Tensor {
     let at = here();
     let (x1, x2) = operands(&x1, &x2, at);
     composed("allclose", at, &[&x1, &x2], || isclose(&x1, &x2, rtol, atol, equal_nan).all(()))

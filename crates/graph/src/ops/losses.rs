@@ -7,7 +7,7 @@ use crate::shape::resolve_axis;
 use crate::tensor::{Tensor, here};
 
 /// Keras' `epsilon()`: probabilities are kept this far from 0 and 1.
-const EPSILON: f32 = 1e-7;
+const EPSILON: f64 = 1e-7;
 
 /// Probabilities within [1e-7, 1 − 1e-7]; no gradient flows outside.
 fn clipped(probabilities: &Tensor) -> Tensor {
@@ -119,7 +119,7 @@ pub fn sparse_categorical_crossentropy(
         return Tensor::failed(OP, message, at);
     }
     let logits = if from_logits { last } else { clipped(&last).log() };
-    let labels = wide.cast(DType::I32).swap_axes(axis, -1).squeeze(-1);
+    let labels = wide.narrow_index(at).swap_axes(axis, -1).squeeze(-1);
     let values = logits.cross_entropy_of(&labels, OP, at);
     let values = values.expand_dims(-1).swap_axes(axis, -1).squeeze(axis);
     values.part_of(OP, at, &[target.clone(), output.clone()])
@@ -169,7 +169,7 @@ pub fn multi_hot(inputs: &Tensor, num_classes: usize, axis: i64, dtype: DType) -
 /// # Errors
 /// Where the shapes differ.
 #[track_caller]
-pub fn psnr(x1: &Tensor, x2: &Tensor, max_val: f32) -> Tensor {
+pub fn psnr(x1: &Tensor, x2: &Tensor, max_val: impl Into<f64>) -> Tensor {
     let at = here();
     if let Some(failed) = failed_of(&[x1, x2]) {
         return failed;
@@ -179,8 +179,8 @@ pub fn psnr(x1: &Tensor, x2: &Tensor, max_val: f32) -> Tensor {
         return Tensor::failed("psnr", message, at);
     }
     let error = (x1 - x2).square().mean(());
-    let peak = (20.0 * f64::from(max_val).log10()) as f32;
-    peak - error.log() * (10.0 / std::f64::consts::LN_10) as f32
+    let peak = 20.0 * max_val.into().log10();
+    peak - error.log() * (10.0 / std::f64::consts::LN_10)
 }
 
 /// Real and imaginary part of complex numbers of a magnitude and an angle in radians.

@@ -3,19 +3,13 @@
 
 use kiln_device::DType;
 
+use super::double::{self, polynomial};
 use crate::error::At;
 use crate::shape::{self, Axes};
 use crate::tensor::{Tensor, here};
 
 /// `2 / √π`.
-const TWO_OVER_ROOT_PI: f32 = std::f32::consts::FRAC_2_SQRT_PI;
-
-/// A polynomial, lowest power first.
-fn polynomial(x: &Tensor, coefficients: &[f32]) -> Tensor {
-    let mut powers = coefficients.iter().rev();
-    let first = Tensor::full(x.shape(), f64::from(*powers.next().unwrap_or(&0.0)), x.dtype());
-    powers.fold(first, |sum, c| sum * x + *c)
-}
+const TWO_OVER_ROOT_PI: f64 = std::f64::consts::FRAC_2_SQRT_PI;
 
 /// Gauss' error function, `2/√π ∫₀ˣ e^(−t²) dt`, of every element.
 #[track_caller]
@@ -41,7 +35,7 @@ pub fn erfc(x: &Tensor) -> Tensor {
         return x.clone();
     }
     let x = x.to_float();
-    let value = erfc_value(&x);
+    let value = if x.dtype() == DType::F64 { double::erfc(&x) } else { erfc_value(&x) };
     let whole = Tensor::custom_gradient(&value, std::slice::from_ref(&x), |g, _, x| {
         vec![Some(g * (-x[0].square()).exp() * -TWO_OVER_ROOT_PI)]
     });
@@ -50,7 +44,7 @@ pub fn erfc(x: &Tensor) -> Tensor {
 
 fn erfc_value(x: &Tensor) -> Tensor {
     // `e^(x²) erfc(x) = t P(t − ½)` with `t = 1 / (1 + x/2)` for 0.4 ≤ x ≤ 10.2, a least-maximum fit: 2·10⁻¹⁰.
-    const TAIL: [f32; 11] = [
+    const TAIL: [f64; 11] = [
         0.510_791_36,
         0.687_160_7,
         0.558_944_17,
@@ -87,7 +81,7 @@ pub fn erfinv(x: &Tensor) -> Tensor {
         return x.clone();
     }
     let x = x.to_float();
-    let value = erfinv_value(&x);
+    let value = if x.dtype() == DType::F64 { double::erfinv(&x) } else { erfinv_value(&x) };
     let whole = Tensor::custom_gradient(&value, std::slice::from_ref(&x), |g, y, _| {
         vec![Some(g * y.square().exp() * (1.0 / TWO_OVER_ROOT_PI))]
     });
@@ -97,7 +91,7 @@ pub fn erfinv(x: &Tensor) -> Tensor {
 fn erfinv_value(x: &Tensor) -> Tensor {
     // `erfinv(x) / x` as polynomials in `w = −log(1 − x²)`, and beyond 5 in its root (M. Giles' form), fitted for the
     // least maximum: 6·10⁻⁹ and 1.2·10⁻⁸.
-    const CENTRE: [f32; 10] = [
+    const CENTRE: [f64; 10] = [
         1.501_409_4,
         0.246_640_28,
         -0.004_177_387,
@@ -109,7 +103,7 @@ fn erfinv_value(x: &Tensor) -> Tensor {
         2.323_262_5e-8,
         -8.791_018e-9,
     ];
-    const EDGES: [f32; 10] = [
+    const EDGES: [f64; 10] = [
         3.033_636_6,
         1.004_692_6,
         0.005_975_165,
@@ -127,8 +121,8 @@ fn erfinv_value(x: &Tensor) -> Tensor {
     let bounded = w.maximum(5.0).minimum(20.0);
     let edges = polynomial(&(bounded.sqrt() - 3.2), &EDGES);
     let inside = Tensor::select(&w.less(5.0), centre, edges) * x;
-    let ends = Tensor::select(&x.abs().equal(1.0), x * f32::INFINITY, inside);
-    Tensor::select(&x.abs().greater(1.0), f32::NAN, ends)
+    let ends = Tensor::select(&x.abs().equal(1.0), x * f64::INFINITY, inside);
+    Tensor::select(&x.abs().greater(1.0), f64::NAN, ends)
 }
 
 /// `1 / √x` of every element.
@@ -181,7 +175,7 @@ pub fn in_top_k(targets: &Tensor, predictions: &Tensor, k: usize) -> Tensor {
         return Tensor::failed("in_top_k", message, at);
     }
     let class = Tensor::iota(predictions.shape(), predictions.rank() - 1);
-    let chosen = class.equal(targets.cast(DType::I32).expand_dims(-1));
+    let chosen = class.equal(targets.narrow_index(at).expand_dims(-1));
     let zero = predictions.zeros_like();
     let own = Tensor::select(&chosen, predictions, &zero).sum([-1]);
     let above = predictions.greater(own.expand_dims(-1)).cast(DType::I32).sum([-1]);

@@ -20,6 +20,7 @@ mod create;
 mod creation;
 mod ctc;
 mod diagonal;
+mod double;
 mod einsum;
 mod elementwise;
 mod gather;

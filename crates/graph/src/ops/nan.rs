@@ -3,30 +3,30 @@
 use kiln_device::{DType, ReduceOp};
 
 use super::convert::largest;
-use super::pointwise::{composed, in_single};
+use super::pointwise::{composed, in_working, working};
 use super::statistics::{positions, reductions, root, running};
 use crate::shape::Axes;
 use crate::tensor::{Tensor, here};
 
 /// The tensor with NaN replaced by a number; others than floats have none.
-fn filled(x: &Tensor, number: f32) -> Tensor {
+fn filled(x: &Tensor, number: f64) -> Tensor {
     if x.dtype().is_float() { Tensor::select(&x.is_nan(), number, x) } else { x.clone() }
 }
 
 /// Number of elements over some axes that are not NaN, as floats.
 pub(super) fn counted(x: &Tensor, axes: &Axes) -> Tensor {
-    x.is_nan().logical_not().cast(DType::F32).sum(axes.clone())
+    x.is_nan().logical_not().cast(working(x.dtype())).sum(axes.clone())
 }
 
 reductions! {
     /// Sum of what is not NaN; 0 of nothing.
     nansum(x, axes) = filled(x, 0.0).sum(axes.clone());
     /// Mean of what is not NaN, as a float; NaN of nothing.
-    nanmean(x, axes) = in_single(x, |x| mean_of_numbers(x, axes));
+    nanmean(x, axes) = in_working(x, |x| mean_of_numbers(x, axes));
     /// Mean squared distance from the mean of what is not NaN, as a float; NaN of nothing.
-    nanvar(x, axes) = in_single(x, |x| variance_of_numbers(x, axes));
+    nanvar(x, axes) = in_working(x, |x| variance_of_numbers(x, axes));
     /// Square root of the variance of what is not NaN, as a float. Its gradient is 0 where the variance is 0.
-    nanstd(x, axes) = in_single(x, |x| root(&variance_of_numbers(x, axes)));
+    nanstd(x, axes) = in_working(x, |x| root(&variance_of_numbers(x, axes)));
     /// Product of what is not NaN; 1 of nothing.
     nanprod(x, axes) = filled(x, 1.0).prod(axes.clone());
     /// Largest element that is not NaN; NaN where all are. No elements are an error.
@@ -53,8 +53,8 @@ fn extreme(x: &Tensor, axes: &Axes, op: ReduceOp) -> Tensor {
     if !x.dtype().is_float() {
         return fold(x);
     }
-    let filled = filled(x, if max { f32::NEG_INFINITY } else { f32::INFINITY });
-    Tensor::select(&x.is_nan().all(axes.clone()), f32::NAN, fold(&filled))
+    let filled = filled(x, if max { f64::NEG_INFINITY } else { f64::INFINITY });
+    Tensor::select(&x.is_nan().all(axes.clone()), f64::NAN, fold(&filled))
 }
 
 /// The first element that is not NaN and equals the extreme of these; −1 where all are NaN.
@@ -62,7 +62,7 @@ fn first_of_numbers(x: &Tensor, axis: i64, max: bool) -> Tensor {
     if !x.dtype().is_float() {
         return if max { x.argmax(axis) } else { x.argmin(axis) };
     }
-    let filled = filled(x, if max { f32::NEG_INFINITY } else { f32::INFINITY });
+    let filled = filled(x, if max { f64::NEG_INFINITY } else { f64::INFINITY });
     let best = if max { super::amax(&filled, axis, true) } else { super::amin(&filled, axis, true) };
     let hit = x.equal(best);
     // Of booleans the first that is true is the largest.
@@ -105,7 +105,8 @@ pub fn nancumprod(x: &Tensor, axis: impl Into<Axes>, dtype: Option<DType>) -> Te
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
 #[track_caller]
-pub fn nan_to_num(x: &Tensor, nan: f32, posinf: Option<f32>, neginf: Option<f32>) -> Tensor {
+pub fn nan_to_num(x: &Tensor, nan: impl Into<f64>, posinf: Option<f64>, neginf: Option<f64>) -> Tensor {
+    let nan = nan.into();
     composed("nan_to_num", here(), &[x], || {
         if !x.dtype().is_float() {
             return x.clone();

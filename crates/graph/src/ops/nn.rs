@@ -61,12 +61,16 @@ impl Tensor {
 
     /// Normalised over some axes to mean 0 and variance 1: `(x − mean) / sqrt(variance + epsilon)`.
     #[track_caller]
-    pub fn normalize_moments(&self, axes: impl Into<Axes>, epsilon: f32) -> Tensor {
+    pub fn normalize_moments(&self, axes: impl Into<Axes>, epsilon: impl Into<f64>) -> Tensor {
         let (at, axes) = (here(), axes.into());
         let mean = self.mean(axes.clone()).keep_dims(self, axes.clone());
         let centred = self - mean;
         let variance = centred.square().mean(axes.clone()).keep_dims(self, axes);
-        (centred * (variance + epsilon).rsqrt()).part_of("normalize_moments", at, std::slice::from_ref(self))
+        (centred * (variance + epsilon.into()).rsqrt()).part_of(
+            "normalize_moments",
+            at,
+            std::slice::from_ref(self),
+        )
     }
 
     /// The largest element of the last axis but one. The gradient goes to the first of several.
@@ -122,7 +126,7 @@ impl Tensor {
         let whole =
             (0..pool.len()).all(|i| padding.amounts(self.shape()[i + 1], pool[i], strides[i], 1) == (0, 0));
         if whole {
-            return sum * (1.0 / pool.iter().product::<usize>() as f32);
+            return sum * (1.0 / pool.iter().product::<usize>() as f64);
         }
         let ones = Tensor::full(&[&[1], &self.shape()[1..self.rank() - 1], &[1]].concat(), 1.0, self.dtype());
         match ones.windows(pool, strides, padding, 0.0, "average_pool", at) {
@@ -214,7 +218,7 @@ impl Tensor {
     /// Share of rows whose first largest element along the last axis is at the label, per row: 1 or 0.
     #[track_caller]
     pub fn matches_argmax(&self, labels: &Tensor) -> Tensor {
-        self.argmax(-1).equal(labels.cast(DType::I32)).cast(DType::F32)
+        self.argmax(-1).equal(labels.narrow_index(here())).cast(DType::F32)
     }
 
     pub(crate) fn add_at(&self, other: &Tensor, at: At) -> Tensor {

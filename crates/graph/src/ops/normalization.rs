@@ -2,6 +2,7 @@
 
 use kiln_device::DType;
 
+use super::pointwise::float_of;
 use super::spatial::failed_of;
 use crate::error::At;
 use crate::shape::{Axes, resolve_axis};
@@ -68,7 +69,7 @@ pub fn batch_normalization(
     axis: i64,
     offset: Option<&Tensor>,
     scale: Option<&Tensor>,
-    epsilon: f32,
+    epsilon: impl Into<f64>,
 ) -> Tensor {
     let at = here();
     let given: Vec<&Tensor> = [x, mean, variance].into_iter().chain(offset).chain(scale).collect();
@@ -79,6 +80,7 @@ pub fn batch_normalization(
         let message = crate::shape::no_axis(axis, x.shape());
         return Tensor::failed("batch_normalization", message, at);
     };
+    let epsilon = epsilon.into();
     let normalised = || -> Result<Tensor, String> {
         let factor = (along("variance", variance, x, axis, at)? + epsilon).rsqrt();
         let factor = match scale {
@@ -120,13 +122,14 @@ pub fn layer_normalization(
     gamma: Option<&Tensor>,
     beta: Option<&Tensor>,
     axes: impl Into<Axes>,
-    epsilon: f32,
+    epsilon: impl Into<f64>,
 ) -> Tensor {
     let (at, axes) = (here(), axes.into());
     let given: Vec<&Tensor> = [x].into_iter().chain(gamma).chain(beta).collect();
     if let Some(failed) = failed_of(&given) {
         return failed;
     }
+    let epsilon = epsilon.into();
     let normalised = || -> Result<Tensor, String> {
         let resolved = axes.resolve(x.rank())?;
         let wide = wide(x);
@@ -137,7 +140,7 @@ pub fn layer_normalization(
         if let Some(beta) = beta {
             y = y + weight("beta", beta, &wide, &resolved, at)?;
         }
-        Ok(y.cast(if x.dtype().is_float() { x.dtype() } else { DType::F32 }))
+        Ok(y.cast(float_of(x.dtype())))
     };
     normalised().unwrap_or_else(|message| Tensor::failed("layer_normalization", message, at))
 }
@@ -150,17 +153,22 @@ pub fn layer_normalization(
 /// # Errors
 /// Where an axis is out of range or the scale does not broadcast.
 #[track_caller]
-pub fn rms_normalization(x: &Tensor, scale: Option<&Tensor>, axes: impl Into<Axes>, epsilon: f32) -> Tensor {
+pub fn rms_normalization(
+    x: &Tensor,
+    scale: Option<&Tensor>,
+    axes: impl Into<Axes>,
+    epsilon: impl Into<f64>,
+) -> Tensor {
     let (at, axes) = (here(), axes.into());
     let given: Vec<Tensor> = [x].into_iter().chain(scale).cloned().collect();
     let wide = wide(x);
     let wide = if wide.rank() == 0 { wide.reshape(&[1]) } else { wide };
     let mean = wide.square().mean(axes.clone()).keep_dims(&wide, axes);
-    let mut y = &wide * (mean + epsilon).rsqrt();
+    let mut y = &wide * (mean + epsilon.into()).rsqrt();
     if let Some(scale) = scale {
         y = y * scale.cast(wide.dtype());
     }
-    y.cast(if x.dtype().is_float() { x.dtype() } else { DType::F32 }).part_of("rms_normalization", at, &given)
+    y.cast(float_of(x.dtype())).part_of("rms_normalization", at, &given)
 }
 
 /// Length 1 along some axes: `x / max(‖x‖, epsilon)` with the norm of an order ≥ 1. Keras' defaults: axis −1, order 2,
@@ -170,7 +178,7 @@ pub fn rms_normalization(x: &Tensor, scale: Option<&Tensor>, axes: impl Into<Axe
 /// Where an axis is out of range or the order is 0.
 #[doc(alias = "l2_normalize")]
 #[track_caller]
-pub fn normalize(x: &Tensor, axes: impl Into<Axes>, order: u32, epsilon: f32) -> Tensor {
+pub fn normalize(x: &Tensor, axes: impl Into<Axes>, order: u32, epsilon: impl Into<f64>) -> Tensor {
     let (at, axes) = (here(), axes.into());
     if let Some(failed) = failed_of(&[x]) {
         return failed;
@@ -180,14 +188,17 @@ pub fn normalize(x: &Tensor, axes: impl Into<Axes>, order: u32, epsilon: f32) ->
     let x = x.cast(DType::F32);
     let x = if x.rank() == 0 { x.reshape(&[1]) } else { x };
     let sum = |t: Tensor| t.sum(axes.clone()).keep_dims(&x, axes.clone());
+    let epsilon = epsilon.into();
     let y = match order {
         0 => return Tensor::failed("normalize", "expected an order ≥ 1, received 0".into(), at),
         1 => &x / sum(x.abs()).maximum(epsilon),
         // In a form whose gradient at 0 is finite.
         2 => &x * sum(x.square()).maximum(epsilon * epsilon).rsqrt(),
         _ => {
-            let power = order as f32;
-            let total = sum(x.abs().pow(power)).maximum(epsilon.powf(power).max(f32::MIN_POSITIVE));
+            let power = f64::from(order);
+            let least =
+                if x.dtype() == DType::F64 { f64::MIN_POSITIVE } else { f64::from(f32::MIN_POSITIVE) };
+            let total = sum(x.abs().pow(power)).maximum(epsilon.powf(power).max(least));
             &x / total.pow(1.0 / power)
         }
     };

@@ -13,27 +13,30 @@ use crate::tensor::{Tensor, here};
 
 type Call = fn(&Tensor, &Tensor, At) -> Tensor;
 
+// One implementation for every right operand: more would leave the type of `x + 1.0` open until the literal's is known.
+// On the left stand `f64` and `i32`, the types of literals.
 macro_rules! operator {
     ($($trait:ident $method:ident $assign:ident $assigned:ident [$($number:ty),*] $call:expr;)*) => { $(
-        operator!(@one $trait $method $call, Tensor, Tensor);
-        operator!(@one $trait $method $call, Tensor, &Tensor);
-        operator!(@one $trait $method $call, &Tensor, Tensor);
-        operator!(@one $trait $method $call, &Tensor, &Tensor);
-        operator!(@assign $assign $assigned $call, Tensor);
-        operator!(@assign $assign $assigned $call, &Tensor);
+        operator!(@one $trait $method $call, Tensor);
+        operator!(@one $trait $method $call, &Tensor);
+        impl<R: Operand> std::ops::$assign<R> for Tensor {
+            #[track_caller]
+            fn $assigned(&mut self, other: R) {
+                let at = here();
+                const CALL: Call = $call;
+                *self = CALL(self, &other.tensor(self.dtype(), at), at);
+            }
+        }
         $(
-            operator!(@one $trait $method $call, Tensor, $number);
-            operator!(@one $trait $method $call, &Tensor, $number);
             operator!(@left $trait $method $call, $number, Tensor);
             operator!(@left $trait $method $call, $number, &Tensor);
-            operator!(@assign $assign $assigned $call, $number);
         )*
     )* };
-    (@one $trait:ident $method:ident $call:expr, $lhs:ty, $rhs:ty) => {
-        impl std::ops::$trait<$rhs> for $lhs {
+    (@one $trait:ident $method:ident $call:expr, $lhs:ty) => {
+        impl<R: Operand> std::ops::$trait<R> for $lhs {
             type Output = Tensor;
             #[track_caller]
-            fn $method(self, other: $rhs) -> Tensor {
+            fn $method(self, other: R) -> Tensor {
                 let at = here();
                 const CALL: Call = $call;
                 CALL(&self, &other.tensor(self.dtype(), at), at)
@@ -51,24 +54,14 @@ macro_rules! operator {
             }
         }
     };
-    (@assign $trait:ident $method:ident $call:expr, $rhs:ty) => {
-        impl std::ops::$trait<$rhs> for Tensor {
-            #[track_caller]
-            fn $method(&mut self, other: $rhs) {
-                let at = here();
-                const CALL: Call = $call;
-                *self = CALL(self, &other.tensor(self.dtype(), at), at);
-            }
-        }
-    };
 }
 
 operator! {
-    Add add AddAssign add_assign [f32, i32] |a, b, at| a.binary(BinaryOp::Add, b, at);
-    Sub sub SubAssign sub_assign [f32, i32] |a, b, at| a.binary(BinaryOp::Sub, b, at);
-    Mul mul MulAssign mul_assign [f32, i32] |a, b, at| a.binary(BinaryOp::Mul, b, at);
-    Div div DivAssign div_assign [f32, i32] |a, b, at| a.true_divide(b, at);
-    Rem rem RemAssign rem_assign [f32, i32] |a, b, at| a.binary(BinaryOp::Rem, b, at);
+    Add add AddAssign add_assign [f64, i32] |a, b, at| a.binary(BinaryOp::Add, b, at);
+    Sub sub SubAssign sub_assign [f64, i32] |a, b, at| a.binary(BinaryOp::Sub, b, at);
+    Mul mul MulAssign mul_assign [f64, i32] |a, b, at| a.binary(BinaryOp::Mul, b, at);
+    Div div DivAssign div_assign [f64, i32] |a, b, at| a.true_divide(b, at);
+    Rem rem RemAssign rem_assign [f64, i32] |a, b, at| a.binary(BinaryOp::Rem, b, at);
     BitAnd bitand BitAndAssign bitand_assign [i32] |a, b, at| a.binary(BinaryOp::And, b, at);
     BitOr bitor BitOrAssign bitor_assign [i32] |a, b, at| a.binary(BinaryOp::Or, b, at);
     BitXor bitxor BitXorAssign bitxor_assign [i32] |a, b, at| a.binary(BinaryOp::Xor, b, at);

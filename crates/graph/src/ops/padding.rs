@@ -193,7 +193,7 @@ fn ramp(edge: &Tensor, axis: usize, count: usize, falling: bool, at: At) -> Tens
     shape[axis] = count;
     let position = Tensor::iota(&shape, axis);
     let steps = if falling { count as i32 - 1 - position } else { position };
-    let value = edge.to_float() * steps.cast(edge.to_float().dtype()) * (1.0 / count as f64) as f32;
+    let value = edge.to_float() * steps.cast(edge.to_float().dtype()) * (1.0 / count as f64);
     // Integers are rounded down, as NumPy's ramp is.
     // The end is 0, not −0.
     if edge.dtype().is_float() { value + 0.0 } else { value.floor().cast(edge.dtype()) }

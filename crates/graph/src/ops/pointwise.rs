@@ -20,10 +20,15 @@ pub(super) fn composed(
     }
 }
 
-/// `f` of the values in `float32`, given back in a half-precision tensor's own type: for what looks at bits, or loses
+/// The type in which composites compute: `float64` in itself, all else in `float32`.
+pub(crate) fn working(dtype: DType) -> DType {
+    if dtype == DType::F64 { DType::F64 } else { DType::F32 }
+}
+
+/// `f` of the values in the working type, given back in a half-precision tensor's own: for what looks at bits, or loses
 /// too much in half precision.
-pub(super) fn in_single(x: &Tensor, f: impl FnOnce(&Tensor) -> Tensor) -> Tensor {
-    let y = f(&x.cast(DType::F32));
+pub(super) fn in_working(x: &Tensor, f: impl FnOnce(&Tensor) -> Tensor) -> Tensor {
+    let y = f(&x.cast(working(x.dtype())));
     if x.dtype().is_float() && y.dtype().is_float() { y.cast(x.dtype()) } else { y }
 }
 
@@ -77,9 +82,9 @@ primitives! {
     log1p = Log1p;
     /// Square root; NaN below 0.
     sqrt = Sqrt;
-    /// Sine, in radians: within 10⁻⁶ for |x| ≤ 10⁴.
+    /// Sine, in radians: within 10⁻⁶ for |x| ≤ 10⁴ in `float32`.
     sin = Sin;
-    /// Cosine, in radians: within 10⁻⁶ for |x| ≤ 10⁴.
+    /// Cosine, in radians: within 10⁻⁶ for |x| ≤ 10⁴ in `float32`.
     cos = Cos;
     /// Hyperbolic tangent.
     tanh = Tanh;
@@ -113,9 +118,9 @@ unary! {
     /// The whole part, towards 0; integers and booleans stay as they are.
     trunc(x) = if x.dtype().is_float() { x.trunc() } else { x.clone() };
     /// Degrees as radians: `x · π / 180`.
-    deg2rad(x) = x * (std::f64::consts::PI / 180.0) as f32;
+    deg2rad(x) = x * (std::f64::consts::PI / 180.0);
     /// Radians as degrees: `x · 180 / π`.
-    rad2deg(x) = x * (180.0 / std::f64::consts::PI) as f32;
+    rad2deg(x) = x * (180.0 / std::f64::consts::PI);
     /// Tangent, in radians: as accurate as sine and cosine.
     tan(x) = {
         let x = &x.to_float();
@@ -158,17 +163,18 @@ pub fn round(x: &Tensor, decimals: i32) -> Tensor {
         DType::Bool => no_bool("cast"),
         dtype if dtype.is_integer() => round_whole(x, decimals),
         _ if decimals == 0 => x.round(),
-        _ => in_single(x, |x| round_float(x, decimals)),
+        _ => in_working(x, |x| round_float(x, decimals)),
     })
 }
 
-/// Beyond 2²³ every float is whole, and a product with a power of ten might overflow.
+/// From some size on every float is whole, and a product with a power of ten might overflow.
 fn round_float(x: &Tensor, decimals: i32) -> Tensor {
-    let scale = 10f64.powi(decimals.saturating_abs().min(38)) as f32;
+    let (most, whole) = if x.dtype() == DType::F64 { (308, 2f64.powi(52)) } else { (38, 2f64.powi(23)) };
+    let scale = 10f64.powi(decimals.saturating_abs().min(most));
     if decimals < 0 {
         return (x / scale).round() * scale;
     }
-    let inside = x.abs().less(8_388_608.0);
+    let inside = x.abs().less(whole);
     let scaled = Tensor::select(&inside, x, 0.0) * scale;
     // What overflows now has fewer decimals than are asked for.
     let fits = inside.logical_and(scaled.is_finite());
@@ -179,7 +185,9 @@ fn round_whole(x: &Tensor, decimals: i32) -> Tensor {
     if decimals >= 0 {
         return x.clone();
     }
-    let Some(step) = 10i32.checked_pow(decimals.unsigned_abs()) else {
+    let step = 10i64.checked_pow(decimals.unsigned_abs());
+    let most = if x.dtype() == DType::I64 { i64::MAX } else { i64::from(i32::MAX) };
+    let Some(step) = step.filter(|step| *step <= most) else {
         return x.zeros_like();
     };
     if step > 255 && x.dtype() == DType::U8 {

@@ -86,7 +86,7 @@ struct Parts {
     /// `bool [count, most, 1]`.
     counts: Tensor,
     /// `float32 [count, 1]`: 1 / the size of each window.
-    share: Tensor,
+    share: Vec<f64>,
     most: usize,
 }
 
@@ -101,11 +101,11 @@ impl Parts {
         let place = |i: usize, j: usize| (bounds(i).0 + j).min(extent - 1) as i32;
         let cells: Vec<i32> = (0..count).flat_map(|i| (0..most).map(move |j| place(i, j))).collect();
         let counts: Vec<bool> = sizes.iter().flat_map(|size| (0..most).map(move |j| j < *size)).collect();
-        let share: Vec<f32> = sizes.iter().map(|size| 1.0 / *size as f32).collect();
+        let share: Vec<f64> = sizes.iter().map(|size| 1.0 / *size as f64).collect();
         Parts {
             cells: Tensor::from_slice(&cells),
             counts: Tensor::from_vec(counts, &[count, most, 1]),
-            share: Tensor::from_vec(share, &[count, 1]),
+            share,
             most,
         }
     }
@@ -164,7 +164,8 @@ pub fn adaptive_average_pool(
         return failed;
     }
     let mean = |windows: &Tensor, parts: &Parts| {
-        Tensor::select(&parts.counts, windows, 0.0).sum([2]) * parts.share.cast(windows.dtype())
+        Tensor::select(&parts.counts, windows, 0.0).sum([2])
+            * Tensor::table(&parts.share, &[parts.share.len(), 1], windows.dtype())
     };
     adaptive("adaptive_average_pool", &inputs.to_float(), &output_size.into(), data_format, mean)
         .unwrap_or_else(|message| Tensor::failed("adaptive_average_pool", message, at))

@@ -4,7 +4,7 @@ use kiln_device::DType;
 
 use super::elementwise::Operand;
 use super::nan::counted;
-use super::pointwise::{composed, float_of};
+use super::pointwise::{composed, float_of, working};
 use crate::error::At;
 use crate::shape::Axes;
 use crate::tensor::{Tensor, here};
@@ -68,7 +68,7 @@ pub fn quantile(
         "quantile",
         at,
         x,
-        &q.tensor(DType::F32, at),
+        &q.tensor(working(x.dtype()), at),
         &Request { axes: axes.into(), method, keepdims, skip: false },
     )
 }
@@ -83,7 +83,7 @@ pub fn percentile(
     keepdims: bool,
 ) -> Tensor {
     let at = here();
-    let share = q.tensor(DType::F32, at).cast(DType::F32) / 100.0;
+    let share = q.tensor(working(x.dtype()), at).cast(working(x.dtype())) / 100.0;
     quantiles("percentile", at, x, &share, &Request { axes: axes.into(), method, keepdims, skip: false })
 }
 
@@ -101,7 +101,7 @@ pub fn nanquantile(
         "nanquantile",
         at,
         x,
-        &q.tensor(DType::F32, at),
+        &q.tensor(working(x.dtype()), at),
         &Request { axes: axes.into(), method, keepdims, skip: true },
     )
 }
@@ -116,7 +116,7 @@ pub fn nanpercentile(
     keepdims: bool,
 ) -> Tensor {
     let at = here();
-    let share = q.tensor(DType::F32, at).cast(DType::F32) / 100.0;
+    let share = q.tensor(working(x.dtype()), at).cast(working(x.dtype())) / 100.0;
     quantiles("nanpercentile", at, x, &share, &Request { axes: axes.into(), method, keepdims, skip: true })
 }
 
@@ -124,14 +124,14 @@ pub fn nanpercentile(
 #[track_caller]
 pub fn median(x: &Tensor, axes: impl Into<Axes>, keepdims: bool) -> Tensor {
     let request = Request { axes: axes.into(), method: QuantileMethod::Linear, keepdims, skip: false };
-    quantiles("median", here(), x, &Tensor::scalar(0.5f32), &request)
+    quantiles("median", here(), x, &Tensor::full(&[], 0.5, working(x.dtype())), &request)
 }
 
 /// As [`median`], of what is not NaN; NaN only of nothing.
 #[track_caller]
 pub fn nanmedian(x: &Tensor, axes: impl Into<Axes>, keepdims: bool) -> Tensor {
     let request = Request { axes: axes.into(), method: QuantileMethod::Linear, keepdims, skip: true };
-    quantiles("nanmedian", here(), x, &Tensor::scalar(0.5f32), &request)
+    quantiles("nanmedian", here(), x, &Tensor::full(&[], 0.5, working(x.dtype())), &request)
 }
 
 /// How the quantiles are taken.
@@ -157,8 +157,8 @@ fn quantiles(name: &'static str, at: At, x: &Tensor, q: &Tensor, request: &Reque
         }
         let rest: Vec<usize> = (0..x.rank()).filter(|i| !axes.contains(i)).collect();
         let order: Vec<i64> = rest.iter().chain(&axes).map(|i| *i as i64).collect();
-        let line = x.cast(DType::F32).transpose(&order).flatten_from(rest.len());
-        let found = of_lines(&line, &q.cast(DType::F32).reshape(&[-1]), request);
+        let line = x.cast(working(x.dtype())).transpose(&order).flatten_from(rest.len());
+        let found = of_lines(&line, &q.cast(line.dtype()).reshape(&[-1]), request);
         // [rest.., q] → [q, rest..]
         let rank = rest.len() as i64;
         let first: Vec<i64> = [rank].into_iter().chain(0..rank).collect();
@@ -178,18 +178,18 @@ fn of_lines(line: &Tensor, q: &Tensor, request: &Request) -> Tensor {
     let mut shape = line.shape().to_vec();
     shape[rank - 1] = q.len();
     if length == 0 {
-        return Tensor::full(&shape, f64::from(f32::NAN), DType::F32);
+        return Tensor::full(&shape, f64::NAN, line.dtype());
     }
     let last = axis_of(line);
     let sorted = line.sort(last);
     let count = match request.skip {
         true => counted(line, &Axes::from(last)).expand_dims(-1),
-        false => Tensor::full(&[1], length as f64, DType::F32),
+        false => Tensor::full(&[1], length as f64, line.dtype()),
     };
     let position = (q * (&count - 1.0)).broadcast_to(&shape);
     let below = position.floor();
     let value = |position: &Tensor| {
-        let index = position.clip(0.0, (length - 1) as f32).cast(DType::I32).stop_gradient();
+        let index = position.clip(0.0, (length - 1) as f64).cast(DType::I32).stop_gradient();
         sorted.take_along_axis(&index, last)
     };
     let found = match request.method {
@@ -198,7 +198,7 @@ fn of_lines(line: &Tensor, q: &Tensor, request: &Request) -> Tensor {
         QuantileMethod::Nearest => value(&position.round()),
         QuantileMethod::Midpoint => between(&value(&below), &value(&position.ceil()), &{
             let whole = position.equal(&below);
-            Tensor::select(&whole, 0.0, Tensor::full(&[], 0.5, DType::F32))
+            Tensor::select(&whole, 0.0, Tensor::full(&[], 0.5, line.dtype()))
         }),
         // At an element the slope by q is that of the way to the next.
         QuantileMethod::Linear => between(&value(&below), &value(&(&below + 1.0)), &(&position - &below)),
@@ -209,7 +209,7 @@ fn of_lines(line: &Tensor, q: &Tensor, request: &Request) -> Tensor {
         false => sorted.slice_axis(last, -1, length as i64).is_nan(),
     };
     let outside = q.less(0.0).logical_or(q.greater(1.0)).logical_or(q.is_nan());
-    Tensor::select(&undefined.logical_or(outside), f32::NAN, found)
+    Tensor::select(&undefined.logical_or(outside), f64::NAN, found)
 }
 
 fn axis_of(line: &Tensor) -> i64 {

@@ -90,7 +90,7 @@ impl Tensor {
             return sum;
         }
         let count = self.len() as f64 / sum.len().max(1) as f64;
-        sum * (1.0 / count) as f32
+        sum * (1.0 / count)
     }
 
     /// Mean squared distance from the mean over some axes (divided by the count), in two passes.

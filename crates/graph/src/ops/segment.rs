@@ -66,7 +66,7 @@ fn segments(
         );
         return Tensor::failed(name, message, at);
     }
-    let ids = ids.cast_at(DType::I32, at);
+    let ids = ids.narrow_index(at);
     let count = match count.map_or_else(|| largest(&ids, name, at), Ok) {
         Ok(count) => count,
         Err(failed) => return failed,
@@ -82,7 +82,7 @@ fn segments(
     let known = ids.greater_equal(0).logical_and(ids.less(rows - 1));
     let ids = Tensor::select(&known, &ids, rows - 1);
     let shape = [&[rows as usize], &data.shape()[1..]].concat();
-    let start = Tensor::full(&shape, identity(op, data.dtype()), data.dtype());
+    let start = identity(op, data.dtype(), &shape, at);
     let folded =
         if ids.is_empty() { start } else { start.scatter_rows(&ids, &data, ScatterOp::Fold(op), at) };
     let folded = folded.slice_axis(0, 0, count as i64);
@@ -102,17 +102,10 @@ fn largest(ids: &Tensor, name: &'static str, at: At) -> Result<usize, Tensor> {
 }
 
 /// What folding starts from.
-fn identity(op: ReduceOp, dtype: DType) -> f64 {
-    let (lowest, highest) = match dtype {
-        DType::I32 => (f64::from(i32::MIN), f64::from(i32::MAX)),
-        DType::U32 => (0.0, f64::from(u32::MAX)),
-        DType::U8 => (0.0, f64::from(u8::MAX)),
-        DType::F32 | DType::F16 | DType::BF16 | DType::Bool => (f64::NEG_INFINITY, f64::INFINITY),
-    };
-    match op {
-        ReduceOp::Sum => 0.0,
-        ReduceOp::Prod => 1.0,
-        ReduceOp::Max => lowest,
-        ReduceOp::Min => highest,
+fn identity(op: ReduceOp, dtype: DType, shape: &[usize], at: At) -> Tensor {
+    let value = op.identity(dtype.scalar());
+    match (op, dtype) {
+        (ReduceOp::Min, DType::U8) => Tensor::full(shape, f64::from(u8::MAX), dtype),
+        _ => Tensor::constant(value, shape.to_vec(), dtype, at),
     }
 }

@@ -4,7 +4,7 @@ use kiln_device::DType;
 
 use super::arithmetic::{met, operands};
 use super::elementwise::Operand;
-use super::pointwise::float_of;
+use super::pointwise::{float_of, working};
 use crate::error::At;
 use crate::shape::resolve_axis;
 use crate::tensor::{Tensor, here};
@@ -16,7 +16,7 @@ struct Places {
     stop: Tensor,
     /// Number of the sample along the new axis, and how far the last is from the first.
     position: Tensor,
-    intervals: f32,
+    intervals: f64,
     /// Of the result.
     dtype: DType,
 }
@@ -46,6 +46,14 @@ impl Places {
     }
 }
 
+/// Both ends; plain numbers in `float64` where that is asked for.
+fn ends(start: &impl Operand, stop: &impl Operand, dtype: Option<DType>, at: At) -> (Tensor, Tensor) {
+    match dtype {
+        Some(DType::F64) => (start.tensor(DType::F64, at), stop.tensor(DType::F64, at)),
+        _ => operands(start, stop, at),
+    }
+}
+
 /// What is asked for.
 struct Samples {
     num: usize,
@@ -68,15 +76,19 @@ fn space(
         let Some(place) = resolve_axis(axis, rank) else {
             return Tensor::invalid("", crate::shape::no_axis_of_rank(axis, rank));
         };
-        let end = |t: &Tensor| t.cast(DType::F32).expand_dims(axis);
+        let work = working(match dtype {
+            Some(DType::F64) => DType::F64,
+            _ => start.dtype(),
+        });
+        let end = |t: &Tensor| t.cast(work).expand_dims(axis);
         let mut shape = vec![1; rank];
         shape[place] = num;
         let intervals = if endpoint { num.saturating_sub(1) } else { num };
         let places = Places {
             start: end(start),
             stop: end(stop),
-            position: Tensor::iota(&shape, place).cast(DType::F32),
-            intervals: intervals.max(1) as f32,
+            position: Tensor::iota(&shape, place).cast(work),
+            intervals: intervals.max(1) as f64,
             dtype: dtype.unwrap_or(float_of(start.dtype())),
         };
         places.finish(make(&places))
@@ -101,7 +113,7 @@ pub fn linspace(
     axis: i64,
 ) -> Tensor {
     let (at, samples) = (here(), Samples { num, endpoint, dtype, axis });
-    space("linspace", at, operands(&start, &stop, at), samples, Places::straight)
+    space("linspace", at, ends(&start, &stop, dtype, at), samples, Places::straight)
 }
 
 /// `base^x` for `num` evenly spaced x from `start` to `stop`.
@@ -111,13 +123,14 @@ pub fn logspace(
     stop: impl Operand,
     num: usize,
     endpoint: bool,
-    base: f32,
+    base: impl Into<f64>,
     dtype: Option<DType>,
     axis: i64,
 ) -> Tensor {
     let (at, samples) = (here(), Samples { num, endpoint, dtype, axis });
-    space("logspace", at, operands(&start, &stop, at), samples, |places| {
-        Tensor::scalar(base).pow(places.straight())
+    space("logspace", at, ends(&start, &stop, dtype, at), samples, |places| {
+        let samples = places.straight();
+        Tensor::full(&[], base.into(), samples.dtype()).pow(samples)
     })
 }
 
@@ -133,11 +146,11 @@ pub fn geomspace(
     axis: i64,
 ) -> Tensor {
     let (at, samples) = (here(), Samples { num, endpoint, dtype, axis });
-    space("geomspace", at, operands(&start, &stop, at), samples, |places| {
+    space("geomspace", at, ends(&start, &stop, dtype, at), samples, |places| {
         let (start, stop) = (&places.start, &places.stop);
         let (behind, before) = places.shares();
         let one_sign = (start.sign() * stop.sign()).greater(0.0);
-        let size = |end: &Tensor| Tensor::select(&one_sign, end.abs(), f32::NAN);
+        let size = |end: &Tensor| Tensor::select(&one_sign, end.abs(), f64::NAN);
         let inside = size(start).pow(&before) * size(stop).pow(&behind) * start.sign();
         let last = behind.equal(1.0);
         // The ends themselves, not what powers make of them.

@@ -1,17 +1,23 @@
 //! Special functions.
 
-use std::f32::consts::PI;
+use std::f64::consts::PI;
 
-use super::hyperbolic::SHIFT;
-use super::pointwise::{in_single, unary, with_slope};
+use kiln_device::DType;
+
+use super::double;
+use super::hyperbolic::{End, end};
+use super::pointwise::{in_working, unary, with_slope};
 use crate::tensor::Tensor;
 
 unary! {
     /// `sin(πx) / πx`, 1 at 0: exactly 0 at other whole numbers.
-    sinc(x) = in_single(x, |x| with_slope(x, &sinc_single(x), sinc_slope));
-    /// Modified Bessel function of the first kind, order 0. Polynomials of Kiln's own, within 10⁻⁸ of the function
-    /// before rounding.
-    i0(x) = in_single(x, i0_single);
+    sinc(x) = in_working(x, |x| with_slope(x, &sinc_value(x), sinc_slope));
+    /// Modified Bessel function of the first kind, order 0. In `float32` polynomials of Kiln's own, within 10⁻⁸ of the
+    /// function before rounding; in `float64` its series.
+    i0(x) = in_working(x, |x| match x.dtype() {
+        DType::F64 => double::i0_with_slope(x, exp_scaled),
+        _ => i0_value(x),
+    });
 }
 
 /// sin(πx) and cos(πx), from the distance to the nearest whole number, which is exact.
@@ -24,7 +30,7 @@ fn half_turns(x: &Tensor) -> (Tensor, Tensor) {
     (rest.sin() * &sign, rest.cos() * sign)
 }
 
-fn sinc_single(x: &Tensor) -> Tensor {
+fn sinc_value(x: &Tensor) -> Tensor {
     let zero = x.equal(0.0);
     let angle = Tensor::select(&zero, 1.0, x) * PI;
     Tensor::select(&zero, 1.0, half_turns(x).0 / angle)
@@ -35,8 +41,11 @@ fn sinc_slope(x: &Tensor, y: &Tensor) -> Tensor {
     let near = x.abs().less(0.3);
     let angle = Tensor::select(&near, x * PI, 0.0);
     let square = angle.square();
-    let mut series = &square * (-1.0 / 3_991_680.0) + 1.0 / 45_360.0;
-    for coefficient in [-1.0 / 840.0, 1.0 / 30.0, -1.0 / 3.0] {
+    // (−1)^k · 2k / (2k + 1)!
+    let mut series = &square * (1.0 / 22_230_464_256_000.0) - 1.0 / 93_405_312_000.0;
+    for coefficient in
+        [1.0 / 518_918_400.0, -1.0 / 3_991_680.0, 1.0 / 45_360.0, -1.0 / 840.0, 1.0 / 30.0, -1.0 / 3.0]
+    {
         series = series * &square + coefficient;
     }
     let safe = Tensor::select(&near, 1.0, x);
@@ -44,7 +53,7 @@ fn sinc_slope(x: &Tensor, y: &Tensor) -> Tensor {
 }
 
 /// I0(x) in t = x²/4 for |x| ≤ 7.75.
-const NEAR: [f32; 11] = [
+const NEAR: [f64; 11] = [
     1.0,
     1.0,
     0.25000003,
@@ -58,25 +67,24 @@ const NEAR: [f32; 11] = [
     1.3732972e-13,
 ];
 /// √x · e^−x · I0(x) in 1/x beyond.
-const FAR: [f32; 6] = [0.39894226, 0.049870033, 0.027867721, 0.034544002, -0.021373134, 0.41389546];
-const LIMIT: f32 = 7.75;
+const FAR: [f64; 6] = [0.39894226, 0.049870033, 0.027867721, 0.034544002, -0.021373134, 0.41389546];
+const LIMIT: f64 = 7.75;
 
-/// Beyond it e^x is computed as e^(x − 235 ln 2) · 2^235, because it overflows before I0 does.
-const LARGE: f32 = 82.0;
-
-fn polynomial(coefficients: &[f32], x: &Tensor) -> Tensor {
-    coefficients.iter().rev().fold(x.zeros_like(), |sum, c| sum * x + *c)
+/// `e^x · factor` for x above some size, where e^x overflows before the product does: moved by a multiple of ln 2.
+fn exp_scaled(x: &Tensor, factor: Tensor) -> Tensor {
+    let End { large, shift, power, .. } = end(x.dtype());
+    let shifts = x.greater(large);
+    let scale = |power| Tensor::select(&shifts, 2f64.powi(power), 1.0);
+    let exponential = (x - Tensor::select(&shifts, shift, 0.0)).exp();
+    exponential * scale((power - 1) / 2) * factor * scale((power + 1) / 2)
 }
 
-fn i0_single(x: &Tensor) -> Tensor {
+fn i0_value(x: &Tensor) -> Tensor {
     let size = x.abs();
     let far = size.greater(LIMIT);
     let small = Tensor::select(&far, 0.0, x);
-    let near = polynomial(&NEAR, &(small.square() * 0.25));
+    let near = double::polynomial(&(small.square() * 0.25), &NEAR);
     let large = Tensor::select(&far, size.minimum(100.0), LIMIT);
-    let shifts = large.greater(LARGE);
-    let scale = |power| Tensor::select(&shifts, 2f32.powi(power), 1.0);
-    let exponential = (&large - Tensor::select(&shifts, SHIFT, 0.0)).exp();
-    let value = exponential * polynomial(&FAR, &large.reciprocal()) * large.rsqrt() * scale(117) * scale(118);
+    let value = exp_scaled(&large, double::polynomial(&large.reciprocal(), &FAR) * large.rsqrt());
     Tensor::select(&far, value, near)
 }

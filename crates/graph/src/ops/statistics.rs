@@ -7,7 +7,7 @@
 
 use kiln_device::{DType, ReduceOp};
 
-use super::pointwise::{composed, in_single, with_slope};
+use super::pointwise::{composed, in_working, with_slope};
 use crate::error::At;
 use crate::shape::{Axes, resolve_axis};
 use crate::tensor::{Tensor, here};
@@ -39,13 +39,13 @@ reductions! {
     sum(x, axes) = x.sum(axes.clone());
     /// Arithmetic mean, as a float; NaN of no elements. Half precision is added in `float32`.
     #[doc(alias = "reduce_mean")]
-    mean(x, axes) = in_single(x, |x| x.mean(axes.clone()));
+    mean(x, axes) = in_working(x, |x| x.mean(axes.clone()));
     /// Mean squared distance from the mean (divided by the count), in two passes, as a float.
     #[doc(alias = "reduce_variance")]
-    var(x, axes) = in_single(x, |x| x.variance(axes.clone()));
+    var(x, axes) = in_working(x, |x| x.variance(axes.clone()));
     /// Square root of the variance, as a float. Its gradient is 0 where the variance is 0.
     #[doc(alias = "reduce_std")]
-    std(x, axes) = in_single(x, |x| root(&x.variance(axes.clone())));
+    std(x, axes) = in_working(x, |x| root(&x.variance(axes.clone())));
     /// True where any element is not 0; NaN is not.
     #[doc(alias = "reduce_any")]
     any(x, axes) = x.any(axes.clone());
@@ -245,7 +245,8 @@ pub fn average(x: &Tensor, axes: impl Into<Axes>, weights: Option<&Tensor>) -> T
         }
         // `x` alone says which half-precision type, if any, is meant where the weights are whole.
         let dtype = super::promote(x.dtype(), weights.dtype());
-        let (x, w) = (x.cast(DType::F32), wide.cast(DType::F32));
+        let work = super::pointwise::working(dtype);
+        let (x, w) = (x.cast(work), wide.cast(work));
         let average = (x * &w).sum(axes.clone()) / w.sum(axes);
         average.cast(super::pointwise::float_of(dtype))
     })

@@ -96,7 +96,7 @@ macro_rules! dense_operand {
         }
     )* };
 }
-dense_operand!(Tensor, &Tensor, f32, i32);
+dense_operand!(Tensor, &Tensor, f32, f64, i32, i64);
 
 impl RaggedTensor {
     /// `meet` of the values of two tensors that broadcast, as NumPy's do: axes are aligned from the last, and rows of one
@@ -229,9 +229,9 @@ macro_rules! operator {
     ($($trait:ident $method:ident;)*) => { $(
         operator!(@one $trait $method, &RaggedTensor);
         operator!(@one $trait $method, &Tensor);
-        operator!(@one $trait $method, f32);
+        operator!(@one $trait $method, f64);
         operator!(@one $trait $method, i32);
-        operator!(@left $trait $method, f32);
+        operator!(@left $trait $method, f64);
         operator!(@left $trait $method, i32);
         operator!(@left $trait $method, &Tensor);
     )* };

@@ -209,7 +209,7 @@ macro_rules! scalar {
         }
     )* };
 }
-scalar!(f32, half::f16, half::bf16, i32, u32, u8, bool);
+scalar!(f32, f64, half::f16, half::bf16, i32, i64, u32, u8, bool);
 
 macro_rules! text {
     ($([$($life:lifetime)?] $type:ty),*) => { $(

@@ -122,9 +122,11 @@ impl fmt::Display for RaggedTensor {
         use crate::DType;
         let text = match self.dtype() {
             DType::F32 => self.to_list::<f32>().map(|list| list.to_string()),
+            DType::F64 => self.to_list::<f64>().map(|list| list.to_string()),
             DType::F16 => self.to_list::<half::f16>().map(|list| list.to_string()),
             DType::BF16 => self.to_list::<half::bf16>().map(|list| list.to_string()),
             DType::I32 => self.to_list::<i32>().map(|list| list.to_string()),
+            DType::I64 => self.to_list::<i64>().map(|list| list.to_string()),
             DType::U32 => self.to_list::<u32>().map(|list| list.to_string()),
             DType::U8 => self.to_list::<u8>().map(|list| list.to_string()),
             DType::Bool => self.to_list::<bool>().map(|list| list.to_string()),

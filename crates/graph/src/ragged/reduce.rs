@@ -196,11 +196,11 @@ impl RaggedTensor {
         if !inner.is_empty() {
             sums = flat.sum(&inner[..]).keep_dims(flat, &inner[..]);
         }
-        let mut sizes = vec![0.0f32; count];
+        let mut sizes = vec![0.0f64; count];
         cells.iter().for_each(|cell| sizes[*cell as usize] += 1.0);
         let width: usize = inner.iter().map(|axis| flat.shape()[*axis as usize]).product();
-        let scales: Vec<f32> = sizes.iter().map(|size| 1.0 / (size * width as f32)).collect();
-        let scales = Tensor::from_slice(&scales).cast(flat.dtype()).as_column(flat.rank(), site.at);
+        let scales: Vec<f64> = sizes.iter().map(|size| 1.0 / (size * width as f64)).collect();
+        let scales = Tensor::table(&scales, &[count], flat.dtype()).as_column(flat.rank(), site.at);
         let means = fold_segments(&sums, &cells, count, ReduceOp::Sum, site.at) * scales;
         Ok(site.part(means)?.pick(&cells, site.at))
     }

@@ -27,12 +27,15 @@ fn wide_product(a: &Tensor, b: &Tensor) -> (Tensor, Tensor) {
 /// Whole numbers from `minval` up to, not including, `maxval`, all equally likely (to 2⁻³²). Keras' default dtype is `int32`.
 ///
 /// # Errors
-/// Where the dtype is no integer, cannot hold the bounds, or the range is empty.
+/// Where the dtype is no integer, cannot hold the bounds, or the range is empty; in `int64`, where it has 2³² numbers or
+/// more.
 #[track_caller]
 pub fn randint(shape: &[usize], minval: i64, maxval: i64, dtype: DType, seed: impl Into<Seed>) -> Tensor {
     let at = here();
     let holds = match dtype {
         DType::I32 => Some((i64::from(i32::MIN), i64::from(i32::MAX))),
+        // As many numbers as 32 random bits tell apart, anywhere.
+        DType::I64 if maxval.abs_diff(minval) <= u64::from(u32::MAX) => Some((i64::MIN, i64::MAX)),
         DType::U32 => Some((0, i64::from(u32::MAX))),
         DType::U8 => Some((0, 255)),
         _ => None,
@@ -49,7 +52,7 @@ pub fn randint(shape: &[usize], minval: i64, maxval: i64, dtype: DType, seed: im
     let bits = Tensor::random_bits(key.key(), &[&[2], shape].concat());
     let word = |i: i64| bits.slice_axis(0, i, i + 1).squeeze(0);
     let span = maxval.abs_diff(minval);
-    let offset = if most.abs_diff(least) + 1 == span && span > u64::from(u32::MAX) {
+    let offset = if most.abs_diff(least).checked_add(1) == Some(span) && span > u64::from(u32::MAX) {
         word(0)
     } else {
         // The high word of 64 random bits times the span.
@@ -59,6 +62,9 @@ pub fn randint(shape: &[usize], minval: i64, maxval: i64, dtype: DType, seed: im
         let carry = (&low + &carried).less(low).cast(DType::U32);
         high + carry
     };
+    if dtype == DType::I64 {
+        return (offset.cast(dtype) + minval).part_of("randint", at, &[]);
+    }
     let shifted = offset + Tensor::from_slice(&[minval as u32]).broadcast_at(shape, at);
     let value = if dtype == DType::I32 { shifted.bitcast(DType::I32) } else { shifted.cast(dtype) };
     value.part_of("randint", at, &[])

@@ -5,6 +5,8 @@
 //! every call of a [`crate::Function`]; `()` takes them from a generator of the process. In the body of a loop both give
 //! new numbers in every turn, an integer seed the same.
 //!
+//! Numbers are drawn as `float32` and converted: in `float64` a seed gives the same numbers with no more digits.
+//!
 //! Samplers that reject have a fixed number of rounds and no branches. The chance that all rounds of an element reject is
 //! below 10⁻⁹; it then gets a value near the mode.
 //!

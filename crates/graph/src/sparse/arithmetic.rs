@@ -168,7 +168,8 @@ impl SparseTensor {
     /// Without entries whose absolute value is below `threshold`, and without zeros and NaN where that is 0: their values
     /// are read at once.
     #[track_caller]
-    pub fn prune(&self, threshold: f32) -> SparseTensor {
+    pub fn prune(&self, threshold: impl Into<f64>) -> SparseTensor {
+        let threshold = threshold.into();
         let site = Site::new("sparse.prune");
         site.settle(|| {
             self.check()?;
@@ -286,10 +287,10 @@ macro_rules! operator {
 operator! {
     Add add add, &SparseTensor;
     Mul mul mul_dense, &Tensor;
-    Mul mul mul_dense, f32;
+    Mul mul mul_dense, f64;
     Mul mul mul_dense, i32;
     Div div div_dense, &Tensor;
-    Div div div_dense, f32;
+    Div div div_dense, f64;
     Div div div_dense, i32;
 }
 

@@ -68,8 +68,14 @@ impl SparseTensor {
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
 #[track_caller]
-pub fn sampled_addmm(sparse: &SparseTensor, a: &Tensor, b: &Tensor, beta: f32, alpha: f32) -> SparseTensor {
-    let site = Site::new("sparse.sampled_addmm");
+pub fn sampled_addmm(
+    sparse: &SparseTensor,
+    a: &Tensor,
+    b: &Tensor,
+    beta: impl Into<f64>,
+    alpha: impl Into<f64>,
+) -> SparseTensor {
+    let (site, beta, alpha) = (Site::new("sparse.sampled_addmm"), beta.into(), alpha.into());
     site.settle(|| {
         sparse.check()?;
         a.check()?;

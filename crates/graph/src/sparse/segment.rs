@@ -63,8 +63,8 @@ fn scaled(
 ) -> Result<Tensor> {
     let data = data.to_float();
     let (sum, counts) = summed(site, &data, indices, segment_ids, num_segments)?;
-    let scales: Vec<f32> = counts.iter().map(|count| scale((*count).max(1) as f64) as f32).collect();
-    let scales = Tensor::from_slice(&scales).cast_at(sum.dtype(), site.at);
+    let scales: Vec<f64> = counts.iter().map(|count| scale((*count).max(1) as f64)).collect();
+    let scales = Tensor::table(&scales, &[scales.len()], sum.dtype());
     site.part(&sum * scales.as_column(sum.rank(), site.at))
 }
 

@@ -30,7 +30,7 @@ impl Formatted for Tensor {
         let texts = match self.dtype() {
             DType::Bool => site.flags(self)?.iter().map(|flag| u8::from(*flag).to_string()).collect(),
             dtype if dtype.is_integer() => site.wide_integers(self)?.iter().map(i64::to_string).collect(),
-            _ => site.floats(self)?.iter().map(|x| float(*x)).collect(),
+            dtype => site.floats(self)?.iter().map(|x| float(*x, dtype)).collect(),
         };
         Ok((texts, self.shape().to_vec()))
     }
@@ -51,8 +51,8 @@ fn quoted(s: &str) -> String {
     text
 }
 
-/// Six digits where those are the number, else nine.
-fn float(x: f32) -> String {
+/// Six digits where those are the number, else as many as tell all of its type apart.
+fn float(x: f64, dtype: DType) -> String {
     if x.is_nan() {
         return "nan".into();
     }
@@ -60,8 +60,12 @@ fn float(x: f32) -> String {
     if x.is_infinite() {
         return format!("{sign}inf");
     }
-    let short = general(x.abs() as f64, 6);
-    let text = if short.parse::<f32>() == Ok(x.abs()) { short } else { general(x.abs() as f64, 9) };
+    let short = general(x.abs(), 6);
+    let (same, digits) = match dtype {
+        DType::F64 => (short.parse::<f64>() == Ok(x.abs()), 17),
+        _ => (short.parse::<f32>().map(f64::from) == Ok(x.abs()), 9),
+    };
+    let text = if same { short } else { general(x.abs(), digits) };
     format!("{sign}{text}")
 }
 

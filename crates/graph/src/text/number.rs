@@ -51,7 +51,7 @@ pub fn as_string(numbers: &Tensor, format: &NumberFormat) -> StringTensor {
                 let digits = |n: &i64| padded(&n.unsigned_abs().to_string(), *n < 0, format, true);
                 site.wide_integers(numbers)?.iter().map(digits).collect()
             }
-            _ => site.floats(numbers)?.iter().map(|x| float(*x as f64, format)).collect(),
+            _ => site.floats(numbers)?.iter().map(|x| float(*x, format)).collect(),
         };
         Ok(StringTensor::made(written, numbers.shape().to_vec()))
     })
@@ -113,7 +113,8 @@ fn padded(digits: &str, negative: bool, format: &NumberFormat, finite: bool) -> 
 }
 
 impl StringTensor {
-    /// The number that each string is, white space around it aside, as `float32`, `int32`, `uint32` or `uint8`.
+    /// The number that each string is, white space around it aside, as `float32`,
+    /// `float64`, `int32`, `int64`, `uint32` or `uint8`.
     ///
     /// Carries an error where a string is no number, or one out of the type's range.
     #[track_caller]
@@ -135,12 +136,14 @@ impl StringTensor {
             self.check()?;
             match dtype {
                 DType::F32 => parsed::<f32>(self, site),
+                DType::F64 => parsed::<f64>(self, site),
                 DType::I32 => parsed::<i32>(self, site),
+                DType::I64 => parsed::<i64>(self, site),
                 DType::U32 => parsed::<u32>(self, site),
                 DType::U8 => parsed::<u8>(self, site),
-                other => {
-                    Err(site.error(format!("expected float32, int32, uint32 or uint8, received {other}")))
-                }
+                other => Err(site.error(format!(
+                    "expected float32, float64, int32, int64, uint32 or uint8, received {other}"
+                ))),
             }
         })
     }

@@ -19,30 +19,19 @@ impl Operand for &Variable {
     }
 }
 
+// A variable to the right of a tensor is an operand like others.
 macro_rules! operator {
     ($($trait:ident $method:ident;)*) => { $(
-        operator!(@right $trait $method, &Variable, |v: &Variable, at| v.read_at(at));
-        operator!(@right $trait $method, Tensor, |t: Tensor, _| t);
-        operator!(@right $trait $method, &Tensor, |t: &Tensor, _| t.clone());
-        operator!(@right $trait $method, f32, |number: f32, _| number);
-        operator!(@right $trait $method, i32, |number: i32, _| number);
-        operator!(@left $trait $method, Tensor);
-        operator!(@left $trait $method, &Tensor);
-        operator!(@left $trait $method, f32);
-        operator!(@left $trait $method, i32);
-    )* };
-    (@right $trait:ident $method:ident, $rhs:ty, $value:expr) => {
-        impl std::ops::$trait<$rhs> for &Variable {
+        impl<R: Operand> std::ops::$trait<R> for &Variable {
             type Output = Tensor;
             #[track_caller]
-            fn $method(self, other: $rhs) -> Tensor {
-                let at = here();
-                #[allow(clippy::redundant_closure_call, reason = "one form for values and readings")]
-                let other = ($value)(other, at);
-                std::ops::$trait::$method(self.read_at(at), other)
+            fn $method(self, other: R) -> Tensor {
+                std::ops::$trait::$method(self.read_at(here()), other)
             }
         }
-    };
+        operator!(@left $trait $method, f64);
+        operator!(@left $trait $method, i32);
+    )* };
     (@left $trait:ident $method:ident, $lhs:ty) => {
         impl std::ops::$trait<&Variable> for $lhs {
             type Output = Tensor;

@@ -123,6 +123,8 @@ impl<'a> Call<'a> {
         self.used(name, Use::DType);
         match self.text(name) {
             "float32" => DType::F32,
+            "float64" => DType::F64,
+            "int64" => DType::I64,
             "float16" => DType::F16,
             "bfloat16" => DType::BF16,
             "int32" => DType::I32,

@@ -41,11 +41,11 @@ table! {
         let (low, high) = (c.float("x_min"), c.float("x_max"));
         vec![match (c.arg("x_min").as_i64(), c.arg("x_max").as_i64()) {
             (Some(low), Some(high)) => ops::clip(c.x(0), low as i32, high as i32),
-            _ => ops::clip(c.x(0), low as f32, high as f32),
+            _ => ops::clip(c.x(0), low, high),
         }]
     }),
     ("nan_to_num", |c| {
-        let given = |name| c.has(name).then(|| c.float(name) as f32);
+        let given = |name| c.has(name).then(|| c.float(name));
         vec![ops::nan_to_num(c.x(0), given("nan").unwrap_or(0.0), given("posinf"), given("neginf"))]
     }),
 }

@@ -93,6 +93,8 @@ impl Golden {
     pub(crate) fn dtype(&self, name: &str) -> DType {
         match self.place(name).1 {
             Dtype::F32 => DType::F32,
+            Dtype::F64 => DType::F64,
+            Dtype::I64 => DType::I64,
             Dtype::F16 => DType::F16,
             Dtype::BF16 => DType::BF16,
             Dtype::I32 => DType::I32,
@@ -114,6 +116,8 @@ impl Golden {
         }
         match self.dtype(name) {
             DType::F32 => leaf!(f32),
+            DType::F64 => leaf!(f64),
+            DType::I64 => leaf!(i64),
             DType::F16 => leaf!(half::f16),
             DType::BF16 => leaf!(half::bf16),
             DType::I32 => leaf!(i32),
@@ -132,6 +136,14 @@ impl Golden {
             let reference = self.tensor(name);
             if (output.shape(), output.dtype()) != (reference.shape(), reference.dtype()) {
                 return Err(format!("{output:?}, not {reference:?}"));
+            }
+            if reference.dtype() == DType::I64 {
+                let whole = |t: &Tensor| t.to_vec::<i64>().map_err(|e| e.to_string());
+                let (got, want) = (whole(output)?, whole(&reference)?);
+                if got != want {
+                    return Err(format!("{name}: {got:?}, not {want:?}"));
+                }
+                continue;
             }
             let got = computed(output).map_err(|e| e.to_string())?;
             let want = computed(&reference).map_err(|e| e.to_string())?;
@@ -197,11 +209,14 @@ impl Tolerance {
         let unit = match dtype {
             DType::F16 => 2f64.powi(-10),
             DType::BF16 => 2f64.powi(-7),
+            DType::F64 => 2f64.powi(-52),
             _ => 2f64.powi(-23),
         };
+        // Of elementary functions near 0.
+        let least = if dtype == DType::F64 { 4e-16 } else { 2e-7 };
         let limit = match self {
             Tolerance::Exact => return false,
-            Tolerance::Ulp(count) => (count * unit * want.abs()).max(2e-7),
+            Tolerance::Ulp(count) => (count * unit * want.abs()).max(least),
             Tolerance::Relative(share) => share * largest,
             Tolerance::Absolute(distance) => distance,
         };

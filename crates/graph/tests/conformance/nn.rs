@@ -40,7 +40,7 @@ fn strategy(c: &Call<'_>) -> CtcStrategy {
 
 fn attention(c: &Call<'_>) -> kiln_graph::Tensor {
     let (bias, mask) = (c.flag("has_bias"), c.flag("has_mask"));
-    let scale = c.has("scale").then(|| float(c, "scale"));
+    let scale = c.has("scale").then(|| c.float("scale"));
     let bias_input = bias.then(|| c.x(3));
     let mask_input = mask.then(|| c.x(3 + usize::from(bias)));
     ops::dot_product_attention(c.x(0), c.x(1), c.x(2), bias_input, mask_input, scale, c.flag("is_causal"))

@@ -33,7 +33,7 @@ table! {
     ("average", |c| vec![ops::average(c.x(0), c.axes("axis"), c.inputs().get(1))]),
     ("bincount", |c| vec![ops::bincount(c.x(0), c.inputs().get(1), c.int_or("minlength", 0) as usize)]),
     ("histogram", |c| {
-        let range = c.has("range").then(|| c.floats("range")).map(|r| (r[0] as f32, r[1] as f32));
+        let range = c.has("range").then(|| c.floats("range")).map(|r| (r[0], r[1]));
         let (counts, edges) = ops::histogram(c.x(0), c.int_or("bins", 10) as usize, range);
         vec![counts, edges]
     }),

@@ -12,14 +12,23 @@ pub(crate) fn cases() -> Vec<Case> {
 /// Twice the first input. Not for differences: the interpreter's numbers are rounded for the host.
 fn host() -> Case {
     fn double(x: &[HostArray]) -> Result<Vec<HostArray>, String> {
-        let doubled = x[0].as_slice::<f32>()?.iter().map(|x| x * 2.0).collect();
-        Ok(vec![x[1].clone(), HostArray::new(x[0].shape(), doubled)])
+        let doubled = match x[0].dtype() {
+            DType::F64 => {
+                let numbers = x[0].as_slice::<f64>()?.iter().map(|x| x * 2.0).collect();
+                HostArray::new(x[0].shape(), numbers)
+            }
+            _ => {
+                let numbers = x[0].as_slice::<f32>()?.iter().map(|x| x * 2.0).collect();
+                HostArray::new(x[0].shape(), numbers)
+            }
+        };
+        Ok(vec![x[1].clone(), doubled])
     }
     let input = [Input::whole(&[2, 3], -9, 9).cast(DType::F32), Input::whole(&[4], 0, 9)];
     let build = |x: &[Tensor]| {
-        let forms = [(vec![4], DType::I32), (vec![2, 3], DType::F32)];
+        let forms = [(vec![4], DType::I32), (vec![2, 3], x[0].dtype())];
         let y = host_call("double", x, &forms, double);
-        &y[1] + y[0].sum(()).cast(DType::F32)
+        &y[1] + y[0].sum(()).cast(x[0].dtype())
     };
     Case::new("host", input, Exact, build)
 }

@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use kiln_graph::{DType, Tensor, gradients_with};
 
-/// How far an executor may be from the interpreter; `u` = 2⁻²⁴ (2⁻¹¹, 2⁻⁸) for results in `f32` (`f16`, `bf16`).
+/// How far an executor may be from the interpreter; `u` = 2⁻²⁴ (2⁻⁵³, 2⁻¹¹, 2⁻⁸) for results in `f32` (`f64`, `f16`,
+/// `bf16`). Absolute distances are those of `f32`; in `f64` they are 2⁻²⁹ of that.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Tolerance {
     /// Equal once rounded to the result's type.
@@ -107,6 +108,8 @@ pub(crate) fn tensor_of(numbers: &[f64], shape: &[usize], dtype: DType) -> Tenso
     let leaf = |numbers: Vec<f32>| Tensor::from_vec(numbers, shape);
     match dtype {
         DType::F32 => leaf(numbers.iter().map(|x| *x as f32).collect()),
+        DType::F64 => Tensor::from_vec(numbers, shape),
+        DType::I64 => Tensor::from_vec(numbers.iter().map(|x| *x as i64).collect::<Vec<_>>(), shape),
         DType::F16 => {
             Tensor::from_vec(numbers.iter().map(|x| kiln_device::nearest_f16(*x)).collect::<Vec<_>>(), shape)
         }
@@ -128,7 +131,7 @@ pub(crate) struct Case {
     pub(crate) name: String,
     inputs: Vec<Input>,
     pub(crate) tolerance: Tolerance,
-    /// Its float outputs have gradients with respect to its `f32` inputs, which stand away from kinks.
+    /// Its float outputs have gradients with respect to its `f32` (`f64`) inputs, which stand away from kinks.
     pub(crate) differentiable: bool,
     pub(crate) build: Rc<Build>,
 }
@@ -172,7 +175,19 @@ impl Case {
 
     /// The inputs that gradients are taken for.
     pub(crate) fn targets<'a>(&self, inputs: &'a [Tensor]) -> Vec<&'a Tensor> {
-        inputs.iter().filter(|t| t.dtype() == DType::F32).collect()
+        inputs.iter().filter(|t| matches!(t.dtype(), DType::F32 | DType::F64)).collect()
+    }
+
+    /// The same case with `f64` in the place of `f32`, where it has any.
+    pub(crate) fn in_doubles(&self) -> Option<Case> {
+        let is_single = |input: &Input| input.dtype == DType::F32;
+        let double =
+            |input: &Input| if is_single(input) { input.clone().cast(DType::F64) } else { input.clone() };
+        self.inputs.iter().any(is_single).then(|| Case {
+            name: format!("{} in f64", self.name),
+            inputs: self.inputs.iter().map(double).collect(),
+            ..self.clone()
+        })
     }
 
     /// Weights of the scalar Σ weight · output that gradients are of.

@@ -10,7 +10,7 @@ use crate::case::{Case, Input, Tolerance};
 const SHAPES: [&[usize]; 6] = [&[], &[1], &[0], &[17], &[3, 5], &[2, 1, 7]];
 const SPECIAL: [f64; 11] =
     [0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 1e30, -1e30, f64::INFINITY, f64::NEG_INFINITY, f64::NAN];
-const INTEGERS: [DType; 3] = [DType::I32, DType::U32, DType::U8];
+const INTEGERS: [DType; 4] = [DType::I32, DType::I64, DType::U32, DType::U8];
 
 pub(crate) fn cases() -> Vec<Case> {
     [unary(), binary(), broadcast(), compare(), select(), cast(), bitcast()].concat()
@@ -81,6 +81,7 @@ fn unary() -> Vec<Case> {
 fn integers(dtype: DType) -> Input {
     let values: &[f64] = match dtype {
         DType::I32 => &[0.0, 1.0, -1.0, 2.0, 7.0, -7.0, 31.0, i32::MAX as f64, i32::MIN as f64],
+        DType::I64 => &[0.0, 1.0, -1.0, 7.0, -7.0, 63.0, 4e9, -9e18, i64::MAX as f64, i64::MIN as f64, 6e9],
         DType::U32 => &[0.0, 1.0, 2.0, 7.0, 31.0, 32.0, i32::MIN as u32 as f64, u32::MAX as f64],
         DType::U8 => &[0.0, 1.0, 2.0, 7.0, 31.0, 127.0, 128.0, 255.0],
         _ => &[0.0, 1.0, 1.0],
@@ -248,8 +249,8 @@ fn cast() -> Vec<Case> {
     let mut cases = vec![];
     for from in DType::ALL {
         let input = match from {
-            DType::F32 => Input::values(
-                &[16],
+            DType::F32 | DType::F64 => Input::values(
+                &[19],
                 from,
                 &[
                     0.0,
@@ -269,14 +270,19 @@ fn cast() -> Vec<Case> {
                     // Just above the middle of two numbers of each half type.
                     1.003_906_488_418_579_1,
                     1.000_488_519_668_579_1,
+                    // Subnormal in float16, and half of its least number.
+                    4.86e-5,
+                    -4.9e-6,
+                    2.980_232_238_769_531_3e-8,
                 ],
             ),
             DType::F16 | DType::BF16 => Input::range(&[9], -300.0, 300.0).cast(from),
             DType::I32 => Input::values(&[6], from, &[0.0, -1.0, 300.0, -70000.0, 16_777_217.0, 5.0]),
-            DType::U32 | DType::U8 | DType::Bool => integers(from),
+            DType::I64 | DType::U32 | DType::U8 | DType::Bool => integers(from),
         };
         for to in DType::ALL {
-            let tolerance = if from == DType::U32 && to.is_float() { Ulp(1.0) } else { Exact };
+            let rounds = matches!(from, DType::U32 | DType::I64);
+            let tolerance = if rounds && to.is_float() { Ulp(1.0) } else { Exact };
             let input = [input.clone()];
             cases.push(Case::new(format!("cast {from} to {to}"), input, tolerance, move |x| x[0].cast(to)));
         }
@@ -300,5 +306,9 @@ fn bitcast() -> Vec<Case> {
             cases.push(Case::new(format!("bitcast {from} to {to}"), input, Exact, move |x| x[0].bitcast(to)));
         }
     }
+    let numbers = [Input::values(&[4], DType::F64, &[0.0, -0.0, 1.5, f64::INFINITY])];
+    cases.push(Case::new("bitcast float64 to int64", numbers, Exact, |x| x[0].bitcast(DType::I64)));
+    let bits = [Input::values(&[3], DType::I64, &[0.0, 4_609_434_218_613_702_656.0, 1.0])];
+    cases.push(Case::new("bitcast int64 to float64", bits, Exact, |x| x[0].bitcast(DType::F64)));
     cases
 }

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::gpu;
-use kiln_graph::interpret::interpret_tensors;
+use kiln_graph::interpret::{interpret_tensors, of_whole};
 use kiln_graph::{DType, Device, Tensor, with_device};
 
 use crate::case::{Case, Tolerance};
@@ -18,6 +18,8 @@ pub(crate) fn devices() -> Vec<Device> {
 fn computed(tensor: &Tensor) -> kiln_graph::Result<Vec<f64>> {
     Ok(match tensor.dtype() {
         DType::F32 => tensor.to_vec::<f32>()?.into_iter().map(f64::from).collect(),
+        DType::F64 => tensor.to_vec::<f64>()?,
+        DType::I64 => tensor.to_vec::<i64>()?.into_iter().map(of_whole).collect(),
         DType::F16 => tensor.to_vec::<half::f16>()?.into_iter().map(f64::from).collect(),
         DType::BF16 => tensor.to_vec::<half::bf16>()?.into_iter().map(f64::from).collect(),
         DType::I32 => tensor.to_vec::<i32>()?.into_iter().map(f64::from).collect(),
@@ -33,7 +35,7 @@ fn stored(number: f64, dtype: DType) -> f64 {
         DType::F32 => number as f32 as f64,
         DType::F16 => kiln_device::nearest_f16(number).to_f64(),
         DType::BF16 => kiln_device::nearest_bf16(number).to_f64(),
-        DType::I32 | DType::U32 | DType::U8 | DType::Bool => number,
+        DType::F64 | DType::I32 | DType::I64 | DType::U32 | DType::U8 | DType::Bool => number,
     }
 }
 
@@ -42,23 +44,25 @@ fn rounding(dtype: DType) -> f64 {
     match dtype {
         DType::F16 => 2f64.powi(-11),
         DType::BF16 => 2f64.powi(-8),
-        DType::F32 | DType::I32 | DType::U32 | DType::U8 | DType::Bool => 2f64.powi(-24),
+        DType::F64 => 2f64.powi(-53),
+        DType::F32 | DType::I32 | DType::I64 | DType::U32 | DType::U8 | DType::Bool => 2f64.powi(-24),
     }
 }
 
 /// How far an element may be from `expected`; `magnitude` is the sum of the absolute values that it is made of.
 fn allowed(tolerance: Tolerance, dtype: DType, expected: f64, magnitude: f64, largest: f64) -> f64 {
     let u = rounding(dtype);
-    // An accumulator is f32 whatever the result's type, which rounds once more.
-    let stored = if dtype == DType::F32 { 0.0 } else { u * expected.abs() };
+    // An accumulator is f32 whatever the result's narrow type, which rounds once more.
+    let (accumulator, scale) = if dtype == DType::F64 { (u, 2f64.powi(-29)) } else { (2f64.powi(-24), 1.0) };
+    let stored = if matches!(dtype, DType::F32 | DType::F64) { 0.0 } else { u * expected.abs() };
     match tolerance {
         Tolerance::Exact => 0.0,
-        Tolerance::Ulp(count) => (count * 2.0 * u * expected.abs()).max(2e-7),
-        Tolerance::Absolute(distance) => distance,
+        Tolerance::Ulp(count) => (count * 2.0 * u * expected.abs()).max(2e-7 * scale),
+        Tolerance::Absolute(distance) => distance * scale,
         Tolerance::Largest(count) => count * u * largest,
         Tolerance::Near(count) => count * u * largest.max(1.0),
-        Tolerance::Sum(n) => 4.0 * (n.max(2) as f64).log2() * 2f64.powi(-24) * magnitude + stored,
-        Tolerance::Products(n) => (8.0 + (n as f64).sqrt()) * 2f64.powi(-24) * magnitude + stored,
+        Tolerance::Sum(n) => 4.0 * (n.max(2) as f64).log2() * accumulator * magnitude + stored,
+        Tolerance::Products(n) => (8.0 + (n as f64).sqrt()) * accumulator * magnitude + stored,
     }
 }
 
@@ -81,6 +85,9 @@ impl Compared<'_> {
         let wrong = |i: &usize| {
             let (got, exact) = (got[*i], self.expected[*i]);
             let expected = stored(exact, self.dtype);
+            if self.dtype == DType::I64 {
+                return got.to_bits() != exact.to_bits();
+            }
             let same = got == expected || (got.is_nan() && expected.is_nan());
             let limit = allowed(self.tolerance, self.dtype, exact, self.magnitudes[*i], largest);
             // Not `>`: a NaN on one side is a difference.
@@ -129,9 +136,28 @@ fn leaves(case: &Case, absolute: bool) -> Vec<Tensor> {
     if absolute { case.magnitudes() } else { case.tensors() }
 }
 
+/// True where the device has the types of a case.
+fn runs(device: &Device, case: &Case) -> bool {
+    let inputs = case.tensors();
+    let outputs = (case.build)(&inputs);
+    inputs.iter().chain(&outputs).all(|t| device.supports(t.dtype()))
+}
+
+/// The table, and all of it that has floats once more in `f64`.
+fn both_precisions() -> Vec<Case> {
+    let singles = cases();
+    // Bits of 32 have cases of their own in 64.
+    let numbers = singles.iter().filter(|case| !case.name.starts_with("bitcast"));
+    let doubles: Vec<Case> = numbers.filter_map(Case::in_doubles).collect();
+    assert!(doubles.len() > 300, "{} cases in f64", doubles.len());
+    [singles, doubles].concat()
+}
+
 fn check_all(found: impl Fn(&Device, &Case) -> Vec<String>) {
+    let all = both_precisions();
     for device in devices() {
-        let wrong: Vec<String> = cases().iter().flat_map(|case| found(&device, case)).collect();
+        let cases = all.iter().filter(|case| runs(&device, case));
+        let wrong: Vec<String> = cases.flat_map(|case| found(&device, case)).collect();
         assert!(wrong.is_empty(), "{} differences on {device}:\n{}", wrong.len(), wrong.join("\n"));
     }
 }

@@ -71,7 +71,7 @@ fn reduce() -> Vec<Case> {
             let name = format!("reduce_{} {shape:?} {axes:?}", op.name());
             cases.push(Case::new(name, [Input::distinct(shape)], tolerance, build).differentiable());
         }
-        for dtype in [DType::I32, DType::U32, DType::U8, DType::Bool] {
+        for dtype in [DType::I32, DType::I64, DType::U32, DType::U8, DType::Bool] {
             if !op.combine().accepts(dtype.scalar()) {
                 continue;
             }
@@ -206,7 +206,7 @@ fn pad(x: &Tensor, low: &[usize], high: &[usize], interior: &[usize]) -> Tensor 
         low: low.to_vec(),
         high: high.to_vec(),
         interior: interior.to_vec(),
-        value: Value::F32(1.5),
+        value: if x.dtype() == DType::F64 { Value::F64(1.5) } else { Value::F32(1.5) },
     };
     Tensor::primitive(op, std::slice::from_ref(x), &shape, x.dtype())
 }
@@ -369,7 +369,7 @@ fn argsort() -> Vec<Case> {
         let special = [Input::values(&[9], DType::F32, &special)];
         let build = move |x: &[Tensor]| x[0].argsort(0, descending);
         cases.push(Case::new(format!("argsort special {direction}"), special, Exact, build));
-        for dtype in [DType::I32, DType::U32, DType::U8] {
+        for dtype in [DType::I32, DType::I64, DType::U32, DType::U8] {
             let low = if dtype == DType::I32 { -3 } else { 0 };
             let ties = [Input::whole(&[2, 40], low, 6).cast(dtype)];
             let build = move |x: &[Tensor]| x[0].argsort(1, descending);

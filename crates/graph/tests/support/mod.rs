@@ -17,6 +17,8 @@ pub(crate) fn tensor_of(numbers: &[f64], shape: &[usize], dtype: DType) -> Tenso
     }
     match dtype {
         DType::F32 => leaf(numbers, shape, |x| x as f32),
+        DType::F64 => leaf(numbers, shape, |x| x),
+        DType::I64 => leaf(numbers, shape, |x| x as i64),
         DType::F16 => leaf(numbers, shape, kiln_device::nearest_f16),
         DType::BF16 => leaf(numbers, shape, kiln_device::nearest_bf16),
         DType::I32 => leaf(numbers, shape, |x| x as i32),
@@ -30,6 +32,8 @@ pub(crate) fn tensor_of(numbers: &[f64], shape: &[usize], dtype: DType) -> Tenso
 pub(crate) fn computed(tensor: &Tensor) -> kiln_graph::Result<Vec<f64>> {
     Ok(match tensor.dtype() {
         DType::F32 => tensor.to_vec::<f32>()?.into_iter().map(f64::from).collect(),
+        DType::F64 => tensor.to_vec::<f64>()?,
+        DType::I64 => tensor.to_vec::<i64>()?.into_iter().map(|n| n as f64).collect(),
         DType::F16 => tensor.to_vec::<half::f16>()?.into_iter().map(f64::from).collect(),
         DType::BF16 => tensor.to_vec::<half::bf16>()?.into_iter().map(f64::from).collect(),
         DType::I32 => tensor.to_vec::<i32>()?.into_iter().map(f64::from).collect(),

@@ -155,7 +155,7 @@ impl Output {
         let y = self.activation.apply(x);
         if let Some(regularizer) = &self.activity_regularizer {
             let batch = y.shape().first().copied().unwrap_or(1).max(1);
-            context.add_loss(regularizer.penalty(&y) * (1.0 / batch as f32));
+            context.add_loss(regularizer.penalty(&y) * (1.0 / batch as f64));
         }
         y
     }

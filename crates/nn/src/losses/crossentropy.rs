@@ -77,7 +77,7 @@ fn sparse(op: &'static str, y_true: &Tensor, y_pred: &Tensor) -> Result<(Tensor,
         );
         return Err(Tensor::invalid(op, message));
     }
-    Ok((labels.cast(DType::I32), y_pred))
+    Ok((ops::saturate_cast(&labels, DType::I32), y_pred))
 }
 
 impl Loss for SparseCategoricalCrossentropy {
@@ -153,7 +153,7 @@ impl Loss for CategoricalCrossentropy {
         };
         if self.label_smoothing != 0.0 {
             let classes = labels.shape().last().copied().unwrap_or(1) as f64;
-            labels = labels * (1.0 - self.label_smoothing) as f32 + (self.label_smoothing / classes) as f32;
+            labels = labels * (1.0 - self.label_smoothing) + (self.label_smoothing / classes);
         }
         ops::categorical_crossentropy(&labels, &predictions, self.from_logits, -1)
     }
@@ -214,7 +214,7 @@ impl Loss for BinaryCrossentropy {
             Err(failed) => return failed,
         };
         if self.label_smoothing != 0.0 {
-            labels = labels * (1.0 - self.label_smoothing) as f32 + (0.5 * self.label_smoothing) as f32;
+            labels = labels * (1.0 - self.label_smoothing) + (0.5 * self.label_smoothing);
         }
         ops::binary_crossentropy(&labels, &predictions, self.from_logits).mean(-1)
     }

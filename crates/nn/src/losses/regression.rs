@@ -83,7 +83,7 @@ impl Loss for Huber {
             Ok(pair) => pair,
             Err(failed) => return failed,
         };
-        let (error, delta) = (p - t, self.delta as f32);
+        let (error, delta) = (p - t, self.delta);
         let size = error.abs();
         let far = &size * delta - 0.5 * delta * delta;
         Tensor::select(&size.less_equal(delta), error.square() * 0.5, far).mean(-1)

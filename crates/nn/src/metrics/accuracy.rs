@@ -1,6 +1,6 @@
 //! Accuracies: the share of predictions that are right.
 
-use kiln_graph::{DType, Tensor};
+use kiln_graph::{DType, Tensor, ops};
 
 use super::mean_metrics;
 use crate::losses::same_rank;
@@ -95,7 +95,7 @@ fn with_labels(
     let column = y_true.rank() == y_pred.rank() && y_true.shape().last() == Some(&1);
     let labels = if column { y_true.squeeze(-1) } else { y_true.clone() };
     if y_pred.rank() > 0 && labels.shape() == &y_pred.shape()[..y_pred.rank() - 1] {
-        return formula(&labels.cast(DType::I32));
+        return formula(&ops::saturate_cast(&labels, DType::I32));
     }
     let message = format!(
         "expected one integer label a prediction, received y_true {:?}, y_pred {:?}; one-hot labels go with \

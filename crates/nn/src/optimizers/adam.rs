@@ -35,7 +35,7 @@ impl Default for Adam {
 
 /// `1 − βᵗ`, exact also where β is near 1.
 fn bias(beta: f64, step: &Tensor) -> Tensor {
-    -(step * beta.ln() as f32).expm1()
+    -(step * beta.ln()).expm1()
 }
 
 impl Adam {
@@ -62,10 +62,10 @@ impl Rule for Adam {
         };
         let correction = bias(self.beta_2, step.step).sqrt() / bias(self.beta_1, step.step);
         let alpha = step.learning_rate * correction.cast(g.dtype());
-        let m = m + (g - m) * (1.0 - self.beta_1) as f32;
-        let v = v + (g.square() - v) * (1.0 - self.beta_2) as f32;
+        let m = m + (g - m) * (1.0 - self.beta_1);
+        let v = v + (g.square() - v) * (1.0 - self.beta_2);
         let hat = hat.first().map(|hat| hat.maximum(&v));
-        let root = hat.as_ref().unwrap_or(&v).sqrt() + self.epsilon as f32;
+        let root = hat.as_ref().unwrap_or(&v).sqrt() + self.epsilon;
         let variable = step.variable - &m * alpha / root;
         Update { variable, slots: [m, v].into_iter().chain(hat).collect() }
     }

@@ -37,18 +37,18 @@ impl Clip {
                 // g · limit / max(|g|, limit)
                 let clip = |g: &Tensor| {
                     let norm = square_norm(g).sqrt();
-                    g * (limit as f32 / norm.maximum(limit as f32)).cast(g.dtype())
+                    g * (limit / norm.maximum(limit)).cast(g.dtype())
                 };
                 gradients.iter().map(clip).collect()
             }
-            Clip::Value(limit) => gradients.iter().map(|g| g.clip(-limit as f32, limit as f32)).collect(),
+            Clip::Value(limit) => gradients.iter().map(|g| g.clip(-limit, limit)).collect(),
             Clip::GlobalNorm(limit) => {
                 let Some(norm) = gradients.iter().map(square_norm).reduce(|a, b| a + b).map(|s| s.sqrt())
                 else {
                     return vec![];
                 };
                 // Infinite norms give NaN, as in Keras, rather than a step of 0.
-                let scale = limit as f32 / norm.maximum(limit as f32);
+                let scale = limit / norm.maximum(limit);
                 let scale = Tensor::select(&norm.is_finite(), scale, f32::NAN);
                 gradients.iter().map(|g| g * scale.cast(g.dtype())).collect()
             }

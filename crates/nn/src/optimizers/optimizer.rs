@@ -279,7 +279,7 @@ impl<R: Rule> Optimizer<R> {
         let rate = rate.cast(dtype);
         let mut variable = group.slab.read();
         if let Some(decay) = self.weight_decay {
-            let decayed = &variable - &variable * decay as f32 * &rate;
+            let decayed = &variable - &variable * decay * &rate;
             variable = match self.decay_mask(built, group) {
                 Some(mask) => Tensor::select(&mask, decayed, variable),
                 None => decayed,

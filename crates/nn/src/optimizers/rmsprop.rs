@@ -68,12 +68,12 @@ impl Rule for RmsProp {
 
     fn update(&self, step: &Step<'_>) -> Update {
         let g = step.gradient;
-        let (rho, rest) = (self.rho as f32, (1.0 - self.rho) as f32);
+        let (rho, rest) = (self.rho, (1.0 - self.rho));
         let velocity = &step.slots[0] * rho + g.square() * rest;
         let average = self.centered.then(|| &step.slots[step.slots.len() - 1] * rho + g * rest);
         let square = average.as_ref().map_or_else(|| velocity.clone(), |a| &velocity - a.square());
-        let increment = g * step.learning_rate / (square + self.epsilon as f32).sqrt();
-        let momentum = (self.momentum > 0.0).then(|| &step.slots[1] * self.momentum as f32 + &increment);
+        let increment = g * step.learning_rate / (square + self.epsilon).sqrt();
+        let momentum = (self.momentum > 0.0).then(|| &step.slots[1] * self.momentum + &increment);
         let change = momentum.clone().unwrap_or(increment);
         let slots = [velocity].into_iter().chain(momentum).chain(average).collect();
         Update { variable: step.variable - change, slots }

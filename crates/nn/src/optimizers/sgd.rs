@@ -61,7 +61,7 @@ impl Rule for Sgd {
         let Some(velocity) = step.slots.first() else {
             return Update { variable: step.variable - descent, slots: vec![] };
         };
-        let momentum = self.momentum as f32;
+        let momentum = self.momentum;
         let velocity = velocity * momentum - &descent;
         let change = if self.nesterov { &velocity * momentum - descent } else { velocity.clone() };
         Update { variable: step.variable + change, slots: vec![velocity] }

@@ -10,7 +10,7 @@ use super::Schedule;
 
 /// `s / d`, rounded down where the schedule moves in stairs.
 fn passed(iterations: &Tensor, decay_steps: f64, staircase: bool) -> Tensor {
-    let share = iterations.cast(DType::F32) / decay_steps as f32;
+    let share = iterations.cast(DType::F32) / decay_steps;
     if staircase { share.floor() } else { share }
 }
 
@@ -63,12 +63,12 @@ macro_rules! time_decay {
 time_decay! {
     /// `r · decay_rate^(s/d)`.
     ExponentialDecay |self, share| {
-        (share * self.decay_rate.ln() as f32).exp() * self.initial_learning_rate as f32
+        (share * self.decay_rate.ln()).exp() * self.initial_learning_rate
     };
 
     /// `r / (1 + decay_rate · s/d)`.
     InverseTimeDecay |self, share| {
-        self.initial_learning_rate as f32 / (share * self.decay_rate as f32 + 1.0)
+        self.initial_learning_rate / (share * self.decay_rate + 1.0)
     };
 }
 
@@ -115,13 +115,13 @@ impl Schedule for PolynomialDecay {
     fn call(&self, iterations: &Tensor) -> Tensor {
         let step = iterations.cast(DType::F32);
         let share = if self.cycle {
-            let rounds = (&step / self.decay_steps as f32).ceil().maximum(1.0);
-            step / (rounds * self.decay_steps as f32)
+            let rounds = (&step / self.decay_steps).ceil().maximum(1.0);
+            step / (rounds * self.decay_steps)
         } else {
-            step.minimum(self.decay_steps as f32) / self.decay_steps as f32
+            step.minimum(self.decay_steps) / self.decay_steps
         };
         let (from, to) = (self.initial_learning_rate, self.end_learning_rate);
-        (1.0 - share).pow(self.power as f32) * (from - to) as f32 + to as f32
+        (1.0 - share).pow(self.power) * (from - to) + to
     }
 
     described!(PolynomialDecay);
@@ -158,9 +158,9 @@ impl CosineDecay {
     }
 
     fn fall(&self, from: f64, step: &Tensor) -> Tensor {
-        let share = step / self.decay_steps as f32;
+        let share = step / self.decay_steps;
         let cosine = ((share * PI).cos() + 1.0) * 0.5;
-        (cosine * (1.0 - self.alpha) as f32 + self.alpha as f32) * from as f32
+        (cosine * (1.0 - self.alpha) + self.alpha) * from
     }
 }
 
@@ -168,14 +168,14 @@ impl Schedule for CosineDecay {
     fn call(&self, iterations: &Tensor) -> Tensor {
         let step = iterations.cast(DType::F32);
         let Some(target) = self.warmup_target else {
-            return self.fall(self.initial_learning_rate, &step.minimum(self.decay_steps as f32));
+            return self.fall(self.initial_learning_rate, &step.minimum(self.decay_steps));
         };
-        let step = step.minimum((self.decay_steps + self.warmup_steps) as f32);
-        let warmup = self.warmup_steps.max(1.0) as f32;
+        let step = step.minimum(self.decay_steps + self.warmup_steps);
+        let warmup = self.warmup_steps.max(1.0);
         let rise = target - self.initial_learning_rate;
-        let line = &step / warmup * rise as f32 + self.initial_learning_rate as f32;
-        let fall = self.fall(target, &(&step - self.warmup_steps as f32));
-        Tensor::select(&step.less(self.warmup_steps as f32), line, fall)
+        let line = &step / warmup * rise + self.initial_learning_rate;
+        let fall = self.fall(target, &(&step - self.warmup_steps));
+        Tensor::select(&step.less(self.warmup_steps), line, fall)
     }
 
     described!(CosineDecay);
@@ -207,7 +207,7 @@ impl Schedule for PiecewiseConstantDecay {
         };
         let pieces = self.boundaries.iter().zip(&self.values).rev();
         pieces.fold(Tensor::scalar(*last as f32), |rate, (boundary, value)| {
-            Tensor::select(&iterations.less_equal(*boundary), *value as f32, rate)
+            Tensor::select(&iterations.less_equal(*boundary), *value, rate)
         })
     }
 

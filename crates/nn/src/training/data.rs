@@ -33,7 +33,9 @@ impl<T: Element> Column<T> {
 
 enum Columns {
     F32(Column<f32>),
+    F64(Column<f64>),
     I32(Column<i32>),
+    I64(Column<i64>),
     U32(Column<u32>),
     U8(Column<u8>),
     Bool(Column<bool>),
@@ -58,7 +60,9 @@ impl Array {
         }
         let columns = match tensor.dtype() {
             DType::F32 => Columns::F32(Column::new(tensor.to_vec()?)),
+            DType::F64 => Columns::F64(Column::new(tensor.to_vec()?)),
             DType::I32 => Columns::I32(Column::new(tensor.to_vec()?)),
+            DType::I64 => Columns::I64(Column::new(tensor.to_vec()?)),
             DType::U32 => Columns::U32(Column::new(tensor.to_vec()?)),
             DType::U8 => Columns::U8(Column::new(tensor.to_vec()?)),
             DType::Bool => Columns::Bool(Column::new(tensor.to_vec()?)),
@@ -79,7 +83,9 @@ impl Array {
         let shape = [&[rows.len()], &self.shape[1..]].concat();
         match &mut self.columns {
             Columns::F32(c) => c.batch(rows, width, &shape).cast(self.dtype),
+            Columns::F64(c) => c.batch(rows, width, &shape),
             Columns::I32(c) => c.batch(rows, width, &shape),
+            Columns::I64(c) => c.batch(rows, width, &shape),
             Columns::U32(c) => c.batch(rows, width, &shape),
             Columns::U8(c) => c.batch(rows, width, &shape),
             Columns::Bool(c) => c.batch(rows, width, &shape),
@@ -90,7 +96,9 @@ impl Array {
     fn numbers(&self) -> Vec<f64> {
         match &self.columns {
             Columns::F32(c) => c.source.iter().map(|v| f64::from(*v)).collect(),
+            Columns::F64(c) => c.source.clone(),
             Columns::I32(c) => c.source.iter().map(|v| f64::from(*v)).collect(),
+            Columns::I64(c) => c.source.iter().map(|v| *v as f64).collect(),
             Columns::U32(c) => c.source.iter().map(|v| f64::from(*v)).collect(),
             Columns::U8(c) => c.source.iter().map(|v| f64::from(*v)).collect(),
             Columns::Bool(c) => c.source.iter().map(|v| f64::from(u8::from(*v))).collect(),

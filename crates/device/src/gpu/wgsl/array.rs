@@ -1,6 +1,6 @@
 //! Scatter, Sort and Scan: templates of the shaders crate, filled in for types and operations.
 
-use super::printer::{Printer, wgsl_type};
+use super::printer::{Printer, WIDE, wgsl_type};
 use super::row::combine;
 use super::{GROUP, Shape};
 use crate::dtype::{DType, Scalar};
@@ -89,6 +89,7 @@ impl Printer<'_> {
             Scalar::I32 => "fn rising(value: i32) -> u32 { return bitcast<u32>(value) ^ 0x80000000u; }\n",
             Scalar::U32 => "fn rising(value: u32) -> u32 { return value; }\n",
             Scalar::Bool => "fn rising(value: bool) -> u32 { return u32(value); }\n",
+            Scalar::F64 | Scalar::I64 => unreachable!("{WIDE}"),
         };
         let direction = match (descending, scalar) {
             (false, _) => "rising(value)",

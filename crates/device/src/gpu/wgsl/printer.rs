@@ -36,6 +36,9 @@ struct Scope {
     sums: HashMap<SumKey, String>,
 }
 
+/// What the printer says of 64-bit types, which [`crate::Device::compile`] refuses.
+pub(crate) const WIDE: &str = "WGSL has no 64-bit types";
+
 /// The type a register has in WGSL.
 pub(crate) const fn wgsl_type(scalar: Scalar) -> &'static str {
     match scalar {
@@ -43,6 +46,7 @@ pub(crate) const fn wgsl_type(scalar: Scalar) -> &'static str {
         Scalar::I32 => "i32",
         Scalar::U32 => "u32",
         Scalar::Bool => "bool",
+        Scalar::F64 | Scalar::I64 => panic!("WGSL has no 64-bit types"),
     }
 }
 
@@ -188,7 +192,7 @@ impl<'k> Printer<'k> {
             Value::I32(v @ (0 | 1)) => format!("{v}i"),
             Value::U32(v @ (0 | 1)) => format!("{v}u"),
             Value::F32(v) if [1.0, -1.0, 0.5, 2.0].contains(&v) || v.to_bits() == 0 => format!("{v:?}f"),
-            other => self.parameter(wgsl_type(other.scalar()), other.bits()),
+            other => self.parameter(wgsl_type(other.scalar()), other.word()),
         }
     }
 
@@ -293,6 +297,7 @@ impl<'k> Printer<'k> {
             DType::F32 | DType::F16 | DType::BF16 => "f32",
             DType::I32 => "i32",
             DType::U32 | DType::U8 | DType::Bool => "u32",
+            DType::F64 | DType::I64 => unreachable!("{WIDE}"),
         }
     }
 
@@ -312,6 +317,7 @@ impl<'k> Printer<'k> {
         let dtype = self.kernel.buffers[buffer].dtype;
         let stored = match dtype {
             DType::F32 | DType::I32 | DType::U32 => value.to_owned(),
+            DType::F64 | DType::I64 => unreachable!("{WIDE}"),
             DType::F16 if self.stored_as_half(dtype) => format!("f16(kiln_round_f16({value}))"),
             DType::F16 => format!("kiln_round_f16({value})"),
             DType::BF16 => format!("kiln_round_bf16({value})"),

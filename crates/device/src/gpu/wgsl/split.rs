@@ -51,9 +51,8 @@ pub(crate) fn split(kernel: &Kernel) -> Result<Option<Split>> {
     };
     let results = sizes.batch * sizes.m * sizes.n;
     let dtype = match kernel.buffers[lhs.buffer].dtype.scalar() {
-        Scalar::I32 => DType::I32,
-        Scalar::U32 => DType::U32,
-        Scalar::F32 | Scalar::Bool => DType::F32,
+        Scalar::Bool => DType::F32,
+        scalar => scalar.dtype(),
     };
     let strides = dense(&kernel.rows);
     let operand =

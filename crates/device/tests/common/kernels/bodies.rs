@@ -31,6 +31,7 @@ fn reduction(op: ReduceOp, dtype: DType, rows: usize, inner: usize, columns: boo
     let data: Vec<Value> = match scalar {
         Scalar::F32 => floats(n, 21),
         Scalar::I32 => integers(n, 22, 10),
+        Scalar::F64 | Scalar::I64 => unreachable!("see wide.rs"),
         Scalar::U32 => words(n, 23).into_iter().map(|w| Value::U32(w % 200)).collect(),
         Scalar::Bool => words(n, 24).into_iter().map(|w| Value::Bool(w % 4 != 0)).collect(),
     };
@@ -207,6 +208,7 @@ fn sort(dtype: DType, lines: usize, length: usize, descending: bool) -> Case {
             list
         }
         Scalar::I32 => integers(lines * length, 51, 50),
+        Scalar::F64 | Scalar::I64 => unreachable!("see wide.rs"),
         Scalar::U32 => words(lines * length, 52).into_iter().map(|w| Value::U32(w % 256)).collect(),
         Scalar::Bool => words(lines * length, 53).into_iter().map(|w| Value::Bool(w & 8 == 0)).collect(),
     };

@@ -141,7 +141,9 @@ impl Sweep {
             Op::Conv { kind, geometry } => {
                 let (a, b) =
                     (self.node(node.inputs[0]).shape.clone(), self.node(node.inputs[1]).shape.clone());
+                let zero = kiln_device::Value::zero(node.dtype.scalar());
                 self.conv_operands(group, *kind, geometry, positions, [&a, &b], grouped)
+                    .map(|place| Place { fill: place.fill.map(|_| zero), ..place })
             }
             _ => {
                 let k = self.node(node.inputs[0]).shape[last];

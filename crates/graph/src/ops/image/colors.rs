@@ -2,6 +2,7 @@
 
 use crate::error::At;
 use crate::ops::DataFormat;
+use crate::ops::convert::epsilon;
 use crate::ops::spatial::Batched;
 use crate::tensor::{Tensor, here};
 
@@ -37,7 +38,7 @@ pub fn rgb_to_grayscale(images: &Tensor, data_format: DataFormat) -> Tensor {
         1 => images.clone(),
         3 => {
             let x = x.to_float();
-            let part = |i: i64, weight: f32| x.slice_axis(-1, i, i + 1) * weight;
+            let part = |i: i64, weight: f64| x.slice_axis(-1, i, i + 1) * weight;
             let grey = part(0, 0.2989) + part(1, 0.587) + part(2, 0.114);
             batch.restore(&grey.cast(images.dtype()))
         }
@@ -56,11 +57,7 @@ pub fn rgb_to_grayscale(images: &Tensor, data_format: DataFormat) -> Tensor {
 pub fn rgb_to_hsv(images: &Tensor, data_format: DataFormat) -> Tensor {
     let at = here();
     let made = Batched::new("rgb_to_hsv", images, 2, data_format, at).and_then(|batch| {
-        let epsilon = match images.dtype() {
-            kiln_device::DType::F16 => 9.765_625e-4,
-            kiln_device::DType::BF16 => 7.812_5e-3,
-            _ => f32::EPSILON,
-        };
+        let epsilon = epsilon(images.dtype());
         let [r, g, b] =
             channels("rgb_to_hsv", &batch, at)?.map(|c| Tensor::select(&c.abs().less(epsilon), 0.0, &c));
         let value = r.maximum(&g).maximum(&b);

@@ -20,11 +20,10 @@ fn filtered(x: &Tensor, axis: usize, taps: &[f64], padding: Padding) -> Tensor {
         return x.clone();
     }
     let channels = x.shape()[3];
-    let taps: Vec<f32> = taps.iter().map(|t| *t as f32).collect();
     let window = if axis == 1 { [taps.len(), 1, 1, 1] } else { [1, taps.len(), 1, 1] };
     let mut shape = window;
     shape[3] = channels;
-    let kernel = Tensor::from_vec(taps, &window).cast(x.dtype()).broadcast_to(&shape);
+    let kernel = Tensor::table(taps, &window, x.dtype()).broadcast_to(&shape);
     x.conv(&kernel, &[1, 1], padding, &[1, 1], channels)
 }
 

@@ -1,9 +1,9 @@
 //! Resizing: products with matrices of weights along height and width.
 
-use kiln_device::DType;
-
 use super::Interpolation;
 use crate::ops::DataFormat;
+use crate::ops::convert::epsilon;
+use crate::ops::pointwise::working;
 use crate::ops::spatial::{Batched, check_table, failed_of};
 use crate::shape::resolve_axis;
 use crate::tensor::{Tensor, here};
@@ -47,7 +47,7 @@ fn kernel(interpolation: Interpolation, x: f64) -> f64 {
 }
 
 /// Weights `[output, input]` that resize an axis, pixel centres at half numbers; each row has sum 1.
-fn weights(input: usize, output: usize, interpolation: Interpolation, antialias: bool) -> Vec<f32> {
+fn weights(input: usize, output: usize, interpolation: Interpolation, antialias: bool) -> Vec<f64> {
     let step = input as f64 / output as f64;
     let stretch = if antialias { step.max(1.0) } else { 1.0 };
     let row = |i: usize| {
@@ -56,7 +56,7 @@ fn weights(input: usize, output: usize, interpolation: Interpolation, antialias:
             (0..input).map(|j| kernel(interpolation, (middle - j as f64).abs() / stretch)).collect();
         let sum: f64 = row.iter().sum();
         let usable = sum.abs() > 1000.0 * f64::from(f32::EPSILON);
-        row.into_iter().map(move |w| if usable { (w / sum) as f32 } else { 0.0 })
+        row.into_iter().map(move |w| if usable { w / sum } else { 0.0 })
     };
     (0..output).flat_map(row).collect()
 }
@@ -170,7 +170,7 @@ pub fn resize(
             x.take(&Tensor::from_slice(&cells), i as i64 + 1)
         } else {
             let weights = weights(extent, target, interpolation, antialias);
-            resampled(&x, i + 1, &Tensor::from_vec(weights, &[target, extent]).cast(x.dtype()))
+            resampled(&x, i + 1, &Tensor::table(&weights, &[target, extent], x.dtype()))
         };
     }
     batch.restore(&x).part_of("resize", at, std::slice::from_ref(images))
@@ -178,7 +178,7 @@ pub fn resize(
 
 /// The weights of distances ≥ 0, as [`kernel`] has them.
 fn kernel_of(interpolation: Interpolation, x: &Tensor) -> Tensor {
-    let end = radius(interpolation) as f32;
+    let end = radius(interpolation);
     match interpolation {
         Interpolation::Nearest | Interpolation::Bilinear => (1.0 - x).maximum(0.0),
         Interpolation::Bicubic => {
@@ -189,7 +189,7 @@ fn kernel_of(interpolation: Interpolation, x: &Tensor) -> Tensor {
         }
         Interpolation::Lanczos3 | Interpolation::Lanczos5 => {
             let close = x.less_equal(1e-3);
-            let turn = Tensor::select(&close, 1.0, x) * std::f32::consts::PI;
+            let turn = Tensor::select(&close, 1.0, x) * std::f64::consts::PI;
             let wave = turn.sin() * (&turn / end).sin() * end / turn.square();
             let inside = Tensor::select(&close, 1.0, wave);
             Tensor::select(&x.less_equal(end), inside, 0.0)
@@ -242,7 +242,8 @@ pub fn scale_and_translate(
     };
     let mut x = images.to_float();
     for (n, axis) in axes.into_iter().enumerate() {
-        let number = |t: &Tensor| t.cast(DType::F32).slice_axis(0, n as i64, n as i64 + 1).reshape(&[1, 1]);
+        let number =
+            |t: &Tensor| t.cast(working(x.dtype())).slice_axis(0, n as i64, n as i64 + 1).reshape(&[1, 1]);
         let shape = [output_shape[axis], x.shape()[axis]];
         let weights = moved_weights(shape, &number(scale), &number(translation), method, antialias);
         x = resampled(&x, axis, &weights.cast(x.dtype()));
@@ -262,15 +263,15 @@ fn moved_weights(
     antialias: bool,
 ) -> Tensor {
     let inverse = scale.reciprocal();
-    let column = Tensor::iota(&[shape[0], 1], 0).cast(DType::F32);
+    let column = Tensor::iota(&[shape[0], 1], 0).cast(scale.dtype());
     let middle = (column + 0.5) * &inverse - translation * &inverse - 0.5;
-    let pixel = Tensor::iota(&[1, shape[1]], 1).cast(DType::F32);
+    let pixel = Tensor::iota(&[1, shape[1]], 1).cast(scale.dtype());
     let distance = (&middle - pixel).abs();
     let distance = if antialias { distance / inverse.maximum(1.0) } else { distance };
     let weights = kernel_of(method, &distance);
     let sum = weights.sum([1]).expand_dims(1);
-    let usable = sum.abs().greater(1000.0 * f32::EPSILON);
-    let inside = middle.greater_equal(-0.5).logical_and(middle.less_equal(shape[1] as f32 - 0.5));
+    let usable = sum.abs().greater(1000.0 * epsilon(scale.dtype()));
+    let inside = middle.greater_equal(-0.5).logical_and(middle.less_equal(shape[1] as f64 - 0.5));
     let usable = usable.logical_and(inside);
     let safe = Tensor::select(&usable, &sum, 1.0);
     Tensor::select(&usable, weights / safe, 0.0)

@@ -6,6 +6,7 @@ use super::sample::interpolate;
 use super::{FillMode, Interpolation, filters};
 use crate::error::At;
 use crate::ops::DataFormat;
+use crate::ops::pointwise::working;
 use crate::ops::spatial::{Batched, failed_of};
 use crate::random::Seed;
 use crate::tensor::{Tensor, here};
@@ -44,10 +45,11 @@ fn warped(images: &Tensor, rows: &Tensor, columns: &Tensor, linear: bool, fill: 
     interpolate(&flat, &s[1..3], Some(&base), &[rows.clone(), columns.clone()], linear, fill)
 }
 
-/// Rows and columns of pixels, `float32 [1, height, width]`.
+/// Rows and columns of pixels, `[1, height, width]` in the images' working type.
 fn grid(images: &Tensor) -> (Tensor, Tensor) {
     let shape = [1, images.shape()[1], images.shape()[2]];
-    (Tensor::iota(&shape, 1).cast(DType::F32), Tensor::iota(&shape, 2).cast(DType::F32))
+    let along = |axis: usize| Tensor::iota(&shape, axis).cast(working(images.dtype()));
+    (along(1), along(2))
 }
 
 /// Points of the input that pixels `(x, y)` of the output come from: the numbers `[batch, 1, 1]` of a projective map
@@ -85,7 +87,7 @@ pub fn affine_transform(
         Err(failed) => return failed,
     };
     let count = batch.images.shape()[0];
-    let numbers = transform.to_float().cast(DType::F32);
+    let numbers = transform.cast(working(batch.images.dtype()));
     let numbers = if numbers.rank() == 1 { numbers.expand_dims(0) } else { numbers };
     if numbers.rank() != 2 || numbers.shape()[1] != 8 || ![1, count].contains(&numbers.shape()[0]) {
         let message = format!("expected a transform [8] or [{count}, 8], received {:?}", transform.shape());
@@ -197,7 +199,7 @@ pub fn perspective_transform(
         return Tensor::failed(OP, message, at);
     }
     let points = |p: &Tensor| {
-        let p = p.cast(DType::F32);
+        let p = p.cast(working(batch.images.dtype()));
         if p.rank() == 2 { p.expand_dims(0) } else { p }
     };
     let numbers = homography(&points(start_points), &points(end_points));
@@ -213,7 +215,7 @@ pub fn perspective_transform(
 /// Images whose pixels are moved by smooth random displacements (Simard et al. 2003): normal numbers times `sigma`, blurred
 /// with standard deviation `sigma`, times `alpha`, in pixels. Keras' defaults: alpha 20, sigma 5, `Reflect`.
 ///
-/// Displacements along height and width are independent.
+/// Displacements along height and width are independent, and drawn as `float32`, also for `float64`.
 ///
 /// # Errors
 /// Where the rank is not 3 or 4, sigma is not above 0, or the interpolation is neither nearest nor bilinear.

@@ -46,9 +46,10 @@ where
         trace::host(op, run).unwrap_or_else(|panic| Err(format!("panicked: {}", text_of(&*panic))))
     });
     let (of_bytes, types) = (numbers.clone(), outputs.map(|(_, dtype)| dtype));
+    let given: Vec<DType> = inputs.iter().map(|t| t.dtype()).collect();
     let function = HostFunction::new(op, at.to_string(), move |bytes| {
-        let numbers = |bytes: &Vec<u8>| f32::from_bytes(bytes).into_iter().map(f64::from).collect();
-        let values: Vec<Vec<f64>> = bytes.iter().map(numbers).collect();
+        let values: Vec<Vec<f64>> =
+            bytes.iter().zip(&given).map(|(b, dtype)| numbers_of(b, *dtype)).collect();
         let results = of_bytes(&values.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
         Ok(results.iter().zip(types).map(|(values, dtype)| bytes_of(values, dtype)).collect())
     });
@@ -61,10 +62,18 @@ where
 
 /// Results are `float32`, or `int32`.
 fn bytes_of(values: &[f64], dtype: DType) -> Vec<u8> {
-    if dtype == DType::I32 {
-        return i32::to_bytes(&values.iter().map(|x| *x as i32).collect::<Vec<_>>());
+    match dtype {
+        DType::I32 => i32::to_bytes(&values.iter().map(|x| *x as i32).collect::<Vec<_>>()),
+        DType::F64 => f64::to_bytes(values),
+        _ => f32::to_bytes(&values.iter().map(|x| *x as f32).collect::<Vec<_>>()),
     }
-    f32::to_bytes(&values.iter().map(|x| *x as f32).collect::<Vec<_>>())
+}
+
+fn numbers_of(bytes: &[u8], dtype: DType) -> Vec<f64> {
+    match dtype {
+        DType::F64 => f64::from_bytes(bytes),
+        _ => f32::from_bytes(bytes).into_iter().map(f64::from).collect(),
+    }
 }
 
 /// Runs the routine on every matrix and puts the results behind one another.

@@ -29,7 +29,7 @@ pub fn cholesky(x: &Tensor, upper: bool) -> Tensor {
     };
     let n = a.rows;
     let [value] =
-        call::per_matrix("cholesky", at, &[&a.x], [(&[n, n], DType::F32)], |x| host::cholesky(x[0]));
+        call::per_matrix("cholesky", at, &[&a.x], [(&[n, n], a.x.dtype())], |x| host::cholesky(x[0]));
     // dL = L Φ(L⁻¹ dA L⁻ᵀ), where Φ keeps the lower triangle and half of the diagonal.
     let factor = Tensor::custom_gradient(&value, std::slice::from_ref(&a.x), move |g, l, _| {
         let inner = transposed(l).matmul(g);
@@ -69,7 +69,7 @@ pub fn lu_factor(x: &Tensor) -> (Tensor, Tensor) {
     };
     let (m, n) = (a.rows, a.columns);
     let outputs: [(&[usize], DType); 3] =
-        [(&[m, n], DType::F32), (&[m.min(n)], DType::I32), (&[m], DType::I32)];
+        [(&[m, n], a.x.dtype()), (&[m.min(n)], DType::I32), (&[m], DType::I32)];
     let [packed, exchanged, order] = call::per_matrix("lu_factor", at, &[&a.x], outputs, |x| host::lu(x[0]));
     let factors = Tensor::custom_gradient(&packed, std::slice::from_ref(&a.x), move |g, packed, _| {
         if m != n {
@@ -89,7 +89,7 @@ fn lu_gradient(g: &Tensor, packed: &Tensor, order: &Tensor, at: At) -> Tensor {
     let left = triangular(&transposed(&l), &inner, false, at);
     let rows = transposed(&triangular(&u, &transposed(&left), false, at));
     // Row i of these is row order[i] of the gradient.
-    let places = order.one_hot(rows.shape().last().copied().unwrap_or(0), DType::F32);
+    let places = order.one_hot(rows.shape().last().copied().unwrap_or(0), rows.dtype());
     transposed(&places).matmul(&rows)
 }
 
@@ -142,7 +142,7 @@ pub fn qr(x: &Tensor, mode: QrMode) -> (Tensor, Tensor) {
 }
 
 fn tall_qr(x: &Tensor, (m, n): (usize, usize), at: At) -> [Tensor; 2] {
-    let outputs: [(&[usize], DType); 2] = [(&[m, n], DType::F32), (&[n, n], DType::F32)];
+    let outputs: [(&[usize], DType); 2] = [(&[m, n], x.dtype()), (&[n, n], x.dtype())];
     let values = call::per_matrix("qr", at, &[x], outputs, |x| host::qr(x[0], false));
     qr_gradients(x, values, at)
 }
@@ -168,7 +168,7 @@ fn qr_gradients(x: &Tensor, values: [Tensor; 2], at: At) -> [Tensor; 2] {
 /// Of more rows than columns.
 fn complete_qr(a: &Matrices) -> [Tensor; 2] {
     let (m, n, at) = (a.rows, a.columns, a.at);
-    let outputs: [(&[usize], DType); 2] = [(&[m, m], DType::F32), (&[m, n], DType::F32)];
+    let outputs: [(&[usize], DType); 2] = [(&[m, m], a.x.dtype()), (&[m, n], a.x.dtype())];
     let [q, r] = call::per_matrix("qr", at, &[&a.x], outputs, |x| host::qr(x[0], true));
     if q.error().is_some() {
         return all(q);

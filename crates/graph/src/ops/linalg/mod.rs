@@ -1,7 +1,7 @@
 //! Linear algebra over the last two axes: `keras.ops.linalg`. Leading axes are a batch.
 //!
-//! The factorisations run on the host, in `f64` (`host.rs`); the results are `float32`, or the tensor's own type where
-//! that is a half. Gradients are matrix formulas of the same operations on tensors, so that they can be differentiated
+//! The factorisations run on the host, in `f64` (`host.rs`); the results are of the tensor's own float type,
+//! `float32` of integers. Gradients are matrix formulas of the same operations on tensors, so that they can be differentiated
 //! again. What depends on the data, as a singular matrix, is an error of the run, as in NumPy.
 
 mod call;
@@ -19,11 +19,12 @@ pub use spectral::{eig, eigh, matrix_rank, svd, svdvals};
 use kiln_device::DType;
 
 use crate::error::At;
+use crate::ops::pointwise::{float_of, working};
 use crate::tensor::Tensor;
 
 /// A batch of matrices as the host takes them.
 struct Matrices {
-    /// `float32 [lead.., rows, columns]`.
+    /// `[lead.., rows, columns]` in the working type.
     x: Tensor,
     lead: Vec<usize>,
     rows: usize,
@@ -39,8 +40,8 @@ struct Matrices {
 impl Matrices {
     /// With results in the type that the matrices and another operand meet in.
     fn met(self, other: &Tensor) -> Matrices {
-        let promoted = crate::ops::promote(self.given, other.dtype());
-        Matrices { dtype: if promoted.is_float() { promoted } else { DType::F32 }, ..self }
+        let dtype = float_of(crate::ops::promote(self.given, other.dtype()));
+        Matrices { dtype, x: self.x.cast_at(working(dtype), self.at), ..self }
     }
 
     fn new(op: &'static str, x: &Tensor, at: At) -> Result<Matrices, Tensor> {
@@ -52,9 +53,18 @@ impl Matrices {
             let message = format!("expected matrices [.., rows, columns], received shape {shape:?}");
             return Err(Tensor::failed(op, message, at));
         };
-        let dtype = if x.dtype().is_float() { x.dtype() } else { DType::F32 };
+        let dtype = float_of(x.dtype());
         let (lead, rows, columns) = (lead.to_vec(), *rows, *columns);
-        Ok(Matrices { given: x.dtype(), x: x.cast_at(DType::F32, at), lead, rows, columns, dtype, op, at })
+        Ok(Matrices {
+            given: x.dtype(),
+            x: x.cast_at(working(dtype), at),
+            lead,
+            rows,
+            columns,
+            dtype,
+            op,
+            at,
+        })
     }
 
     fn square(op: &'static str, x: &Tensor, at: At) -> Result<Matrices, Tensor> {

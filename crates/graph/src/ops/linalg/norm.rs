@@ -1,10 +1,9 @@
 //! Norms of vectors and matrices.
 
-use kiln_device::DType;
-
 use super::spectral::singular_values;
 use crate::error::At;
 use crate::ops::math::length;
+use crate::ops::pointwise::working;
 use crate::shape::Axes;
 use crate::tensor::{Tensor, here};
 
@@ -95,8 +94,8 @@ fn vector(x: &Tensor, p: f64, axis: i64, at: At) -> Tensor {
         1.0 => size().sum(axis),
         2.0 => length(x, &Axes::from(axis), at),
         p => {
-            let total = size().pow(p as f32).sum(axis);
-            let root = |total: &Tensor| total.pow((1.0 / p) as f32);
+            let total = size().pow(p).sum(axis);
+            let root = |total: &Tensor| total.pow(1.0 / p);
             if p < 1.0 {
                 return root(&total);
             }
@@ -127,7 +126,7 @@ fn matrix(x: &Tensor, order: NormOrder, row: i64, column: i64, at: At) -> Tensor
     let singular = || {
         let shape = moved.shape();
         let sizes = (shape[shape.len() - 2], shape[shape.len() - 1]);
-        singular_values(&moved.cast_at(DType::F32, at), sizes, at).cast_at(x.dtype(), at)
+        singular_values(&moved.cast_at(working(moved.dtype()), at), sizes, at).cast_at(x.dtype(), at)
     };
     match order {
         NormOrder::Euclidean | NormOrder::Frobenius => length(&moved, &Axes::from([-1, -2]), at),

@@ -67,7 +67,7 @@ fn system(
     };
     let columns = sides.shape()[sides.rank() - 1];
     let left = matrices.x.broadcast_at(&[&batch[..], &[n, n]].concat(), at);
-    let right = sides.cast_at(DType::F32, at).broadcast_at(&[&batch[..], &[n, columns]].concat(), at);
+    let right = sides.cast_at(left.dtype(), at).broadcast_at(&[&batch[..], &[n, columns]].concat(), at);
     let x = solve(&left, &right);
     matrices.give(if vectors { x.squeeze(-1) } else { x })
 }
@@ -78,7 +78,7 @@ fn extent(x: &Tensor, from_end: usize) -> usize {
 }
 
 fn solved(a: &Tensor, b: &Tensor, at: At) -> Tensor {
-    let outputs = [(&[extent(b, 2), extent(b, 1)][..], DType::F32)];
+    let outputs = [(&[extent(b, 2), extent(b, 1)][..], b.dtype())];
     let [value] = call::per_matrix("solve", at, &[a, b], outputs, |x| host::solve(x[0], x[1]));
     Tensor::custom_gradient(&value, &[a.clone(), b.clone()], move |g, x, inputs| {
         let right = solved(&transposed(&inputs[0]), g, at);
@@ -86,12 +86,12 @@ fn solved(a: &Tensor, b: &Tensor, at: At) -> Tensor {
     })
 }
 
-/// The triangular solution of one batch of `float32` matrices.
+/// The triangular solution of one batch of matrices of the working type.
 pub(super) fn triangular(a: &Tensor, b: &Tensor, is_lower: bool, at: At) -> Tensor {
     if let Some(failed) = [a, b].into_iter().find(|t| t.error().is_some()) {
         return failed.clone();
     }
-    let outputs = [(&[extent(b, 2), extent(b, 1)][..], DType::F32)];
+    let outputs = [(&[extent(b, 2), extent(b, 1)][..], b.dtype())];
     let [value] = if is_lower {
         call::per_matrix("solve_triangular", at, &[a, b], outputs, |x| {
             host::solve_triangular(x[0], x[1], true)
@@ -121,7 +121,7 @@ pub fn inv(x: &Tensor) -> Tensor {
 
 fn inverse(x: &Tensor, at: At) -> Tensor {
     let n = extent(x, 1);
-    let [value] = call::per_matrix("inv", at, &[x], [(&[n, n], DType::F32)], |x| host::inverse(x[0]));
+    let [value] = call::per_matrix("inv", at, &[x], [(&[n, n], x.dtype())], |x| host::inverse(x[0]));
     Tensor::custom_gradient(&value, std::slice::from_ref(x), |g, y, _| {
         let y = transposed(y);
         vec![Some(-y.matmul(g).matmul(&y))]
@@ -142,7 +142,7 @@ pub fn det(x: &Tensor) -> Tensor {
         Ok(a) => a,
         Err(failed) => return failed,
     };
-    let [value] = call::per_matrix("det", at, &[&a.x], [(&[], DType::F32)], |x| host::determinant(x[0]));
+    let [value] = call::per_matrix("det", at, &[&a.x], [(&[], a.x.dtype())], |x| host::determinant(x[0]));
     a.give(Tensor::custom_gradient(&value, std::slice::from_ref(&a.x), move |g, _, x| {
         vec![Some(beside(g) * cofactors(&x[0], at))]
     }))
@@ -150,7 +150,7 @@ pub fn det(x: &Tensor) -> Tensor {
 
 fn cofactors(x: &Tensor, at: At) -> Tensor {
     let n = extent(x, 1);
-    let [value] = call::per_matrix("det", at, &[x], [(&[n, n], DType::F32)], |x| host::cofactors(x[0]));
+    let [value] = call::per_matrix("det", at, &[x], [(&[n, n], x.dtype())], |x| host::cofactors(x[0]));
     // dC = (A⁻ᵀ · dA) C − A⁻ᵀ dAᵀ C.
     Tensor::custom_gradient(&value, std::slice::from_ref(x), move |g, c, x| {
         let inverse = transposed(&inverse(&x[0], at));
@@ -180,7 +180,7 @@ fn signed_log(op: &'static str, x: &Tensor, at: At) -> [Tensor; 2] {
         Ok(a) => a,
         Err(failed) => return all(failed),
     };
-    let outputs: [(&[usize], DType); 2] = [(&[], DType::F32), (&[], DType::F32)];
+    let outputs: [(&[usize], DType); 2] = [(&[], a.x.dtype()), (&[], a.x.dtype())];
     let [sign, log] = call::per_matrix(op, at, &[&a.x], outputs, |x| host::log_determinant(x[0]));
     let log = Tensor::custom_gradient(&log, std::slice::from_ref(&a.x), move |g, _, x| {
         vec![Some(beside(g) * transposed(&inverse(&x[0], at)))]
@@ -189,7 +189,7 @@ fn signed_log(op: &'static str, x: &Tensor, at: At) -> [Tensor; 2] {
 }
 
 /// The Moore–Penrose inverses of matrices `[.., m, n]`, `[.., n, m]`, by their singular values above `rcond` times the
-/// largest; without it `10 · max(m, n) · 2⁻²³`.
+/// largest; without it `10 · max(m, n)` times the type's epsilon.
 ///
 /// The gradient is that of a rank which does not change.
 #[track_caller]
@@ -202,13 +202,13 @@ pub fn pinv(x: &Tensor, rcond: impl Into<Option<f64>>) -> Tensor {
 }
 
 /// A number as an input of the host.
-pub(super) fn share(number: f64) -> Tensor {
-    Tensor::full(&[], number, DType::F32)
+pub(super) fn share(number: f64, of: &Tensor) -> Tensor {
+    Tensor::full(&[], number, of.dtype())
 }
 
 fn pseudo_inverse(x: &Tensor, (m, n): (usize, usize), rcond: Option<f64>, at: At) -> Tensor {
-    let cutoff = share(rcond.unwrap_or(10.0 * smallest_kept(m, n)));
-    let [value] = call::per_matrix("pinv", at, &[x, &cutoff], [(&[n, m], DType::F32)], |x| {
+    let cutoff = share(rcond.unwrap_or(10.0 * smallest_kept(m, n, x.dtype())), x);
+    let [value] = call::per_matrix("pinv", at, &[x, &cutoff], [(&[n, m], x.dtype())], |x| {
         let n = x[0].rows;
         host::least_squares(x[0], Matrix { values: &host::identity(n), rows: n, columns: n }, x[1].values[0])
     });
@@ -225,8 +225,8 @@ fn pseudo_inverse(x: &Tensor, (m, n): (usize, usize), rcond: Option<f64>, at: At
 /// The `X` of least norm among those that minimise `|a·X − b|`: `a [.., m, n]`, `b [.., m, k]`, or a vector `[m]` for
 /// one matrix; `X [.., n, k]` or `[n]`.
 ///
-/// Singular values of `a` up to `rcond` times the largest count as 0; without it `max(m, n) · 2⁻²³`. The gradient is that
-/// of a rank which does not change.
+/// Singular values of `a` up to `rcond` times the largest count as 0; without it `max(m, n)` times the type's epsilon. The
+/// gradient is that of a rank which does not change.
 #[track_caller]
 pub fn lstsq(a: &Tensor, b: &Tensor, rcond: impl Into<Option<f64>>) -> Tensor {
     let at = here();
@@ -239,7 +239,7 @@ pub fn lstsq(a: &Tensor, b: &Tensor, rcond: impl Into<Option<f64>>) -> Tensor {
     };
     let (m, n) = (matrices.rows, matrices.columns);
     let vector = b.rank() == 1;
-    let sides = if vector { b.expand_dims(-1) } else { b.clone() }.cast_at(DType::F32, at);
+    let sides = if vector { b.expand_dims(-1) } else { b.clone() }.cast_at(matrices.x.dtype(), at);
     let fits = matches!(sides.shape(), [lead @ .., rows, _] if *rows == m && *lead == matrices.lead[..]);
     if !fits {
         let message = format!(
@@ -249,12 +249,13 @@ pub fn lstsq(a: &Tensor, b: &Tensor, rcond: impl Into<Option<f64>>) -> Tensor {
         );
         return Tensor::failed("lstsq", message, at);
     }
-    let (k, cutoff) = (extent(&sides, 1), rcond.into().unwrap_or(smallest_kept(m, n)));
+    let (k, cutoff) = (extent(&sides, 1), rcond.into().unwrap_or(smallest_kept(m, n, matrices.x.dtype())));
     let inputs = [matrices.x.clone(), sides];
-    let outputs = [(&[n, k][..], DType::F32)];
-    let [value] = call::per_matrix("lstsq", at, &[&inputs[0], &inputs[1], &share(cutoff)], outputs, |x| {
-        host::least_squares(x[0], x[1], x[2].values[0])
-    });
+    let outputs = [(&[n, k][..], inputs[0].dtype())];
+    let [value] =
+        call::per_matrix("lstsq", at, &[&inputs[0], &inputs[1], &share(cutoff, &inputs[0])], outputs, |x| {
+            host::least_squares(x[0], x[1], x[2].values[0])
+        });
     let x = Tensor::custom_gradient(&value, &inputs, move |g, _, x| {
         let product = pseudo_inverse(&x[0], (m, n), Some(cutoff), at).matmul(&x[1]);
         through(&product, g, x, at)
@@ -282,7 +283,7 @@ pub fn expm(x: &Tensor) -> Tensor {
 
 fn exponential(x: &Tensor, at: At) -> Tensor {
     let n = extent(x, 1);
-    let [value] = call::per_matrix("expm", at, &[x], [(&[n, n], DType::F32)], |x| host::exponential(x[0]));
+    let [value] = call::per_matrix("expm", at, &[x], [(&[n, n], x.dtype())], |x| host::exponential(x[0]));
     // The exponential of [[Aᵀ, G], [0, Aᵀ]] holds the gradient in its corner (R. Mathias 1996).
     Tensor::custom_gradient(&value, std::slice::from_ref(x), move |g, _, x| {
         let a = transposed(&x[0]);

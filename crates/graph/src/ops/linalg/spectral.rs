@@ -5,11 +5,12 @@ use kiln_device::DType;
 use super::solve::share;
 use super::{Matrices, all, call, host, plus_identity, scaled_columns, transposed};
 use crate::error::At;
+use crate::ops::convert::epsilon;
 use crate::tensor::{Tensor, here};
 
 /// Below this share of the largest, a singular value of an `[m, n]` matrix in `float32` counts as 0.
-pub(super) fn smallest_kept(m: usize, n: usize) -> f64 {
-    m.max(n) as f64 * f64::from(f32::EPSILON)
+pub(super) fn smallest_kept(m: usize, n: usize, dtype: DType) -> f64 {
+    m.max(n) as f64 * epsilon(dtype)
 }
 
 /// Eigenvalues `[.., n]` in ascending order and orthonormal eigenvectors `[.., n, n]` (columns) of symmetric matrices
@@ -25,7 +26,7 @@ pub fn eigh(x: &Tensor) -> (Tensor, Tensor) {
         Err(failed) => return (failed.clone(), failed),
     };
     let n = a.rows;
-    let outputs: [(&[usize], DType); 2] = [(&[n], DType::F32), (&[n, n], DType::F32)];
+    let outputs: [(&[usize], DType); 2] = [(&[n], a.x.dtype()), (&[n, n], a.x.dtype())];
     let values = call::per_matrix("eigh", at, &[&a.x], outputs, |x| host::symmetric_eigen(x[0]));
     let [w, v] = eigen_gradients(&a.x, values);
     (a.give(w), a.give(v))
@@ -65,7 +66,7 @@ pub fn eig(x: &Tensor) -> (Tensor, Tensor, Tensor, Tensor) {
         Ok(a) => {
             let n = a.rows;
             let (value, vector): (&[usize], &[usize]) = (&[n], &[n, n]);
-            let outputs = [value, value, vector, vector].map(|shape| (shape, DType::F32));
+            let outputs = [value, value, vector, vector].map(|shape| (shape, a.x.dtype()));
             let parts = call::per_matrix("eig", at, &[&a.x], outputs, |x| host::eigen(x[0]));
             parts.map(|part| {
                 a.give(Tensor::custom_gradient(&part, std::slice::from_ref(&a.x), move |_, _, _| {
@@ -128,7 +129,7 @@ fn decomposed(x: &Tensor, (m, n): (usize, usize), full: bool, at: At) -> [Tensor
     let short = m.min(n);
     let (rows, columns) = if full { (m, n) } else { (short, short) };
     let outputs: [(&[usize], DType); 3] =
-        [(&[m, rows], DType::F32), (&[short], DType::F32), (&[columns, n], DType::F32)];
+        [(&[m, rows], x.dtype()), (&[short], x.dtype()), (&[columns, n], x.dtype())];
     if full {
         call::per_matrix("svd", at, &[x], outputs, |x| host::svd(x[0], true))
     } else {
@@ -182,7 +183,7 @@ pub fn svdvals(x: &Tensor) -> Tensor {
 }
 
 pub(super) fn singular_values(x: &Tensor, (m, n): (usize, usize), at: At) -> Tensor {
-    let [value] = call::per_matrix("svd", at, &[x], [(&[m.min(n)], DType::F32)], |x| {
+    let [value] = call::per_matrix("svd", at, &[x], [(&[m.min(n)], x.dtype())], |x| {
         host::singular_values(x[0]).map(|s| vec![s])
     });
     Tensor::custom_gradient(&value, std::slice::from_ref(x), move |g, _, x| {
@@ -199,7 +200,7 @@ pub fn matrix_rank(x: &Tensor, tolerance: impl Into<Option<f64>>) -> Tensor {
     let tolerance = tolerance.into();
     match Matrices::new("matrix_rank", x, at) {
         Ok(a) => {
-            let limit = share(tolerance.unwrap_or(smallest_kept(a.rows, a.columns)));
+            let limit = share(tolerance.unwrap_or(smallest_kept(a.rows, a.columns, a.x.dtype())), &a.x);
             let (inputs, outputs) = ([&a.x, &limit], [(&[][..], DType::I32)]);
             let [rank] = match tolerance {
                 Some(_) => call::per_matrix("matrix_rank", at, &inputs, outputs, |x| {

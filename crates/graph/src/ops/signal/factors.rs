@@ -38,7 +38,7 @@ pub(super) fn root(numerator: usize, n: usize, sign: f64) -> (f64, f64) {
 
 /// The matrix `[n · parts, count · 2]` of a transform of length `n`: rows are (position, part), columns
 /// (frequency, part). Real input has one part, complex input two; the first `count` frequencies are wanted.
-pub(super) fn matrix(n: usize, parts: usize, count: usize, sign: f64) -> Vec<f32> {
+pub(super) fn matrix(n: usize, parts: usize, count: usize, sign: f64) -> Vec<f64> {
     let roots: Vec<(f64, f64)> = (0..n).map(|k| root(k, n, sign)).collect();
     let mut table = Vec::with_capacity(n * parts * count * 2);
     for position in 0..n {
@@ -46,7 +46,7 @@ pub(super) fn matrix(n: usize, parts: usize, count: usize, sign: f64) -> Vec<f32
             for frequency in 0..count {
                 let (cos, sin) = roots[position * frequency % n];
                 let pair = if part == 0 { [cos, sin] } else { [-sin, cos] };
-                table.extend(pair.map(|x| x as f32));
+                table.extend(pair);
             }
         }
     }
@@ -55,17 +55,17 @@ pub(super) fn matrix(n: usize, parts: usize, count: usize, sign: f64) -> Vec<f32
 
 /// `e^(sign · 2πi · row · column / n)` for `rows × columns`, as tables by which `z` and `z` with its parts exchanged
 /// are multiplied: `[rows, columns, 2]` each.
-pub(super) fn twiddles(n: usize, rows: usize, columns: usize, sign: f64) -> (Vec<f32>, Vec<f32>) {
+pub(super) fn twiddles(n: usize, rows: usize, columns: usize, sign: f64) -> (Vec<f64>, Vec<f64>) {
     let angles = (0..rows).flat_map(|r| (0..columns).map(move |c| (r * c) % n));
     multipliers(angles.map(|numerator| root(numerator, n, sign)))
 }
 
 /// Complex factors as the two tables of [`twiddles`].
-pub(super) fn multipliers(factors: impl Iterator<Item = (f64, f64)>) -> (Vec<f32>, Vec<f32>) {
+pub(super) fn multipliers(factors: impl Iterator<Item = (f64, f64)>) -> (Vec<f64>, Vec<f64>) {
     let (mut own, mut other) = (vec![], vec![]);
     for (re, im) in factors {
-        own.extend([re as f32, re as f32]);
-        other.extend([-im as f32, im as f32]);
+        own.extend([re, re]);
+        other.extend([-im, im]);
     }
     (own, other)
 }

@@ -4,7 +4,7 @@
 //! side again so; a prime above 256 is a convolution with a chirp (Bluestein). Everything is arithmetic on primitives, so
 //! that it runs on every device and has gradients of any order. Tables are made on the host in `f64`.
 
-use kiln_device::{DType, size};
+use kiln_device::size;
 
 use super::factors::{self, DENSE, LONGEST, LONGEST_PRIME};
 use super::{view_as_complex, view_as_real};
@@ -100,10 +100,10 @@ pub fn irfft(x: (&Tensor, &Tensor), fft_length: impl Into<Option<usize>>) -> Ten
     let half = fitted(&parts_first, n / 2 + 1, "irfft", at).swap_axes(-1, -2);
     // The other half is the first, mirrored and conjugate.
     let mirrored = half.slice_axis(-2, 1, (n - n / 2) as i64).flip([-2]);
-    let mirrored = mirrored * Tensor::from_slice(&[1.0f32, -1.0]).cast(z.dtype());
+    let mirrored = mirrored * Tensor::table(&[1.0, -1.0], &[2], z.dtype());
     let whole = Tensor::concat(&[half, mirrored], -2);
     let signal = transform(&whole, BACKWARD, n, at);
-    let real = signal.slice_axis(-1, 0, 1).squeeze(-1) * (1.0 / n as f32);
+    let real = signal.slice_axis(-1, 0, 1).squeeze(-1) * (1.0 / n as f64);
     real.part_of("irfft", at, &inputs)
 }
 
@@ -136,7 +136,7 @@ fn joined(op: &'static str, x: (&Tensor, &Tensor), rank: usize, at: At) -> Resul
 
 /// Scaled by 1 / length where the transform goes back.
 fn scaled(z: Tensor, sign: f64, n: usize) -> Tensor {
-    if sign == BACKWARD { z * (1.0 / n as f64) as f32 } else { z }
+    if sign == BACKWARD { z * (1.0 / n as f64) } else { z }
 }
 
 fn along_last(op: &'static str, x: (&Tensor, &Tensor), sign: f64, at: At) -> Pair {
@@ -175,11 +175,6 @@ pub(super) fn fitted(x: &Tensor, n: usize, op: &'static str, at: At) -> Tensor {
     padding[x.rank() - 1].1 = n - given;
     x.pad(&padding, 0.0)
 }
-
-fn table(values: Vec<f32>, shape: &[usize], dtype: DType) -> Tensor {
-    Tensor::from_vec(values, shape).cast(dtype)
-}
-
 /// `[.., n, parts]` (1 part: real; 2: complex) to the first `count` of its `n` frequencies, `[.., count, 2]`.
 pub(super) fn transform(z: &Tensor, sign: f64, count: usize, at: At) -> Tensor {
     if z.error().is_some() {
@@ -207,7 +202,7 @@ pub(super) fn transform(z: &Tensor, sign: f64, count: usize, at: At) -> Tensor {
 fn dense(z: &Tensor, lead: &[usize], n: usize, sign: f64, count: usize, at: At) -> Tensor {
     let parts = z.shape()[z.rank() - 1];
     let matrix = factors::matrix(n, parts, count, sign);
-    let matrix = table(matrix, &[n * parts, count * 2], z.dtype());
+    let matrix = Tensor::table(&matrix, &[n * parts, count * 2], z.dtype());
     let rows = z.reshape_at([lead, &[n * parts]].concat(), at);
     // A signal alone is one row.
     let rows = if rows.rank() == 1 { rows.expand_dims(0) } else { rows };
@@ -229,8 +224,8 @@ fn divided(z: &Tensor, lead: &[usize], a: usize, b: usize, sign: f64, at: At) ->
 }
 
 /// `z` times complex factors of shape `[.., 2]`.
-fn multiplied(z: &Tensor, own: Vec<f32>, other: Vec<f32>, shape: &[usize]) -> Tensor {
-    let (own, other) = (table(own, shape, z.dtype()), table(other, shape, z.dtype()));
+fn multiplied(z: &Tensor, own: Vec<f64>, other: Vec<f64>, shape: &[usize]) -> Tensor {
+    let (own, other) = (Tensor::table(&own, shape, z.dtype()), Tensor::table(&other, shape, z.dtype()));
     z * own + z.flip([-1]) * other
 }
 

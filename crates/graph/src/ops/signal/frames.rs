@@ -5,6 +5,7 @@ use kiln_device::DType;
 use super::fourier::{fitted, irfft, rfft};
 use crate::error::At;
 use crate::op::Op;
+use crate::ops::pointwise::working;
 use crate::tensor::{Tensor, here};
 
 /// By what each sequence of a short-time transform is multiplied.
@@ -137,11 +138,11 @@ impl Sizes {
     fn window(&self, window: &Window, dtype: DType, op: &'static str, at: At) -> Result<Tensor, Tensor> {
         let cosine = |a: f64, b: f64| {
             let turn = std::f64::consts::TAU / self.length as f64;
-            let value = |k: usize| (a - b * (turn * k as f64).cos()) as f32;
+            let value = |k: usize| a - b * (turn * k as f64).cos();
             // As SciPy, a window of one element is 1.
-            let values: Vec<f32> =
+            let values: Vec<f64> =
                 if self.length == 1 { vec![1.0] } else { (0..self.length).map(value).collect() };
-            Tensor::from_slice(&values)
+            Tensor::table(&values, &[self.length], working(dtype))
         };
         let values = match window {
             Window::Hann => cosine(0.5, 0.5),

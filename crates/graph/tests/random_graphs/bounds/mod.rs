@@ -135,7 +135,7 @@ fn of_node(graph: &Graph, node: &Node, inputs: &[&[Near]], values: &[f64]) -> Re
         Op::Compare(op) => each(&|i, y| number::compare(*op, inputs[0][i], inputs[1][i], y)),
         Op::Select => each(&|i, y| number::select(inputs[0][i], inputs[1][i], inputs[2][i], y)),
         Op::Cast => each(&|i, y| number::cast(forms[0].1, dtype, inputs[0][i], y)),
-        Op::Bitcast => each(&|i, y| number::bitcast(dtype, inputs[0][i], y)),
+        Op::Bitcast => each(&|i, y| number::bitcast(forms[0].1, dtype, inputs[0][i], y)),
         Op::Random | Op::CheckIndex { .. } => {
             let known = inputs[0].iter().all(Near::is_exact);
             match &node.op {

@@ -180,7 +180,8 @@ pub(super) fn cast(from: DType, to: DType, x: Near, y: f64) -> Near {
     Near::within(y, if x.low() >= low && x.high() <= high { x.error } else { f64::INFINITY })
 }
 
-/// The bits of NaN are not said, and a subnormal may have been flushed.
-pub(super) fn bitcast(to: DType, x: Near, y: f64) -> Near {
-    if x.is_exact() && !x.value.is_nan() { stored(Near::exact(y), to) } else { Near::unknown(y) }
+/// The bits of NaN are not said, nor is the sign of zero, and a subnormal may have been flushed.
+pub(super) fn bitcast(from: DType, to: DType, x: Near, y: f64) -> Near {
+    let said = !from.is_float() || !x.value.is_nan() && x.value != 0.0;
+    if x.is_exact() && said { stored(Near::exact(y), to) } else { Near::unknown(y) }
 }

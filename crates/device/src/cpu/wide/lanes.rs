@@ -1,0 +1,304 @@
+//! Instructions over blocks of lanes of 64 bits; those of 32 bits go to the fast path's.
+
+use crate::cpu::isa::{Isa, multiversion};
+use crate::cpu::lanes::{self, Kind, Source};
+use crate::dtype::{DType, Scalar, nearest_bf16, nearest_f16};
+use crate::math;
+use crate::op::{BinaryOp, CompareOp, UnaryOp};
+
+/// The lanes of one register, as wide as its type.
+#[derive(Clone, Debug)]
+pub(crate) enum Lanes {
+    Narrow(Vec<u32>),
+    Wide(Vec<u64>),
+}
+
+/// A 64-bit operand: one value per lane, or one for all.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Long<'a> {
+    Lanes(&'a [u64]),
+    Splat(u64),
+}
+
+/// An operand of either width.
+#[derive(Clone, Copy)]
+pub(crate) enum View<'a> {
+    Narrow(Source<'a>),
+    Wide(Long<'a>),
+}
+
+impl Lanes {
+    /// No lanes of a type.
+    pub(crate) fn of(scalar: Scalar) -> Lanes {
+        if scalar.is_wide() { Lanes::Wide(Vec::new()) } else { Lanes::Narrow(Vec::new()) }
+    }
+
+    /// Exactly `count` lanes of some bits.
+    pub(crate) fn filled(scalar: Scalar, bits: u64, count: usize) -> Lanes {
+        if scalar.is_wide() {
+            Lanes::Wide(vec![bits; count])
+        } else {
+            Lanes::Narrow(vec![bits as u32; count])
+        }
+    }
+
+    /// Makes room for `count` lanes, whose values are to be written.
+    pub(crate) fn resize(&mut self, count: usize) {
+        match self {
+            Lanes::Narrow(lanes) => lanes.resize(count, 0),
+            Lanes::Wide(lanes) => lanes.resize(count, 0),
+        }
+    }
+
+    /// The lanes as an operand; the first one for all where the register is `uniform`.
+    pub(crate) fn view(&self, uniform: bool) -> View<'_> {
+        match self {
+            Lanes::Narrow(lanes) if uniform => View::Narrow(Source::Splat(lanes[0])),
+            Lanes::Narrow(lanes) => View::Narrow(Source::Lanes(lanes)),
+            Lanes::Wide(lanes) if uniform => View::Wide(Long::Splat(lanes[0])),
+            Lanes::Wide(lanes) => View::Wide(Long::Lanes(lanes)),
+        }
+    }
+}
+
+impl View<'_> {
+    /// The bits of one lane.
+    pub(crate) fn bits(&self, lane: usize) -> u64 {
+        match self {
+            View::Narrow(Source::Lanes(lanes)) => u64::from(lanes[lane]),
+            View::Narrow(Source::Splat(bits)) => u64::from(*bits),
+            View::Wide(Long::Lanes(lanes)) => lanes[lane],
+            View::Wide(Long::Splat(bits)) => *bits,
+        }
+    }
+
+    /// `count` lanes of their own.
+    pub(crate) fn to_lanes(self, count: usize) -> Lanes {
+        match self {
+            View::Narrow(Source::Lanes(lanes)) => Lanes::Narrow(lanes[..count].to_vec()),
+            View::Narrow(Source::Splat(bits)) => Lanes::Narrow(vec![bits; count]),
+            View::Wide(Long::Lanes(lanes)) => Lanes::Wide(lanes[..count].to_vec()),
+            View::Wide(Long::Splat(bits)) => Lanes::Wide(vec![bits; count]),
+        }
+    }
+
+    fn narrow(&self) -> Source<'_> {
+        match self {
+            View::Narrow(source) => *source,
+            View::Wide(_) => unreachable!("verified: the operand has 32 bits"),
+        }
+    }
+
+    fn wide(&self) -> Long<'_> {
+        match self {
+            View::Wide(source) => *source,
+            View::Narrow(_) => unreachable!("verified: the operand has 64 bits"),
+        }
+    }
+}
+
+/// Executes one instruction over as many lanes as `out` has. Operands that it lacks are any view.
+pub(crate) fn compute(isa: Isa, kind: Kind, args: [View; 3], out: &mut Lanes) {
+    let [a, b, c] = &args;
+    match (kind, out) {
+        (Kind::Select, Lanes::Wide(out)) => choose(isa, a.narrow(), [b.wide(), c.wide()], out),
+        (Kind::Cast(from, to), Lanes::Wide(out)) if !from.is_wide() => widen(from, to, a.narrow(), out),
+        (kind, Lanes::Wide(out)) => arithmetic(isa, kind, a.wide(), pair(a, b), out),
+        (Kind::Cast(from, to), Lanes::Narrow(out)) if from.is_wide() => narrowed(from, to, a.wide(), out),
+        (Kind::Compare(op, scalar), Lanes::Narrow(out)) if scalar.is_wide() => {
+            compare(isa, op, scalar, a.wide(), b.wide(), out)
+        }
+        (Kind::Unary(UnaryOp::IsNan, Scalar::F64), Lanes::Narrow(out)) => {
+            compare(isa, CompareOp::Ne, Scalar::F64, a.wide(), a.wide(), out)
+        }
+        (kind, Lanes::Narrow(out)) => lanes::compute(isa, kind, [a.narrow(), b.narrow(), c.narrow()], out),
+    }
+}
+
+/// The second operand, or the first where there is none of 64 bits.
+fn pair<'a>(a: &'a View, b: &'a View) -> Long<'a> {
+    match b {
+        View::Wide(b) => *b,
+        View::Narrow(_) => a.wide(),
+    }
+}
+
+#[inline(always)]
+fn map<R>(a: Long, out: &mut [R], f: impl Fn(u64) -> R) {
+    match a {
+        Long::Lanes(a) => {
+            for (out, a) in out.iter_mut().zip(a) {
+                *out = f(*a);
+            }
+        }
+        Long::Splat(a) => {
+            for out in out {
+                *out = f(a);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn zip<R>(a: Long, b: Long, out: &mut [R], f: impl Fn(u64, u64) -> R) {
+    match (a, b) {
+        (Long::Lanes(a), Long::Lanes(b)) => {
+            for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+                *out = f(*a, *b);
+            }
+        }
+        (a, Long::Splat(b)) => map(a, out, |a| f(a, b)),
+        (Long::Splat(a), b) => map(b, out, |b| f(a, b)),
+    }
+}
+
+#[inline(always)]
+fn doubles(op: BinaryOp, a: Long, b: Long, out: &mut [u64]) {
+    // One loop for each operation, so that those without calls vectorise.
+    macro_rules! each {
+        ($($op:ident)*) => {
+            match op {
+                $(BinaryOp::$op => zip(a, b, out, |a, b| {
+                    math::binary_double(BinaryOp::$op, f64::from_bits(a), f64::from_bits(b)).to_bits()
+                }),)*
+                _ => zip(a, b, out, |a, b| {
+                    math::binary_double(op, f64::from_bits(a), f64::from_bits(b)).to_bits()
+                }),
+            }
+        };
+    }
+    each!(Add Sub Mul Div Max Min)
+}
+
+#[inline(always)]
+fn integers(op: BinaryOp, a: Long, b: Long, out: &mut [u64]) {
+    macro_rules! each {
+        ($($op:ident)*) => {
+            match op {
+                $(BinaryOp::$op => zip(a, b, out, |a, b| math::binary_i64(BinaryOp::$op, a as i64, b as i64) as u64),)*
+                _ => zip(a, b, out, |a, b| math::binary_i64(op, a as i64, b as i64) as u64),
+            }
+        };
+    }
+    each!(Add Sub Mul Max Min And Or Xor Shl Shr)
+}
+
+#[inline(always)]
+fn unary(op: UnaryOp, scalar: Scalar, a: Long, out: &mut [u64]) {
+    let double = |f: fn(f64) -> f64| move |x: u64| f(f64::from_bits(x)).to_bits();
+    match (scalar, op) {
+        (Scalar::F64, UnaryOp::Neg) => map(a, out, |x| x ^ (1 << 63)),
+        (Scalar::F64, UnaryOp::Abs) => map(a, out, |x| x & !(1 << 63)),
+        (Scalar::F64, UnaryOp::Sqrt) => map(a, out, double(f64::sqrt)),
+        (Scalar::F64, UnaryOp::Floor) => map(a, out, double(f64::floor)),
+        (Scalar::F64, _) => map(a, out, |x| math::unary_double(op, f64::from_bits(x)).to_bits()),
+        (_, UnaryOp::Neg) => map(a, out, u64::wrapping_neg),
+        (_, UnaryOp::Abs) => map(a, out, |x| (x as i64).wrapping_abs() as u64),
+        (_, UnaryOp::Sign) => map(a, out, |x| (x as i64).signum() as u64),
+        (_, UnaryOp::Not) => map(a, out, |x| !x),
+        _ => unreachable!("verified: {} is not on integers", op.name()),
+    }
+}
+
+#[inline(always)]
+fn arithmetic_body(kind: Kind, a: Long, b: Long, out: &mut [u64]) {
+    let rounded = |round: fn(f64) -> f64| move |x: u64| round(f64::from_bits(x)).to_bits();
+    match kind {
+        Kind::Unary(op, scalar) => unary(op, scalar, a, out),
+        Kind::Binary(op, Scalar::F64) => doubles(op, a, b, out),
+        Kind::Binary(op, _) => integers(op, a, b, out),
+        Kind::Cast(Scalar::F64, Scalar::I64) => map(a, out, |x| f64::from_bits(x) as i64 as u64),
+        Kind::Cast(Scalar::I64, Scalar::F64) => map(a, out, |x| (x as i64 as f64).to_bits()),
+        Kind::Round(DType::F16) => map(a, out, rounded(|x| nearest_f16(x).to_f64())),
+        Kind::Round(DType::BF16) => map(a, out, rounded(|x| nearest_bf16(x).to_f64())),
+        Kind::Round(DType::F32) => map(a, out, |x| f64::from(f64::from_bits(x) as f32).to_bits()),
+        Kind::Cast(..) | Kind::Round(_) => map(a, out, |x| x),
+        Kind::Compare(..) | Kind::Select | Kind::Random => unreachable!("verified: the result has 32 bits"),
+    }
+}
+
+multiversion! {
+    /// Operations from 64 bits to 64 bits.
+    fn arithmetic(kind: Kind, a: Long<'_>, b: Long<'_>, out: &mut [u64]) = arithmetic_body
+}
+
+#[inline(always)]
+fn compare_body(op: CompareOp, scalar: Scalar, a: Long, b: Long, out: &mut [u32]) {
+    macro_rules! each {
+        ($of:expr) => {{
+            let of = $of;
+            match op {
+                CompareOp::Eq => zip(a, b, out, |a, b| u32::from(of(a) == of(b))),
+                CompareOp::Ne => zip(a, b, out, |a, b| u32::from(of(a) != of(b))),
+                CompareOp::Lt => zip(a, b, out, |a, b| u32::from(of(a) < of(b))),
+                CompareOp::Le => zip(a, b, out, |a, b| u32::from(of(a) <= of(b))),
+                CompareOp::Gt => zip(a, b, out, |a, b| u32::from(of(a) > of(b))),
+                CompareOp::Ge => zip(a, b, out, |a, b| u32::from(of(a) >= of(b))),
+            }
+        }};
+    }
+    match scalar {
+        Scalar::F64 => each!(f64::from_bits),
+        _ => each!(|bits: u64| bits as i64),
+    }
+}
+
+multiversion! {
+    /// Comparisons of 64-bit operands.
+    fn compare(op: CompareOp, scalar: Scalar, a: Long<'_>, b: Long<'_>, out: &mut [u32]) = compare_body
+}
+
+#[inline(always)]
+fn choose_body(condition: Source, [a, b]: [Long; 2], out: &mut [u64]) {
+    match condition {
+        Source::Splat(bits) => map(if bits != 0 { a } else { b }, out, |x| x),
+        Source::Lanes(condition) => {
+            let at = |source: Long, i: usize| match source {
+                Long::Lanes(lanes) => lanes[i],
+                Long::Splat(bits) => bits,
+            };
+            for (i, (out, condition)) in out.iter_mut().zip(condition).enumerate() {
+                *out = if *condition != 0 { at(a, i) } else { at(b, i) };
+            }
+        }
+    }
+}
+
+multiversion! {
+    /// The first of two operands where the condition holds, else the second.
+    fn choose(condition: Source<'_>, values: [Long<'_>; 2], out: &mut [u64]) = choose_body
+}
+
+/// Conversion of 32 bits to 64.
+fn widen(from: Scalar, to: Scalar, a: Source, out: &mut [u64]) {
+    let convert = |bits: u32| match (from, to) {
+        (Scalar::F32, Scalar::F64) => f64::from(f32::from_bits(bits)).to_bits(),
+        (Scalar::F32, _) => f32::from_bits(bits) as i64 as u64,
+        (Scalar::I32, Scalar::F64) => f64::from(bits as i32).to_bits(),
+        (Scalar::I32, _) => i64::from(bits as i32) as u64,
+        (_, Scalar::F64) => f64::from(bits).to_bits(),
+        _ => u64::from(bits),
+    };
+    match a {
+        Source::Lanes(a) => {
+            for (out, a) in out.iter_mut().zip(a) {
+                *out = convert(*a);
+            }
+        }
+        Source::Splat(a) => out.fill(convert(a)),
+    }
+}
+
+/// Conversion of 64 bits to 32: floats saturate, integers wrap.
+fn narrowed(from: Scalar, to: Scalar, a: Long, out: &mut [u32]) {
+    let double = f64::from_bits;
+    match (from, to) {
+        (Scalar::F64, Scalar::F32) => map(a, out, |x| (double(x) as f32).to_bits()),
+        (Scalar::F64, Scalar::I32) => map(a, out, |x| double(x) as i32 as u32),
+        (Scalar::F64, Scalar::U32) => map(a, out, |x| double(x) as u32),
+        (Scalar::F64, _) => map(a, out, |x| u32::from(double(x) != 0.0)),
+        (_, Scalar::F32) => map(a, out, |x| (x as i64 as f32).to_bits()),
+        (_, Scalar::Bool) => map(a, out, |x| u32::from(x != 0)),
+        _ => map(a, out, |x| x as u32),
+    }
+}
