@@ -28,7 +28,7 @@ pub(super) fn binary(op: BinaryOp, dtype: DType, a: Near, b: Near, y: f64) -> Ne
     }
     if a.value.is_nan() && a.is_exact() || b.value.is_nan() && b.is_exact() {
         // A power of 0, and of 1, is 1 whatever the other is.
-        return if y.is_nan() { Near::exact(y) } else { Near::unknown(y) };
+        return if y.is_nan() && !folds(op, a, b) { Near::exact(y) } else { Near::unknown(y) };
     }
     let factor = |x: &Near| x.is_exact() && x.value == 0.0;
     if a.is_unknown() || b.is_unknown() {
@@ -52,12 +52,23 @@ pub(super) fn binary(op: BinaryOp, dtype: DType, a: Near, b: Near, y: f64) -> Ne
     stored(Near::within(y, error), dtype)
 }
 
+/// Whether a compiler of WGSL, which may assume finite numbers, gives x − x, x / x or x · 0 without a look at x.
+fn folds(op: BinaryOp, a: Near, b: Near) -> bool {
+    let zero = |x: &Near| x.is_exact() && x.value == 0.0;
+    match op {
+        BinaryOp::Add | BinaryOp::Sub | BinaryOp::Div => !a.value.is_finite() && !b.value.is_finite(),
+        BinaryOp::Mul => zero(&a) || zero(&b),
+        _ => false,
+    }
+}
+
 /// With infinite operands: exact where the finite one's sign is known, or does not matter.
 fn infinite(op: BinaryOp, a: Near, b: Near, y: f64) -> Near {
     let signed = |x: &Near| x.error < x.value.abs();
     let known = match op {
+        _ if y.is_nan() && folds(op, a, b) => false,
         BinaryOp::Add | BinaryOp::Sub => true,
-        BinaryOp::Mul => y.is_nan() && (a.is_exact() && b.is_exact()) || signed(&a) && signed(&b),
+        BinaryOp::Mul => signed(&a) && signed(&b),
         BinaryOp::Div => b.value.is_infinite() || signed(&b) && b.value != 0.0,
         // Infinite arguments of the others are the business of the table of cases.
         _ => false,

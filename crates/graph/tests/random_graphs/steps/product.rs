@@ -70,7 +70,7 @@ fn kernel_of(
         Padding::Same => 3,
         _ => 1 + extent.saturating_sub(1) / dilation,
     };
-    if spatial.contains(&0) && !matches!(padding, Padding::Same) {
+    if spatial.contains(&0) {
         return None;
     }
     let mut kernel: Vec<usize> = spatial.iter().map(|e| (1 + d.choose(3)).min(fitting(*e))).collect();
