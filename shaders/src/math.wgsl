@@ -364,8 +364,11 @@ fn kiln_round_f16(x: f32) -> f32 {
     let sign = kiln_bits(x) & 0x80000000u;
     if magnitude >= 0x7f800000u { return x; }
     if magnitude >= 0x477ff000u { return kiln_from_bits(x, sign | 0x7f800000u); }
-    // Below 2^-14 the last place is 2^-24: adding 0.5 in f32 rounds to it.
-    if magnitude < 0x38800000u { return kiln_copy_sign(bitcast<f32>(kiln_bits(abs(x) + 0.5)) - 0.5, x); }
+    // Below 2^-14 the last place is 2^-24, as that of a sum with 0.5. Its count is an integer, because Mesa folds a sum from
+    // which 0.5 is taken again to x.
+    if magnitude < 0x38800000u {
+        return kiln_copy_sign(f32(kiln_bits(abs(x) + 0.5) - 0x3f000000u) * 5.9604644775390625e-8, x);
+    }
     return bitcast<f32>(((magnitude + 0x0fffu + ((magnitude >> 13u) & 1u)) & 0xffffe000u) | sign);
 }
 

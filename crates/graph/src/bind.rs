@@ -97,8 +97,12 @@ impl Bindings {
             return Ok(());
         }
         self.access.enter([]);
-        let mut copies = std::mem::take(&mut self.copies).into_values();
-        copies.try_for_each(|(written, copy)| written.slab.commit(&written.ranges, copy))
+        // First what can fail: nothing or all of it takes effect.
+        self.copies.values().try_for_each(|(written, _)| written.slab.freeze(&written.ranges))?;
+        for (written, copy) in std::mem::take(&mut self.copies).into_values() {
+            written.slab.replace(copy);
+        }
+        Ok(())
     }
 }
 

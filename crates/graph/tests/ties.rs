@@ -154,7 +154,7 @@ const TABLE: &[(&str, &[Run])] = &[
     ("softmax", &[|x, a| ops::softmax(&x[0], axes(a)), |x, a| x[0].softmax(axes(a))]),
     ("sparsemax", &[|x, _| ops::sparsemax(&x[0], 1)]),
     ("norm", &[|x, a| ops::norm(&x[0], order(a), axes(a), false)]),
-    ("normalize", &[|x, a| ops::normalize(&x[0], axes(a), 2, 1e-12)]),
+    ("normalize", &[|x, a| ops::normalize(&x[0], axes(a), 2, 1e-7)]),
     ("cdist", &[|x, _| ops::cdist(&x[0], &x[1])]),
     ("max_pool", &[max_pool]),
     (

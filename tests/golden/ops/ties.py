@@ -166,6 +166,13 @@ ELSEWHERE = {
 }
 
 
+# Of the pairs of points that do not coincide alone: (1 + i) times the unit vector between them.
+CDIST = [
+    [-2 * 4 / 41**0.5, -2 * 5 / 41**0.5, 3 / 2**0.5 - 4 * 3 / 5, 3 / 2**0.5 - 4 * 4 / 5],
+    [-3 / 2**0.5, -3 / 2**0.5, 2 * 4 / 41**0.5 + 4 * 3 / 5, 2 * 5 / 41**0.5 + 4 * 4 / 5],
+]
+
+
 def main():
     found = {}
     for backend in ["tensorflow", "jax"]:
@@ -184,6 +191,10 @@ def main():
             row["want"], row["why"] = jax, "smooth away from the origin; TensorFlow gives all to one of equal legs"
         if op == "logaddexp" and tf[0][0] == "nan":
             row["want"], row["why"] = [[0.5] + jax[0][1:], [0.5] + jax[1][1:]], "equal inputs have half of the slope each, at -inf too"
+        if op in ("std", "norm", "cdist") and "nan" in str(tf):
+            zeros = lambda g: [0.0 if v == "nan" else v for v in g]
+            row["want"] = CDIST if op == "cdist" else [zeros(g) for g in tf]
+            row["why"] = "the length of nothing has no slope; 0 is among its subgradients, and nothing else is spoilt"
         if op == "power":
             row["want"] = [[0.0] + tf[0][1:], tf[1]]
             row["why"] = "x to the power of 0 is 1 everywhere, also at 0"

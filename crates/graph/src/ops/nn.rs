@@ -73,6 +73,17 @@ impl Tensor {
         )
     }
 
+    /// The largest element of the last axis but one. The gradient goes to the first of several.
+    pub(super) fn first_largest(&self) -> Tensor {
+        let count = self.shape()[self.rank() - 2];
+        Tensor::custom_gradient(&self.max([-2]), std::slice::from_ref(self), move |g, y, inputs| {
+            let position = Tensor::iota(inputs[0].shape(), inputs[0].rank() - 2);
+            let hit = inputs[0].equal(y.expand_dims(-2));
+            let first = Tensor::select(&hit, &position, count as i32).min([-2]);
+            vec![Some(Tensor::select(&position.equal(first.expand_dims(-2)), g.expand_dims(-2), 0.0))]
+        })
+    }
+
     /// Largest element of sliding windows over the spatial axes of `[n, spatial.., channels]`. The gradient goes to the
     /// first largest element of a window.
     #[doc(alias = "max_pool2d")]
@@ -85,13 +96,7 @@ impl Tensor {
         };
         let count = windows.shape()[windows.rank() - 2];
         if count > UNROLLED {
-            let value = windows.max([-2]);
-            return Tensor::custom_gradient(&value, &[windows], move |g, y, inputs| {
-                let position = Tensor::iota(inputs[0].shape(), inputs[0].rank() - 2);
-                let hit = inputs[0].equal(y.expand_dims(-2));
-                let first = Tensor::select(&hit, &position, count as i32).min([-2]);
-                vec![Some(Tensor::select(&position.equal(first.expand_dims(-2)), g.expand_dims(-2), 0.0))]
-            });
+            return windows.first_largest();
         }
         // Cell by cell: a few loads of a window's elements instead of a loop over them.
         let cell = |i: usize| windows.slice_axis(-2, i as i64, i as i64 + 1).squeeze([-2]);

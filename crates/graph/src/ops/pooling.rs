@@ -171,7 +171,8 @@ pub fn adaptive_average_pool(
         .unwrap_or_else(|message| Tensor::failed("adaptive_average_pool", message, at))
 }
 
-/// Largest elements of windows that divide each spatial axis into `output_size` parts, as in [`adaptive_average_pool`].
+/// Largest elements of windows that divide each spatial axis into `output_size` parts, as in [`adaptive_average_pool`]. Of
+/// several, the gradient goes to the first along each axis, the axes in their order.
 ///
 /// # Errors
 /// As [`adaptive_average_pool`].
@@ -187,7 +188,7 @@ pub fn adaptive_max_pool(
     }
     let largest = |windows: &Tensor, parts: &Parts| {
         let lowest = Tensor::full(&[], f64::NEG_INFINITY, windows.dtype());
-        Tensor::select(&parts.counts, windows, lowest).max([2])
+        Tensor::select(&parts.counts, windows, lowest).first_largest()
     };
     adaptive("adaptive_max_pool", inputs, &output_size.into(), data_format, largest)
         .unwrap_or_else(|message| Tensor::failed("adaptive_max_pool", message, at))

@@ -223,5 +223,8 @@ fn between(low: &Tensor, high: &Tensor, share: &Tensor) -> Tensor {
     // Of the value that is not taken nothing may come, even if it is infinite.
     let far = Tensor::select(&moves, high, 0.0);
     let near = Tensor::select(&moves, low, 0.0);
-    Tensor::select(&moves, near * (1.0 - share) + far * share, low)
+    // Equal numbers are exact, and share the gradient as others do.
+    let same = low.equal(high).logical_and(low.is_finite());
+    let gap = Tensor::select(&same, high - low, 0.0);
+    Tensor::select(&moves, near * (1.0 - share) + far * share, low + gap * share)
 }

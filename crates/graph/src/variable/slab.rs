@@ -123,21 +123,15 @@ impl Slab {
         Ok(self.buffer())
     }
 
-    /// Makes a copy in which ranges have been written the contents. The caller has entered to write.
-    pub(crate) fn commit(&self, ranges: &[Range<usize>], written: Buffer) -> Result<()> {
-        self.freeze(ranges)?;
-        self.replace(written);
-        Ok(())
-    }
-
-    fn replace(&self, buffer: Buffer) {
+    /// Makes other memory the contents. The caller has entered to write, and has frozen what differs.
+    pub(crate) fn replace(&self, buffer: Buffer) {
         let mut contents = lock(&self.contents);
         contents.buffer = buffer;
         contents.pin = Arc::default();
     }
 
-    /// Gives the readings of ranges a copy of what they read.
-    fn freeze(&self, ranges: &[Range<usize>]) -> Result<()> {
+    /// Gives the readings of ranges a copy of what they read. The caller has entered to write.
+    pub(crate) fn freeze(&self, ranges: &[Range<usize>]) -> Result<()> {
         let readings = std::mem::take(&mut lock(&self.contents).readings);
         let mut kept = vec![];
         let mut outcome = Ok(());

@@ -250,7 +250,7 @@ fn cast() -> Vec<Case> {
     for from in DType::ALL {
         let input = match from {
             DType::F32 | DType::F64 => Input::values(
-                &[16],
+                &[19],
                 from,
                 &[
                     0.0,
@@ -270,6 +270,10 @@ fn cast() -> Vec<Case> {
                     // Just above the middle of two numbers of each half type.
                     1.003_906_488_418_579_1,
                     1.000_488_519_668_579_1,
+                    // Subnormal in float16, and half of its least number.
+                    4.86e-5,
+                    -4.9e-6,
+                    2.980_232_238_769_531_3e-8,
                 ],
             ),
             DType::F16 | DType::BF16 => Input::range(&[9], -300.0, 300.0).cast(from),

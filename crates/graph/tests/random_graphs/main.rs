@@ -88,7 +88,7 @@ fn search_all(device: &Device, parts: [Part; 2], ways: Ways) {
     }
     let (close, words) = tally.shares();
     let counts = parts.map(|p| format!("{} graphs of up to {} steps", p.count, p.most_steps)).join(" and ");
-    println!("{counts} on {device}: {words}");
+    eprintln!("{counts} on {device}: {words}");
     assert!(close > 0.85, "too little is compared closely: {words}");
 }
 
@@ -103,7 +103,7 @@ fn random_graphs_agree_with_the_interpreter() {
 #[test]
 fn random_graphs_agree_on_the_gpu() {
     let Some(device) = gpu::gpu() else { return };
-    let count = number("KILN_RANDOM_GPU_GRAPHS", 200);
+    let count = number("KILN_RANDOM_GPU_GRAPHS", 400);
     let large = Part { count: count.div_ceil(4), sequence: 2, most_steps: MOST_STEPS };
     let small = Part { count: count - count.div_ceil(4), sequence: 3, most_steps: 12 };
     search_all(&device, [large, small], Ways::Fused);

@@ -74,10 +74,13 @@ pub fn norm(x: &Tensor, order: impl Into<NormOrder>, axes: impl Into<Axes>, keep
         (NormOrder::P(p), [axis]) => vector(&values, p, *axis, at),
         (_, [row, column]) => matrix(&values, order, *row, *column, at),
         _ => {
-            let message = format!(
-                "expected one axis (the norm of vectors) or two (of matrices), received axes {named:?} of shape {:?}",
-                x.shape()
-            );
+            let expected = match order {
+                NormOrder::P(p) => format!("one axis (vectors) or two (matrices) for order {p}"),
+                NormOrder::Frobenius => "two axes (matrices) for order `fro`".to_owned(),
+                NormOrder::Nuclear => "two axes (matrices) for order `nuc`".to_owned(),
+                NormOrder::Euclidean => "any axes".to_owned(),
+            };
+            let message = format!("expected {expected}, received axes {named:?} of shape {:?}", x.shape());
             return Tensor::failed("norm", message, at);
         }
     };
@@ -93,7 +96,16 @@ fn vector(x: &Tensor, p: f64, axis: i64, at: At) -> Tensor {
         0.0 => x.not_equal(0.0).cast(x.dtype()).sum(axis),
         1.0 => size().sum(axis),
         2.0 => length(x, &Axes::from(axis), at),
-        p => size().pow(p).sum(axis).pow(1.0 / p),
+        p => {
+            let total = size().pow(p).sum(axis);
+            let root = |total: &Tensor| total.pow(1.0 / p);
+            if p < 1.0 {
+                return root(&total);
+            }
+            // The length of nothing has no slope; 0 is among its subgradients.
+            let nothing = total.equal(0.0);
+            Tensor::select(&nothing, 0.0, root(&Tensor::select(&nothing, 1.0, &total)))
+        }
     }
 }
 

@@ -2,9 +2,9 @@
 
 use kiln_graph::{DType, ReduceOp};
 
+use super::Near;
 use super::binary::{extreme, range};
 use super::number::{SMALLEST, U, stored};
-use super::{Near, is_sum};
 
 /// The weight of the last bit of a number.
 fn last_bit(x: f64) -> f64 {
@@ -32,12 +32,14 @@ pub(super) fn sum(terms: &[Near], dtype: DType, y: f64) -> Near {
     if terms.iter().any(Near::is_unknown) {
         return Near::unknown(y);
     }
-    if terms.iter().any(|t| t.value.is_infinite()) {
-        return Near::exact(y);
-    }
-    let magnitude: f64 = terms.iter().map(|t| t.value.abs() + t.error).sum();
+    let finite = terms.iter().filter(|t| t.value.is_finite());
+    let magnitude: f64 = finite.clone().map(|t| t.value.abs() + t.error).sum();
+    // A part of the sum may be infinite, of either sign.
     if magnitude > f64::from(f32::MAX) {
         return Near::unknown(y);
+    }
+    if finite.count() < terms.len() {
+        return Near::exact(y);
     }
     let exact = terms.iter().all(Near::is_exact);
     if exact && sums_exactly(grid(terms.iter().map(|t| t.value)), magnitude) {
@@ -87,7 +89,7 @@ fn whole(op: ReduceOp, terms: &[Near], dtype: DType, y: f64) -> Near {
     }
     let (low, high) = range(dtype);
     let (middle, error) = terms.iter().fold((0.0, 0.0), |(m, e), t| (m + t.value, e + t.error));
-    let kept = is_sum(op) && middle - error >= low && middle + error <= high;
+    let kept = op == ReduceOp::Sum && middle - error >= low && middle + error <= high;
     Near::within(y, if kept { error } else { f64::INFINITY })
 }
 
@@ -142,7 +144,7 @@ pub(super) fn scan(
     let inner: usize = shape[axis + 1..].iter().product();
     let length = shape[axis];
     let mut result = exact_like(values);
-    for start in (0..x.len()).filter(|i| i / inner.max(1) % length.max(1) == 0) {
+    for start in (0..x.len()).filter(|i| (i / inner.max(1)).is_multiple_of(length.max(1))) {
         let line: Vec<usize> = (0..length).map(|k| start + k * inner).collect();
         let line: Vec<usize> = if reverse { line.into_iter().rev().collect() } else { line };
         let terms: Vec<Near> = line.iter().map(|at| x[*at]).collect();
@@ -150,7 +152,7 @@ pub(super) fn scan(
             result[*at] = folded(op, &terms[..=k], dtype, values[*at]);
         }
         // The tree of a running sum is that of the whole line.
-        if is_sum(op) && dtype.is_float() {
+        if op == ReduceOp::Sum && dtype.is_float() {
             let slack = |k: usize| (length.max(2) as f64).log2() - (k.max(1) as f64 + 1.0).log2().max(1.0);
             for (k, at) in line.iter().enumerate() {
                 let near = &mut result[*at];

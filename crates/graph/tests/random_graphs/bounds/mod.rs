@@ -16,7 +16,7 @@ mod order;
 use kiln_graph::graph::{Graph, Node, NodeId};
 use kiln_graph::interpret::interpret;
 use kiln_graph::op::Op;
-use kiln_graph::{DType, ReduceOp, Result, ScatterOp};
+use kiln_graph::{DType, Result, ScatterOp};
 
 use std::collections::HashMap;
 
@@ -135,15 +135,13 @@ fn of_node(graph: &Graph, node: &Node, inputs: &[&[Near]], values: &[f64]) -> Re
         Op::Compare(op) => each(&|i, y| number::compare(*op, inputs[0][i], inputs[1][i], y)),
         Op::Select => each(&|i, y| number::select(inputs[0][i], inputs[1][i], inputs[2][i], y)),
         Op::Cast => each(&|i, y| number::cast(forms[0].1, dtype, inputs[0][i], y)),
-        Op::Bitcast => each(&|i, y| number::bitcast(dtype, inputs[0][i], y)),
-        Op::Random | Op::CheckIndex { .. } => {
+        Op::Bitcast => each(&|i, y| number::bitcast(forms[0].1, dtype, inputs[0][i], y)),
+        Op::Random => {
             let known = inputs[0].iter().all(Near::is_exact);
-            match &node.op {
-                Op::CheckIndex { .. } => {
-                    each(&|i, y| if inputs[0][i].is_exact() { Near::exact(y) } else { Near::unknown(y) })
-                }
-                _ => each(&|_, y| if known { Near::exact(y) } else { Near::unknown(y) }),
-            }
+            each(&|_, y| if known { Near::exact(y) } else { Near::unknown(y) })
+        }
+        Op::CheckIndex { .. } => {
+            each(&|i, y| if inputs[0][i].is_exact() { Near::exact(y) } else { Near::unknown(y) })
         }
         Op::Reduce { op, axes } => fold::reduce(*op, axes, inputs[0], forms[0].0, dtype, values),
         Op::MatMul | Op::Conv { .. } => bilinear::product(node, &forms, inputs, values)?,
@@ -151,7 +149,7 @@ fn of_node(graph: &Graph, node: &Node, inputs: &[&[Near]], values: &[f64]) -> Re
             fold::scan(*op, (*axis, *reverse), inputs[0], &node.shape, dtype, values)
         }
         Op::Scatter { op: ScatterOp::Fold(op) } => fold::scatter(*op, inputs, &node.shape, dtype, values),
-        Op::ArgSort { descending } => order::argsort(*descending, inputs[0], &node.shape, values),
+        Op::ArgSort { .. } => order::argsort(inputs[0], &node.shape, values),
         Op::Reshape
         | Op::Transpose { .. }
         | Op::Broadcast { .. }
@@ -176,14 +174,7 @@ fn single(node: &Node, forms: &[(&[usize], DType)], inputs: &[Vec<f64>]) -> Resu
         state: false,
     };
     let ids: Vec<NodeId> = forms.iter().map(|form| graph.leaf(leaf(form), node.at)).collect();
-    let of_all = matches!(node.op, Op::Gather) || matches!(node.op, Op::Scatter { .. });
-    debug_assert!(!of_all || forms.len() >= 2);
     let made = graph.add(node.op.clone(), ids, node.shape.clone(), node.dtype, node.at);
     graph.outputs = vec![made];
     Ok(interpret(&graph, inputs)?.outputs.remove(0))
-}
-
-/// The folds that are sums.
-fn is_sum(op: ReduceOp) -> bool {
-    op == ReduceOp::Sum
 }

@@ -45,11 +45,12 @@ pub(super) fn stored(near: Near, dtype: DType) -> Near {
     if reach > largest(dtype) {
         return Near::unknown(value);
     }
-    let lost = match (error == 0.0, dtype) {
-        (true, _) => (nearest(dtype, value) - value).abs(),
+    // Not the distance of this very number: a compiler of WGSL may form a·b + a·c as a·(b + c).
+    let lost = match dtype {
+        _ if error == 0.0 && nearest(dtype, value) == value => 0.0,
         // The last place of subnormal half floats is 2^−24.
-        (false, DType::F16) => (unit(dtype) * reach).max(2f64.powi(-25)),
-        (false, _) => unit(dtype) * reach,
+        DType::F16 => (unit(dtype) * reach).max(2f64.powi(-25)),
+        _ => unit(dtype) * reach,
     };
     let flushed = if value.abs() - error < SMALLEST { reach.min(SMALLEST) } else { 0.0 };
     let error = error + lost.max(flushed);
@@ -180,7 +181,8 @@ pub(super) fn cast(from: DType, to: DType, x: Near, y: f64) -> Near {
     Near::within(y, if x.low() >= low && x.high() <= high { x.error } else { f64::INFINITY })
 }
 
-/// The bits of NaN are not said, and a subnormal may have been flushed.
-pub(super) fn bitcast(to: DType, x: Near, y: f64) -> Near {
-    if x.is_exact() && !x.value.is_nan() { stored(Near::exact(y), to) } else { Near::unknown(y) }
+/// The bits of NaN are not said, nor is the sign of zero, and a subnormal may have been flushed.
+pub(super) fn bitcast(from: DType, to: DType, x: Near, y: f64) -> Near {
+    let said = !from.is_float() || !x.value.is_nan() && x.value != 0.0;
+    if x.is_exact() && said { stored(Near::exact(y), to) } else { Near::unknown(y) }
 }

@@ -1,45 +1,26 @@
-//! Errors of an order: it is known where the intervals of neighbours do not meet.
+//! Errors of an order: a place is known where its element's interval meets no other.
 
 use super::Near;
 
 /// Positions that sort the last axis, `values` by the interpreter.
-pub(super) fn argsort(descending: bool, x: &[Near], shape: &[usize], values: &[f64]) -> Vec<Near> {
+pub(super) fn argsort(x: &[Near], shape: &[usize], values: &[f64]) -> Vec<Near> {
     let length = shape.last().copied().unwrap_or(1).max(1);
-    let line = |(line, order): (&[Near], &[f64])| sorted(descending, line, order);
-    x.chunks(length).zip(values.chunks(length)).flat_map(line).collect()
+    x.chunks(length).zip(values.chunks(length)).flat_map(|(line, order)| sorted(line, order)).collect()
 }
 
-fn sorted(descending: bool, line: &[Near], order: &[f64]) -> Vec<Near> {
-    if line.iter().any(Near::is_unknown) {
-        return order.iter().map(|at| Near::unknown(*at)).collect();
+fn sorted(line: &[Near], order: &[f64]) -> Vec<Near> {
+    let known = |at: &f64| {
+        let here = *at as usize;
+        (0..line.len()).all(|other| other == here || is_settled(&line[here], &line[other]))
+    };
+    order.iter().map(|at| if known(at) { Near::exact(*at) } else { Near::unknown(*at) }).collect()
+}
+
+/// Whether two elements have one order; equal ones stay in theirs, and NaN comes last.
+fn is_settled(a: &Near, b: &Near) -> bool {
+    if a.is_unknown() || b.is_unknown() {
+        return false;
     }
-    let sign = if descending { -1.0 } else { 1.0 };
-    let in_order: Vec<Near> = order.iter().map(|at| line[*at as usize]).collect();
-    let mut known = vec![true; order.len()];
-    // Of those before, the one that reaches furthest, and where its doubtful neighbours begin.
-    let (mut furthest, mut from) = (f64::NEG_INFINITY, 0);
-    for i in 0..order.len() {
-        let Near { value, error, .. } = in_order[i];
-        if value.is_nan() {
-            break;
-        }
-        let same = i > 0 && {
-            let before = in_order[i - 1];
-            before.copies(&in_order[i]) || before.is_exact() && error == 0.0
-        };
-        if i > 0 && sign * value - error <= furthest && !(same && from == i - 1 && known[i - 1]) {
-            known[from..=i].fill(false);
-        } else if !same {
-            from = i;
-        }
-        if same && known[i] {
-            from = i;
-        }
-        furthest = furthest.max(sign * value + error);
-    }
-    order
-        .iter()
-        .zip(known)
-        .map(|(at, known)| if known { Near::exact(*at) } else { Near::unknown(*at) })
-        .collect()
+    let same = a.copies(b) || a.is_exact() && b.is_exact();
+    same || a.value.is_nan() || b.value.is_nan() || (a.value - b.value).abs() > a.error + b.error
 }

@@ -66,8 +66,6 @@ pub(super) const ELSEWHERE: &[(&str, &str)] = &[
     ("tf.Variable.members.value", "structures/variables: members"),
     ("tf.Variable.members.read_value", "structures/variables: members"),
     ("tf.Variable.members.eval", "structures/variables: members"),
-    ("tf.Variable.members.gather_nd", "structures/variables: members"),
-    ("tf.Variable.members.sparse_read", "structures/variables: members"),
     ("tf.Variable.members.ref", "structures/variables: members"),
     ("tf.Tensor.members.dtype", "structures/tensors: members"),
     ("tf.Tensor.members.eval", "structures/tensors: members"),
@@ -112,6 +110,19 @@ pub(super) const ELSEWHERE: &[(&str, &str)] = &[
     ("tf.Tensor.operators.__iter__", "structures/tensors: what_python_has_operators_for"),
     ("tf.Tensor.operators.__round__", "structures/tensors: what_python_has_operators_for"),
     ("tf.Tensor.operators.__getitem__", "structures/tensors: what_python_has_operators_for"),
+    ("tf.Variable.members.batch_scatter_update", "updates: batches_reads_and_scalars"),
+    ("tf.Variable.members.gather_nd", "updates: batches_reads_and_scalars"),
+    ("tf.Variable.members.scatter_add", "updates: rows_are_updated_and_others_are_not"),
+    ("tf.Variable.members.scatter_div", "updates: rows_are_updated_and_others_are_not"),
+    ("tf.Variable.members.scatter_max", "updates: rows_are_updated_and_others_are_not"),
+    ("tf.Variable.members.scatter_min", "updates: rows_are_updated_and_others_are_not"),
+    ("tf.Variable.members.scatter_mul", "updates: rows_are_updated_and_others_are_not"),
+    ("tf.Variable.members.scatter_nd_add", "updates: places_are_updated_and_others_are_not"),
+    ("tf.Variable.members.scatter_nd_sub", "updates: places_are_updated_and_others_are_not"),
+    ("tf.Variable.members.scatter_nd_update", "updates: places_are_updated_and_others_are_not"),
+    ("tf.Variable.members.scatter_sub", "updates: rows_are_updated_and_others_are_not"),
+    ("tf.Variable.members.scatter_update", "updates: rows_are_updated_and_others_are_not"),
+    ("tf.Variable.members.sparse_read", "updates: batches_reads_and_scalars"),
 ];
 
 /// Names that are left out, and why.
@@ -205,50 +216,6 @@ pub(super) const EXCLUDED: &[(&str, &str)] = &[
     ("tf.Variable.members.experimental_ref", "deprecated for `ref`; see `Variable::id`"),
     ("tf.Variable.members.get_shape", "the same as `shape`; one way to do one thing"),
     ("tf.Variable.members.set_shape", "adds to a shape that is not known; shapes here always are"),
-    (
-        "tf.Variable.members.batch_scatter_update",
-        "`v.assign(&v.read().at(i).add(x))` and its like (`set`, `multiply`, `max`, …) update parts",
-    ),
-    (
-        "tf.Variable.members.scatter_add",
-        "`v.assign(&v.read().at(i).add(x))` and its like (`set`, `multiply`, `max`, …) update parts",
-    ),
-    (
-        "tf.Variable.members.scatter_div",
-        "`v.assign(&v.read().at(i).add(x))` and its like (`set`, `multiply`, `max`, …) update parts",
-    ),
-    (
-        "tf.Variable.members.scatter_max",
-        "`v.assign(&v.read().at(i).add(x))` and its like (`set`, `multiply`, `max`, …) update parts",
-    ),
-    (
-        "tf.Variable.members.scatter_min",
-        "`v.assign(&v.read().at(i).add(x))` and its like (`set`, `multiply`, `max`, …) update parts",
-    ),
-    (
-        "tf.Variable.members.scatter_mul",
-        "`v.assign(&v.read().at(i).add(x))` and its like (`set`, `multiply`, `max`, …) update parts",
-    ),
-    (
-        "tf.Variable.members.scatter_nd_add",
-        "`v.assign(&v.read().at(i).add(x))` and its like (`set`, `multiply`, `max`, …) update parts",
-    ),
-    (
-        "tf.Variable.members.scatter_nd_sub",
-        "`v.assign(&v.read().at(i).add(x))` and its like (`set`, `multiply`, `max`, …) update parts",
-    ),
-    (
-        "tf.Variable.members.scatter_nd_update",
-        "`v.assign(&v.read().at(i).add(x))` and its like (`set`, `multiply`, `max`, …) update parts",
-    ),
-    (
-        "tf.Variable.members.scatter_sub",
-        "`v.assign(&v.read().at(i).add(x))` and its like (`set`, `multiply`, `max`, …) update parts",
-    ),
-    (
-        "tf.Variable.members.scatter_update",
-        "`v.assign(&v.read().at(i).add(x))` and its like (`set`, `multiply`, `max`, …) update parts",
-    ),
     ("tf.Tensor.members.experimental_ref", "deprecated for `ref`"),
     ("tf.Tensor.members.get_shape", "the same as `shape`; one way to do one thing"),
     ("tf.Tensor.members.set_shape", "adds to a shape that is not known; shapes here always are"),
