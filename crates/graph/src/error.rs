@@ -89,7 +89,8 @@ impl Error {
     #[track_caller]
     pub fn user(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         let at = At(Location::caller());
-        match error.into().downcast::<Error>() {
+        let error: Box<dyn std::error::Error + Send + Sync> = error.into();
+        match error.downcast::<Error>() {
             Ok(own) => *own,
             Err(other) => Error::User { source: other.into(), at },
         }

@@ -99,6 +99,7 @@ impl Layer for Dropout {
         self.common.name.as_deref()
     }
 
+    #[track_caller]
     fn build(&mut self, _: &[Option<usize>], seeds: &mut Seeds) -> Result<()> {
         self.check()?;
         let key = seeds.next_key();
