@@ -154,7 +154,8 @@ impl HostFunction {
         Ok(results)
     }
 
-    fn failed(&self, message: String, source: Option<Cause>) -> Error {
+    /// [`Error::Host`]: this function failed, for a reason of its own or of somebody else's.
+    pub fn failed(&self, message: String, source: Option<Cause>) -> Error {
         // An error of this operation as text has its name and line already.
         let (message, at) = match message.strip_prefix(&format!("[{}] ", self.op)) {
             Some(rest) => (rest.to_owned(), String::new()),

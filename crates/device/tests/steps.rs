@@ -88,7 +88,7 @@ fn loops_branches_and_host_calls_nest() {
         let forms = [(DType::I32, 1), (DType::Bool, 1), (DType::I32, 1), (DType::I32, 1)];
         let function = HostFunction::new("negate", "here", |x: &[Vec<u8>]| {
             let value = i32::from_ne_bytes([x[0][0], x[0][1], x[0][2], x[0][3]]);
-            if value > 1000 { Err(format!("{value} is too large")) } else { Ok(vec![ints(&[-value])]) }
+            if value > 1000 { Err(format!("{value} is too large").into()) } else { Ok(vec![ints(&[-value])]) }
         });
         let binding = |buffer| HostBinding { buffer, first: 0, count: 1, dtype: DType::I32 };
         let host = HostStep { function, inputs: vec![binding(2)], outputs: vec![binding(3)] };

@@ -42,7 +42,8 @@ pub(super) fn call(
         Work::Host(host) => {
             if let Some(numbers) = &host.numbers {
                 let values: Vec<&[f64]> = inputs.iter().map(|x| x.values).collect();
-                return numbers(&values).map_err(|message| Error::Device(host.function.error(message)));
+                return numbers(&values)
+                    .map_err(|message| Error::Device(host.function.failed(message, None)));
             }
             let bytes: Vec<Vec<u8>> = inputs.iter().map(|x| to_host(x.values, x.dtype)).collect();
             let results = host.function.call_bytes(&bytes)?;

@@ -84,7 +84,7 @@ fn sparse_and_ragged_tensors_are_arguments_and_results() {
         });
         let sparse =
             |scale: f32, at: i32| SparseTensor::new(&[[0, at], [2, 0]], vector(&[1.0, 2.0]) * scale, &[3, 2]);
-        let rows = |lengths: &[usize]| RaggedTensor::from_row_lengths(vector(&[1.0, 2.0, 3.0]), lengths);
+        let rows = |lengths: &[i32]| RaggedTensor::from_row_lengths(vector(&[1.0, 2.0, 3.0]), lengths);
         for scale in [1.0f32, 2.0] {
             let (slope, back, y) = f.call(&(sparse(scale, 1), rows(&[1, 0, 2])))?;
             assert_eq!(y.to_vec::<f32>()?, [scale, 0.0, 10.0 * scale]);

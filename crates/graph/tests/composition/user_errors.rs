@@ -65,9 +65,8 @@ fn errors_pass_through_the_closure_of_a_function() {
 #[test]
 fn errors_pass_through_a_host_function() {
     on_cpu(|| {
-        let form = [(vec![1], DType::F32)];
         let call = || {
-            host_call("lookup", &[vector(&[1.0])], &form, |x: &[HostArray]| {
+            host_call("lookup", &[vector(&[1.0])], &[(vec![1], DType::F32)], |x: &[HostArray]| {
                 if x[0].as_slice::<f32>()?[0] > 0.0 {
                     Err(TableEnds(3))?;
                 }
@@ -81,7 +80,7 @@ fn errors_pass_through_a_host_function() {
             let source = error.source().and_then(|e| e.downcast_ref::<TableEnds>());
             assert_eq!(source.map(|e| e.0), Some(3));
         }
-        let read = host_call("read", &[vector(&[1.0])], &form, |_| {
+        let read = host_call("read", &[vector(&[1.0])], &[(vec![1], DType::F32)], |_| {
             missing()?;
             Ok(vec![])
         });
