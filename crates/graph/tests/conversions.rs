@@ -12,6 +12,8 @@ fn is<T: Element + PartialEq + std::fmt::Debug>(tensor: impl Into<Tensor>, shape
 #[test]
 fn scalars_of_every_type() {
     is(1.5f32, &[], &[1.5f32]);
+    is(0.1f64, &[], &[0.1f64]);
+    is(i64::MAX, &[], &[i64::MAX]);
     is(f16::from_f32(1.5), &[], &[f16::from_f32(1.5)]);
     is(bf16::from_f32(1.5), &[], &[bf16::from_f32(1.5)]);
     is(-3, &[], &[-3i32]);
@@ -27,6 +29,8 @@ fn arrays_vectors_and_slices() {
     is(vec![true, false], &[2], &[true, false]);
     is(&vec![7u32], &[1], &[7u32]);
     is(&[1i32, 2, 3][1..], &[2], &[2i32, 3]);
+    is([[0.1f64], [0.2]], &[2, 1], &[0.1, 0.2]);
+    is(vec![i64::MIN], &[1], &[i64::MIN]);
     is([f16::ONE; 2], &[2], &[f16::ONE; 2]);
     is([bf16::ONE; 2], &[2], &[bf16::ONE; 2]);
     is([[1, 2, 3], [4, 5, 6]], &[2, 3], &[1, 2, 3, 4, 5, 6]);

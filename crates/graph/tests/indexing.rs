@@ -119,7 +119,7 @@ fn bad_calls_say_what_is_wrong() {
         ops::transpose(&f, [0, 0]) => "[transpose]" "[0, 0]";
         ops::repeat(&f, [1, 2, 3], 0) => "[repeat]" "2 counts, received 3";
         ops::repeat(&f, usize::MAX, 0) => "[repeat]" "overflow";
-        ops::repeat(&f, [usize::MAX, 1], 0) => "[repeat]" "int32";
+        ops::repeat(&f, [usize::MAX, 1], 0) => "[repeat]" "2³¹ − 1";
         ops::tile(&f, &[usize::MAX, 1]) => "[tile]" "overflow";
         ops::roll(&f, &[1, 2, 3], [0, 1]) => "[roll]" "3 shifts" "2 axes";
         ops::roll(&f, &[1], 2) => "[roll]" "axis 2";
@@ -139,7 +139,7 @@ fn bad_calls_say_what_is_wrong() {
         ops::array_split(&f, usize::MAX, 1)[0].clone() => "[array_split]" "at most";
         ops::vsplit(&none, 1)[0].clone() => "[vsplit]" "2 axes";
         ops::dsplit(&f, 1)[0].clone() => "[dsplit]" "3 axes";
-        ops::unstack(&f, 3, 0)[2].clone() => "[unstack]" "extent 2";
+        ops::unstack(&f, 3, 0)[2].clone() => "[unstack]" "extent 3" "[2, 3]";
         ops::argpartition(&f, 3, -1) => "[argpartition]" "kth 3";
         ops::searchsorted(&f, &f, ops::Side::Left) => "[searchsorted]" "[2, 3]";
         ops::select(std::slice::from_ref(&mask), &[], 0) => "[select]" "0 and 1";

@@ -156,7 +156,7 @@ fn a_writer_meanwhile_does_not_change_what_a_run_with_the_host_reads() {
                 let called = host_call("assign", &[x[0].clone()], &[(vec![1], DType::F32)], move |x| {
                     let (w, device) = (inner.clone(), inner.device());
                     let set = on_thread_of(&device, move || w.assign(&(w.read() * 10.0)));
-                    set?;
+                    set.map_err(|e| e.to_string())?;
                     Ok(vec![x[0].clone()])
                 });
                 // The variable is read after the call.

@@ -14,8 +14,8 @@ import struct
 import numpy as np
 
 os.chdir(os.path.dirname(os.path.abspath(__file__)))
-READ_AS = {"f2": "float16", "f4": "float32", "f8": "float32", "u1": "uint8", "b1": "bool"}
-READ_AS |= {f"i{n}": "int32" for n in (1, 2, 4, 8)} | {f"u{n}": "uint32" for n in (2, 4, 8)}
+READ_AS = {"f2": "float16", "f4": "float32", "f8": "float64", "u1": "uint8", "b1": "bool"}
+READ_AS |= {f"i{n}": "int32" for n in (1, 2, 4)} | {f"u{n}": "uint32" for n in (2, 4)} | {"i8": "int64", "u8": "int64"}
 files, refused = [], []
 
 
@@ -49,11 +49,11 @@ for code in ["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"]:
         x = numbers.astype(order + code)
         if code[0] != "u":
             x = -x
-        native = code in ("f2", "f4", "i4", "u1", "u4") and order == "<"
+        native = code in ("f2", "f4", "f8", "i4", "i8", "u1", "u4") and order == "<"
         keep(f"{code}_{'little' if order == '<' else 'big'}.npy", x, canonical=native)
 keep("bool.npy", numbers > 1, canonical=True)
-keep("extremes_i8.npy", np.array([-(2**31), 2**31 - 1], "i8"))
-keep("extremes_u8.npy", np.array([0, 2**32 - 1], "u8"))
+keep("extremes_i8.npy", np.array([-(2**63), 2**63 - 1], "i8"))
+keep("extremes_u8.npy", np.array([0, 2**63 - 1], "u8"))
 keep("special_f8.npy", np.array([np.nan, np.inf, -np.inf, -0.0, 1e-300, 0.1, 3.4028234e38], "f8"))
 keep("scalar.npy", np.array(2.5, "f4"), canonical=True)
 keep("empty.npy", np.zeros((0, 3), "f4"), canonical=True)
@@ -68,9 +68,7 @@ for version in [(2, 0), (3, 0)]:
         np.lib.format.write_array(file, x, version=version)
     files.append({"file": name, "dtype": "float32", "shape": [3], "data": [0, 1, 2], "canonical": False})
 
-refuse("beyond_i8.npy", "2147483648 is beyond int32", np.array([1, 2**31], "i8"))
-refuse("beyond_u8.npy", "4294967296 is beyond uint32", np.array([2**32], "u8"))
-refuse("beyond_f8.npy", "1e39 is beyond float32", np.array([1e39], "f8"))
+refuse("beyond_u8.npy", "9223372036854775808 is beyond int64", np.array([2**63], "u8"))
 refuse("objects.npy", "pickled objects", np.array([{}], object))
 refuse("strings.npy", "strings", np.array(["a", "b"]))
 refuse("complex.npy", "complex", np.array([1j]))

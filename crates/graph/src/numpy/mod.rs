@@ -1,8 +1,9 @@
 //! NumPy's files: `.npy` of one array and, with the feature `npz`, `.npz` of several.
 //!
-//! Types that Kiln lacks are read as the one that holds their values: `float64` rounds to `float32`, integers keep their
-//! values or are an error, never another number. Both byte orders and both orders of elements are read; what is written
-//! is byte for byte what NumPy writes. Pickled objects are never loaded: a file is data.
+//! Arrays keep their type; of types that Kiln lacks, integers are read as the next wider ones, with their values or an
+//! error, never another number. `float64` and `int64` stay what they are, which GPUs do not compute in: [`narrowed`] makes
+//! `float32` and `int32` of them. Both byte orders and both orders of elements are read; what is written is byte for byte
+//! what NumPy writes. Pickled objects are never loaded: a file is data.
 //!
 //! A malformed or malicious file is an error; what reading one may cost is bounded by a [`ReadBudget`].
 //!
@@ -29,7 +30,7 @@ use kiln_device::size;
 #[cfg(feature = "npz")]
 pub use archive::{load_npz, load_npz_within, savez, savez_compressed};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files::{ReadBudget, atomic_write, file_error};
 use crate::tensor::{Tensor, here};
 use header::Header;
@@ -54,6 +55,33 @@ pub fn load(path: impl AsRef<Path>) -> Result<Tensor> {
 pub fn load_within(path: impl AsRef<Path>, budget: &ReadBudget) -> Result<Tensor> {
     let path = path.as_ref();
     parse(&budget.read(path)?).map_err(|reason| file_error(path, reason))
+}
+
+/// A tensor of `float64` rounded to `float32`, one of `int64` as `int32`, in host memory; others as they are.
+///
+/// ```
+/// use kiln_graph::{DType, Tensor, numpy};
+/// let labels = Tensor::from([3i64, -1]);
+/// assert_eq!(numpy::narrowed(&labels)?.to_vec::<i32>()?, [3, -1]);
+/// let error = numpy::narrowed(&Tensor::from([1i64 << 40])).unwrap_err();
+/// assert!(error.to_string().contains("1099511627776 is beyond int32"));
+/// # Ok::<(), kiln_graph::Error>(())
+/// ```
+///
+/// # Errors
+/// Where a number is beyond the narrower type, or the value cannot be computed.
+#[track_caller]
+pub fn narrowed(tensor: &Tensor) -> Result<Tensor> {
+    let at = here();
+    tensor.check()?;
+    if !tensor.dtype().is_wide() {
+        return Ok(tensor.clone());
+    }
+    let error = |message| Error::Operation { op: "narrowed", message, at };
+    match types::narrowed(tensor.dtype(), &tensor.read_bytes(at)?).map_err(error)? {
+        Some((dtype, bytes)) => Ok(Tensor::from_host(bytes.into(), tensor.shape().to_vec(), dtype, at)),
+        None => Ok(tensor.clone()),
+    }
 }
 
 /// Writes a tensor as a `.npy` file, under the path as it is given. After a crash there is the old file or the new one.

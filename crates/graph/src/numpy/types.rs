@@ -37,15 +37,15 @@ macro_rules! types {
 types! {
     'f' 2 => F16, f16::from_le_bytes, Ok, true;
     'f' 4 => F32, f32::from_le_bytes, Ok, true;
-    'f' 8 => F32, f64::from_le_bytes, rounded, false;
-    'i' 1 => I32, i8::from_le_bytes, whole, false;
-    'i' 2 => I32, i16::from_le_bytes, whole, false;
+    'f' 8 => F64, f64::from_le_bytes, Ok, true;
+    'i' 1 => I32, i8::from_le_bytes, |n| Ok(i32::from(n)), false;
+    'i' 2 => I32, i16::from_le_bytes, |n| Ok(i32::from(n)), false;
     'i' 4 => I32, i32::from_le_bytes, Ok, true;
-    'i' 8 => I32, i64::from_le_bytes, whole, false;
+    'i' 8 => I64, i64::from_le_bytes, Ok, true;
     'u' 1 => U8, u8::from_le_bytes, Ok, true;
-    'u' 2 => U32, u16::from_le_bytes, positive, false;
+    'u' 2 => U32, u16::from_le_bytes, |n| Ok(u32::from(n)), false;
     'u' 4 => U32, u32::from_le_bytes, Ok, true;
-    'u' 8 => U32, u64::from_le_bytes, positive, false;
+    'u' 8 => I64, u64::from_le_bytes, long, false;
     'b' 1 => Bool, u8::from_le_bytes, |b| Ok(b != 0), true;
 }
 
@@ -60,22 +60,38 @@ fn each<S, T: Element, const N: usize>(
     Ok(T::to_bytes(&elements?))
 }
 
-fn rounded(x: f64) -> Result<f32, Reason> {
-    let narrow = x as f32;
+fn rounded(x: &f64) -> Result<f32, Reason> {
+    let narrow = *x as f32;
     if narrow.is_finite() == x.is_finite() {
         return Ok(narrow);
     }
-    Err(format!("the number {x:e} is beyond float32; scale the data before you save it"))
+    Err(format!("the number {x:e} is beyond float32; scale the data first"))
 }
 
-fn whole<S: TryInto<i32> + Copy + std::fmt::Display>(n: S) -> Result<i32, Reason> {
-    let reason = |_| format!("the integer {n} is beyond int32; save it as a float, or shift the data");
-    n.try_into().map_err(reason)
+fn whole(n: &i64) -> Result<i32, Reason> {
+    i32::try_from(*n)
+        .map_err(|_| format!("the integer {n} is beyond int32; make floats of the data, or shift it"))
 }
 
-fn positive<S: TryInto<u32> + Copy + std::fmt::Display>(n: S) -> Result<u32, Reason> {
-    let reason = |_| format!("the integer {n} is beyond uint32; save it as a float, or shift the data");
-    n.try_into().map_err(reason)
+fn long(n: u64) -> Result<i64, Reason> {
+    i64::try_from(n)
+        .map_err(|_| format!("the integer {n} is beyond int64; save it as a float, or shift the data"))
+}
+
+/// 64-bit elements as 32-bit ones; none where they have no 64 bits.
+pub(super) fn narrowed(dtype: DType, bytes: &[u8]) -> Result<Option<(DType, Vec<u8>)>, Reason> {
+    fn each<S: Element, T: Element>(
+        bytes: &[u8],
+        convert: impl Fn(&S) -> Result<T, Reason>,
+    ) -> Result<Option<(DType, Vec<u8>)>, Reason> {
+        let elements = S::from_bytes(bytes).iter().map(convert).collect::<Result<Vec<T>, Reason>>()?;
+        Ok(Some((T::DTYPE, T::to_bytes(&elements))))
+    }
+    match dtype {
+        DType::F64 => each(bytes, rounded),
+        DType::I64 => each(bytes, whole),
+        _ => Ok(None),
+    }
 }
 
 /// The type that elements of a file have here, and their host bytes.

@@ -170,7 +170,14 @@ macro_rules! from_number {
         }
     )* };
 }
-from_number!(f32, half::f16, half::bf16, i32, u32, u8, bool);
+from_number!(f32, f64, half::f16, half::bf16, i32, u32, u8, bool);
+
+impl From<i64> for Tensor {
+    #[track_caller]
+    fn from(value: i64) -> Tensor {
+        Tensor::constant(Value::I64(value), vec![], DType::I64, here())
+    }
+}
 
 impl From<&Tensor> for Tensor {
     fn from(tensor: &Tensor) -> Tensor {

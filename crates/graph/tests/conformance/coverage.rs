@@ -49,7 +49,7 @@ fn table() -> String {
     let mut text = String::from(
         "# Operations\n\nWritten by `KILN_UPDATE=1 cargo test -p kiln-graph --test conformance`. Golden cases run on the CPU \
          executor, the first of\neach operation on the WGSL path too (all with `KILN_CONFORMANCE=all`). First and second \
-         derivatives of cases are compared\nwith differences. Bad calls are golden ones with one argument changed: each is \
+         derivatives of cases are compared\nwith differences; 0 where no case has a float input and a float output. Bad calls are golden ones with one argument changed: each is \
          refused in the operation's name, or has a\nresult.\n\n| operation | golden cases (CPU) | WGSL | gradients | \
          second derivatives | bad calls refused | with a result |\n|---|---|---|---|---|---|---|\n",
     );

@@ -184,7 +184,7 @@ fn compare(
                 continue;
             }
             let Derivative { value, uncertain, smooth } = function.derivative(leaf, element)?;
-            if all && uncertain > 1e-5 * scale {
+            if all && uncertain > 1e-4 * scale {
                 return Err(format!(
                     "input {leaf}[{element}] is at a kink, where the gradient is {got}: {value} ± {uncertain}"
                 ));

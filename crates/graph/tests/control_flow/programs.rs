@@ -147,7 +147,7 @@ fn the_host_is_called_in_every_turn_and_its_failure_ends_the_run() {
     fn third(x: &[HostArray]) -> HostResult {
         let (turn, value) = (x[0].as_slice::<i32>()?[0], x[1].as_slice::<f32>()?[0]);
         if value > 100.0 {
-            return Err(format!("too large in turn {turn}"));
+            return Err(format!("too large in turn {turn}").into());
         }
         Ok(vec![HostArray::new([], vec![value * 3.0])])
     }

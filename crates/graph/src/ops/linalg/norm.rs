@@ -74,10 +74,13 @@ pub fn norm(x: &Tensor, order: impl Into<NormOrder>, axes: impl Into<Axes>, keep
         (NormOrder::P(p), [axis]) => vector(&values, p, *axis, at),
         (_, [row, column]) => matrix(&values, order, *row, *column, at),
         _ => {
-            let message = format!(
-                "expected one axis (the norm of vectors) or two (of matrices), received axes {named:?} of shape {:?}",
-                x.shape()
-            );
+            let expected = match order {
+                NormOrder::P(p) => format!("one axis (vectors) or two (matrices) for order {p}"),
+                NormOrder::Frobenius => "two axes (matrices) for order `fro`".to_owned(),
+                NormOrder::Nuclear => "two axes (matrices) for order `nuc`".to_owned(),
+                NormOrder::Euclidean => "any axes".to_owned(),
+            };
+            let message = format!("expected {expected}, received axes {named:?} of shape {:?}", x.shape());
             return Tensor::failed("norm", message, at);
         }
     };

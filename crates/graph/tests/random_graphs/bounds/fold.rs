@@ -144,7 +144,7 @@ pub(super) fn scan(
     let inner: usize = shape[axis + 1..].iter().product();
     let length = shape[axis];
     let mut result = exact_like(values);
-    for start in (0..x.len()).filter(|i| i / inner.max(1) % length.max(1) == 0) {
+    for start in (0..x.len()).filter(|i| (i / inner.max(1)).is_multiple_of(length.max(1))) {
         let line: Vec<usize> = (0..length).map(|k| start + k * inner).collect();
         let line: Vec<usize> = if reverse { line.into_iter().rev().collect() } else { line };
         let terms: Vec<Near> = line.iter().map(|at| x[*at]).collect();

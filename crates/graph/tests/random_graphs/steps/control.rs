@@ -58,8 +58,8 @@ fn switch(d: &mut Decoder, x: usize, y: usize) -> Option<usize> {
         let value = &|n: usize, x: &[Tensor]| bodies[n].value(&x[..2], &zero, form);
         if form == Form::Unrolled {
             let is = |n: i32| x[2].clip(0, 2).equal(n).broadcast_to(x[0].shape());
-            let last = Tensor::select(&is(1), &value(1, x), &value(2, x));
-            return Tensor::select(&is(0), &value(0, x), &last);
+            let last = Tensor::select(&is(1), value(1, x), value(2, x));
+            return Tensor::select(&is(0), value(0, x), &last);
         }
         let branch = |n: usize| move |x: &[Tensor]| vec![value(n, x)];
         ops::switch(&x[2], &[&branch(0), &branch(1), &branch(2)], &x[..2]).remove(0)
