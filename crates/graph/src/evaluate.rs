@@ -96,13 +96,11 @@ fn require(graph: &Graph, device: &Device) -> Result<()> {
     }
     for (node, _) in graph.nodes.iter().zip(graph.live()).filter(|(_, live)| *live) {
         device.require(node.dtype, node.op.name(), &node.at.to_string())?;
-        match &node.op {
-            Op::Call(call) => match &call.work {
-                Work::Host(_) => {}
-                Work::Switch(arms) => arms.iter().try_for_each(|arm| require(arm, device))?,
-                Work::Loop(looped) => require(&looped.body, device)?,
-            },
-            _ => {}
+        let Op::Call(call) = &node.op else { continue };
+        match &call.work {
+            Work::Host(_) => {}
+            Work::Switch(arms) => arms.iter().try_for_each(|arm| require(arm, device))?,
+            Work::Loop(looped) => require(&looped.body, device)?,
         }
     }
     Ok(())

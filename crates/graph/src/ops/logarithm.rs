@@ -12,7 +12,7 @@ use crate::tensor::Tensor;
 /// log10 2 in two parts; the first has so few bits that its product with an exponent is exact.
 fn log10_2(dtype: DType) -> (f64, f64) {
     match dtype {
-        DType::F64 => (0.301_029_995_663_611_771_3, 3.694_239_077_158_930_8e-13),
+        DType::F64 => (0.301_029_995_663_611_77, 3.694_239_077_158_931e-13),
         _ => (0.300_781_25, 2.487_456_7e-4),
     }
 }

@@ -123,7 +123,9 @@ fn the_wgsl_path_agrees_with_the_references() {
     let mut failures = vec![];
     // WGSL has no 64 bits.
     for group in groups().into_iter().filter(|group| group.name != "double") {
-        failures.extend(group.failures(&device, |case| seen.insert((group.name == "dtypes", case.op.clone())) || all));
+        failures.extend(
+            group.failures(&device, |case| seen.insert((group.name == "dtypes", case.op.clone())) || all),
+        );
     }
     none_failed(failures);
 }
