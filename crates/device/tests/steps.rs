@@ -121,7 +121,7 @@ fn loops_branches_and_host_calls_nest() {
         assert_eq!(run(-1, true, 0), (Ok(7), 2 + 10 + 300 + 12, -324), "{device}");
         assert_eq!(run(-1, false, 5), (Ok(7), 5, -5), "{device}");
         let failed = run(0, false, 2000).0.expect_err("fails").to_string();
-        assert_eq!(failed, "[negate] 2000 is too large (here)", "{device}");
+        assert_eq!(failed, "[negate] 2000 is too large (at here)", "{device}");
         assert_eq!(run(4, true, 0), (Ok(7), 102, -102), "{device}");
     }
 }
