@@ -4,6 +4,8 @@
 #[path = "support/gpu.rs"]
 mod gpu;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use kiln_graph::{
     DType, Device, DeviceError, Error, Function, ReduceOp, ScatterOp, Tensor, Variable, gradients, ops,
     with_device,
@@ -87,8 +89,11 @@ fn data() -> Tensor {
     Tensor::from_vec((0..12).map(|n| n as f32 * 0.25 + 0.5).collect::<Vec<_>>(), &[4, 3])
 }
 
-fn devices() -> Vec<Device> {
-    [Some(Device::cpu()), gpu::gpu()].into_iter().flatten().collect()
+/// The devices, one test at a time: a GPU tells of a wrong index at the next wait of any thread.
+fn devices() -> (Vec<Device>, MutexGuard<'static, ()>) {
+    static TURN: Mutex<()> = Mutex::new(());
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    ([Some(Device::cpu()), gpu::gpu()].into_iter().flatten().collect(), turn)
 }
 
 fn good() -> Tensor {
@@ -127,7 +132,8 @@ fn floats(t: &Tensor) -> kiln_graph::Result<Vec<f32>> {
 
 #[test]
 fn a_wrong_index_is_an_error_and_the_next_call_works() {
-    for device in devices() {
+    let (devices, _turn) = devices();
+    for device in devices {
         with_device(&device, || {
             for row in table() {
                 let (x, right) = (data(), floats(&(row.build)(&data(), &good())).expect(row.op));
@@ -148,7 +154,8 @@ fn a_wrong_index_is_an_error_and_the_next_call_works() {
 
 #[test]
 fn other_tensors_keep_their_values() {
-    for device in devices() {
+    let (devices, _turn) = devices();
+    for device in devices {
         with_device(&device, || {
             for row in table() {
                 let x = data();
@@ -172,7 +179,8 @@ fn other_tensors_keep_their_values() {
 
 #[test]
 fn in_a_function() {
-    for device in devices() {
+    let (devices, _turn) = devices();
+    for device in devices {
         with_device(&device, || {
             for row in table() {
                 let build = row.build;
@@ -193,7 +201,8 @@ fn in_a_function() {
 
 #[test]
 fn in_a_loop_and_a_branch() {
-    for device in devices() {
+    let (devices, _turn) = devices();
+    for device in devices {
         with_device(&device, || {
             for row in table() {
                 let build = row.build;
@@ -223,7 +232,8 @@ fn in_a_loop_and_a_branch() {
 
 #[test]
 fn in_a_gradient() {
-    for device in devices() {
+    let (devices, _turn) = devices();
+    for device in devices {
         with_device(&device, || {
             for row in table().into_iter().filter(|row| row.differentiable) {
                 let slope = |i: &Tensor| {
@@ -242,7 +252,8 @@ fn in_a_gradient() {
 
 #[test]
 fn a_state_that_the_call_would_have_set() {
-    for device in devices() {
+    let (devices, _turn) = devices();
+    for device in devices {
         with_device(&device, || {
             let (state, other) =
                 (Variable::new(&data()).expect("state"), Variable::new(&data()).expect("state"));
@@ -273,7 +284,8 @@ fn the_largest_k_and_segments() {
         assert!(error.starts_with(text) && error.contains("tests/bad_indices.rs:"), "{error}");
     }
     // As in Keras, segments and classes that are not there are left out.
-    for device in devices() {
+    let (devices, _turn) = devices();
+    for device in devices {
         with_device(&device, || {
             let ids = Tensor::from_slice(&[0, 7, -1, 1]);
             assert_eq!(

@@ -185,7 +185,7 @@ pub fn normalize(x: &Tensor, axes: impl Into<Axes>, order: u32, epsilon: impl In
     }
     // In single precision: the square of a small epsilon is 0 in half.
     let dtype = if x.dtype().is_float() { x.dtype() } else { DType::F32 };
-    let x = x.cast(DType::F32);
+    let x = if dtype == DType::F64 { x.clone() } else { x.cast(DType::F32) };
     let x = if x.rank() == 0 { x.reshape(&[1]) } else { x };
     let sum = |t: Tensor| t.sum(axes.clone()).keep_dims(&x, axes.clone());
     let epsilon = epsilon.into();

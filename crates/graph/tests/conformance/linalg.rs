@@ -56,7 +56,7 @@ fn pair(pair: (Tensor, Tensor)) -> Vec<Tensor> {
 /// gradients against JAX and second ones against differences.
 pub(crate) fn gradient_of(c: &Call<'_>, outputs: &[Tensor]) -> Vec<Tensor> {
     let sum = |y: &Tensor| {
-        let weights = (Tensor::range(y.len()).to_float() * 0.7).cos();
+        let weights = (Tensor::range(y.len()).cast(y.dtype()) * 0.7).cos();
         (y.reshape(&[-1]) * weights).sum(())
     };
     let loss = outputs.iter().map(sum).reduce(|a, b| a + b).expect("an output");

@@ -24,8 +24,8 @@ pub(crate) fn format(c: &Call<'_>) -> DataFormat {
     c.text_or("data_format", "channels_last").parse().expect("a data format")
 }
 
-fn float(c: &Call<'_>, name: &str) -> f32 {
-    c.float(name) as f32
+fn float(c: &Call<'_>, name: &str) -> f64 {
+    c.float(name)
 }
 
 fn strategy(c: &Call<'_>) -> CtcStrategy {
