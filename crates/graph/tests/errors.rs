@@ -178,7 +178,7 @@ fn errors_of_reading_and_of_devices() {
             (here.assign(1.0), "[assign] expected shape [2] float32 for an unnamed variable of shape [2]"),
             (
                 (here.read() + there.read()).to_vec::<f32>().map(drop),
-                "[buffer] expected tensors on one device",
+                "[device] expected tensors and variables on one device",
             ),
             (
                 Variable::pack(&[here.clone(), there.clone()]).map(drop),

@@ -241,7 +241,7 @@ fn functions_with_loops_are_saved() -> std::result::Result<(), Box<dyn std::erro
     let host = Function::new("g", |x| Ok(host_call("back", x, &[(vec![2], DType::F32)], |x| Ok(x.to_vec()))));
     host.call(&[x])?;
     let error = host.save(folder.path().join("host.kiln")).expect_err("code").to_string();
-    assert!(error.contains("`back` is a function of the host"), "{error}");
+    assert!(error.contains("`back`, called at ") && error.contains(" is a function of the host"), "{error}");
     Ok(())
 }
 

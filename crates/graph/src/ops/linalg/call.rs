@@ -110,8 +110,14 @@ mod tests {
             over_batch(&[values], &[vec![batch, 1, 1]], batch, 1, &|x| host::inverse(x[0]))
         };
         assert_eq!(run(&[2.0, 4.0], 2).unwrap(), [[0.5, 0.25]]);
-        assert_eq!(run(&[2.0, 0.0], 2).unwrap_err(), "matrix 1 of the batch is singular; pinv and lstsq have a result for it");
-        assert_eq!(run(&[0.0], 1).unwrap_err(), "the matrix is singular");
+        assert_eq!(
+            run(&[2.0, 0.0], 2).unwrap_err(),
+            "matrix 1 of the batch is singular; pinv and lstsq have a result for it"
+        );
+        assert_eq!(
+            run(&[0.0], 1).unwrap_err(),
+            "the matrix is singular; pinv and lstsq have a result for it"
+        );
         assert_eq!(run(&[], 0).unwrap(), [[0.0; 0]]);
     }
 }

@@ -513,8 +513,14 @@ mod tests {
         let text = |outcome: Outcome| outcome.unwrap_err();
         assert_eq!(text(cholesky(of(&[1.0, 2.0, 2.0, 1.0], 2, 2))), "is not positive definite");
         assert_eq!(text(cholesky(of(&[f64::NAN], 1, 1))), "is not positive definite");
-        assert_eq!(text(inverse(of(&[1.0, 2.0, 3.0, 6.0], 2, 2))), "is singular; pinv and lstsq have a result for it");
-        assert_eq!(text(inverse(of(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0], 3, 3))), "is singular; pinv and lstsq have a result for it");
+        assert_eq!(
+            text(inverse(of(&[1.0, 2.0, 3.0, 6.0], 2, 2))),
+            "is singular; pinv and lstsq have a result for it"
+        );
+        assert_eq!(
+            text(inverse(of(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0], 3, 3))),
+            "is singular; pinv and lstsq have a result for it"
+        );
         assert!(inverse(of(&[1.0, 1.0, 0.0, 1e-30], 2, 2)).is_ok(), "small is not singular");
         assert!(text(solve_triangular(of(&[0.0], 1, 1), of(&[1.0], 1, 1), true)).contains("element 0"));
         assert!(text(svd(of(&[f64::NAN], 1, 1), false)).contains("NaN"));
