@@ -304,7 +304,7 @@ fn what_a_checkpoint_does_not_do_twice() -> Result<()> {
             let y = checkpoint(
                 |x| {
                     // A side effect and random numbers, as batch statistics and dropout have.
-                    if let Err(error) = of_step.assign_add(&Tensor::scalar(1.0f32)) {
+                    if let Err(error) = of_step.assign_add(Tensor::scalar(1.0f32)) {
                         return Tensor::invalid("step", error.to_string());
                     }
                     let key = Tensor::from_slice(&random_key(1, 2));
@@ -404,7 +404,7 @@ const PRODUCTS: &[(&str, fn(&Tensor) -> Tensor)] = &[
     ("cumprod", |x| x.cumprod(0)),
     ("cumprod of rows", |x| x.reshape(&[2, 2]).cumprod(0).flatten_from(0)),
     ("cumprod from the end", |x| x.flip(0).cumprod(0).exp()),
-    ("at", |x| x.at(&Tensor::from_slice(&[1, 3, 1, 1])).multiply(x)),
+    ("at", |x| x.at(Tensor::from_slice(&[1, 3, 1, 1])).multiply(x)),
     ("segment_prod", |x| ops::segment_prod(x, &Tensor::from_slice(&[1, 0, 1, 1]), 2)),
 ];
 

@@ -25,9 +25,9 @@ fn scalars_of_every_type() {
 #[test]
 fn arrays_vectors_and_slices() {
     is([1.0f32, 2.0], &[2], &[1.0f32, 2.0]);
-    is(&[1u8, 2, 3], &[3], &[1u8, 2, 3]);
+    is([1u8, 2, 3], &[3], &[1u8, 2, 3]);
     is(vec![true, false], &[2], &[true, false]);
-    is(&vec![7u32], &[1], &[7u32]);
+    is(vec![7u32], &[1], &[7u32]);
     is(&[1i32, 2, 3][1..], &[2], &[2i32, 3]);
     is([[0.1f64], [0.2]], &[2, 1], &[0.1, 0.2]);
     is(vec![i64::MIN], &[1], &[i64::MIN]);

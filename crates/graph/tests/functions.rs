@@ -86,7 +86,7 @@ fn two_variables_swap() {
                 let (a, b) = (a.clone(), b.clone());
                 effect(move || {
                     let before = a.read();
-                    a.assign(&b.read())?;
+                    a.assign(b.read())?;
                     b.assign(&before)
                 })
             };
@@ -108,9 +108,9 @@ fn the_last_assignment_counts_and_additions_add_up() {
             effect(move || {
                 a.assign(&(a.read() * 10.0))?;
                 a.assign(&(a.read() * 100.0))?;
-                b.assign_add(&vector(&[5.0]))?;
-                b.assign_add(&b.read())?;
-                b.assign_sub(&vector(&[2.0]))
+                b.assign_add(vector(&[5.0]))?;
+                b.assign_add(b.read())?;
+                b.assign_sub(vector(&[2.0]))
             })
         };
         f.call(&[])?;
@@ -127,15 +127,15 @@ fn values_assigned_may_be_views_of_what_is_written() {
         let f = {
             let (a, square) = (a.clone(), square.clone());
             effect(move || {
-                a.assign(&a.read().flip(()))?;
-                square.assign(&square.read().transpose(&[1, 0]))
+                a.assign(a.read().flip(()))?;
+                square.assign(square.read().transpose(&[1, 0]))
             })
         };
         f.call(&[])?;
         assert_eq!((values(&a)?, values(&square)?), (vec![4.0, 3.0, 2.0, 1.0], vec![1.0, 3.0, 2.0, 4.0]));
-        a.assign(&a.read().flip(()))?;
+        a.assign(a.read().flip(()))?;
         assert_eq!(values(&a)?, [1.0, 2.0, 3.0, 4.0]);
-        a.assign(&square.read().reshape(&[4]))?;
+        a.assign(square.read().reshape(&[4]))?;
         assert_eq!(values(&a)?, [1.0, 3.0, 2.0, 4.0]);
         Ok(())
     });
@@ -147,7 +147,7 @@ fn a_slab_and_its_members_are_one_memory() {
         let (a, b) = (variable(&[1.0, 2.0])?, variable(&[3.0])?);
         let slab = Variable::pack(&[a.clone(), b.clone()])?;
         assert_eq!(values(&slab)?, [1.0, 2.0, 3.0]);
-        slab.assign(&vector(&[4.0, 5.0, 6.0]))?;
+        slab.assign(vector(&[4.0, 5.0, 6.0]))?;
         assert_eq!((values(&a)?, values(&b)?), (vec![4.0, 5.0], vec![6.0]));
         // Both are written, in the program's order.
         let f = {
@@ -163,7 +163,7 @@ fn a_slab_and_its_members_are_one_memory() {
             let (slab, b) = (slab.clone(), b.clone());
             effect(move || {
                 b.assign(&(b.read() + 1.0))?;
-                slab.assign(&slab.read().flip(()))
+                slab.assign(slab.read().flip(()))
             })
         };
         g.call(&[])?;
@@ -180,7 +180,7 @@ fn packing_recompiles_functions_that_read_a_member() {
         let f = {
             let a = a.clone();
             Function::new("f", move |_| {
-                a.assign_add(&vector(&[1.0]))?;
+                a.assign_add(vector(&[1.0]))?;
                 Ok(vec![a.read()])
             })
         };
@@ -200,10 +200,10 @@ fn a_lazy_read_keeps_its_value() {
         let a = variable(&[1.0, 2.0])?;
         let f = {
             let a = a.clone();
-            effect(move || a.assign_add(&vector(&[1.0, 1.0])))
+            effect(move || a.assign_add(vector(&[1.0, 1.0])))
         };
         let first = a.read() * 1.0;
-        a.assign(&vector(&[3.0, 4.0]))?;
+        a.assign(vector(&[3.0, 4.0]))?;
         let second = a.read();
         f.call(&[])?;
         let third = a.read() + 0.0;
@@ -330,7 +330,7 @@ fn captured_tensors_are_constants() {
         let read_outside = old.read();
         let f = Function::new("f", move |x| Ok(vec![&x[0] + &host + &computed + &read_outside]));
         assert_eq!(f.call(&[vector(&[0.0, 0.0])])?[0].to_vec::<f32>()?, [14.0, 18.0]);
-        old.assign(&vector(&[0.0, 0.0]))?;
+        old.assign(vector(&[0.0, 0.0]))?;
         assert_eq!(f.call(&[vector(&[1.0, 1.0])])?[0].to_vec::<f32>()?, [15.0, 19.0]);
         assert_eq!(f.trace_count(), 1);
         Ok(())
@@ -344,7 +344,7 @@ fn several_threads_call_one_function() {
         let f = {
             let total = total.clone();
             Function::new("f", move |x| {
-                total.assign_add(&Tensor::scalar(1i32))?;
+                total.assign_add(Tensor::scalar(1i32))?;
                 Ok(vec![&x[0] * 2.0])
             })
         };

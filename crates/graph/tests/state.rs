@@ -72,7 +72,7 @@ fn a_function_of_the_host_may_wait_for_a_thread_that_reads_a_variable() {
             })
         };
         assert_eq!(step.call(&[vector(&[1.0])])?[0].to_vec::<f32>()?, [6.0]);
-        w.assign(&vector(&[5.0]))?;
+        w.assign(vector(&[5.0]))?;
         assert_eq!(step.call(&[vector(&[1.0])])?[0].to_vec::<f32>()?, [15.0]);
         Ok(())
     });
@@ -85,7 +85,7 @@ fn what_the_function_assigns_is_read_as_it_was_until_it_ends() {
         let step = {
             let w = w.clone();
             Function::new("step", move |_| {
-                w.assign_add(&vector(&[1.0]))?;
+                w.assign_add(vector(&[1.0]))?;
                 let inner = w.clone();
                 // Asks for the new value first, so that it stands before the call.
                 let fed = host_call("feed", &[w.read()], &[(vec![1], DType::F32)], move |x| {
@@ -116,7 +116,7 @@ fn a_function_of_the_host_may_wait_for_a_producer_that_calls_functions() {
                 let counted = variable(&[0.0]).expect("variable");
                 for i in 0..10 {
                     let y = prepare.call(&[vector(&[i as f32])]).expect("call")[0].item::<f32>();
-                    counted.assign_add(&vector(&[1.0])).expect("assign");
+                    counted.assign_add(vector(&[1.0])).expect("assign");
                     if sender.send(y.expect("item")).is_err() {
                         return;
                     }
@@ -128,7 +128,7 @@ fn a_function_of_the_host_may_wait_for_a_producer_that_calls_functions() {
         let train = {
             let w = w.clone();
             Function::new("train", move |x| {
-                w.assign_add(&vector(&[1.0]))?;
+                w.assign_add(vector(&[1.0]))?;
                 let receiver = receiver.clone();
                 Ok(host_call("next_batch", &[x[0].clone()], &[(vec![1], DType::F32)], move |_| {
                     let next = receiver.lock().expect("lock").recv().map_err(|e| e.to_string())?;
@@ -180,7 +180,7 @@ fn a_failing_function_of_the_host_leaves_state_as_it_was() {
         let f = {
             let w = w.clone();
             Function::new("f", move |_| {
-                w.assign_add(&vector(&[1.0]))?;
+                w.assign_add(vector(&[1.0]))?;
                 Ok(host_call("fail", &[w.read()], &[(vec![1], DType::F32)], |_| Err("no".into())))
             })
         };
@@ -227,7 +227,7 @@ fn traced_code_means_what_eager_code_means() {
             a.assign(&(a.read() + 1.0))?;
             a.assign(&(a.read() * 10.0))?;
             let second = a.read();
-            a.assign_sub(&a.read().flip(()))?;
+            a.assign_sub(a.read().flip(()))?;
             Ok(vec![first, second, a.read()])
         };
         let (eager, traced) = (variable(&[1.0, 2.0])?, variable(&[1.0, 2.0])?);
@@ -261,7 +261,7 @@ fn slabs_and_members_are_read_as_they_are_assigned() {
             c.assign(&(c.read() + second.sum(())))?;
             a.assign(&(a.read() - 1.0))?;
             let third = slab.read();
-            slab.assign(&slab.read().flip(()))?;
+            slab.assign(slab.read().flip(()))?;
             Ok(vec![first, second, third, a.read(), c.read(), slab.read()])
         };
         let ((eager, eager_members), (traced, traced_members)) = (made()?, made()?);
@@ -328,13 +328,13 @@ fn gradients_are_of_what_the_loss_has_read() {
     everywhere(|| {
         let w = variable(&[3.0])?;
         let loss = w.read().square().sum(());
-        w.assign(&vector(&[10.0]))?;
+        w.assign(vector(&[10.0]))?;
         assert_eq!(gradients(&loss, &[w.read()])?[0].to_vec::<f32>()?, [6.0]);
         // A neighbour in the slab is assigned.
         let (p, q) = (variable(&[3.0])?, variable(&[4.0])?);
         let slab = Variable::pack(&[p.clone(), q.clone()])?;
         let loss = p.read().square().sum(());
-        q.assign(&vector(&[1.0]))?;
+        q.assign(vector(&[1.0]))?;
         assert_eq!(gradients(&loss, &[p.read()])?[0].to_vec::<f32>()?, [6.0]);
         let error = gradients(&loss, &[slab.read()]).expect_err("another variable").to_string();
         assert!(error.contains("Keep the tensor"), "{error}");
@@ -346,9 +346,9 @@ fn gradients_are_of_what_the_loss_has_read() {
         assert_eq!(gradients(&loss, &[p.read()])?[0].to_vec::<f32>()?, [6.0]);
         // Of two readings the gradients add up.
         let loss = w.read().square().sum(());
-        w.assign(&vector(&[2.0]))?;
+        w.assign(vector(&[2.0]))?;
         let loss = loss + w.read().square().sum(());
-        w.assign(&vector(&[0.0]))?;
+        w.assign(vector(&[0.0]))?;
         assert_eq!(gradients(&loss, &[w.read()])?[0].to_vec::<f32>()?, [24.0]);
         Ok(())
     });
@@ -370,7 +370,7 @@ fn gradients_in_a_trace_are_of_what_the_loss_has_read() {
                 let of_new = connected_gradients(&loss, &[new])?.remove(0);
                 assert!(of_new.is_none());
                 let both = &loss + w.read().sum(());
-                w.assign(&vector(&[1.0]))?;
+                w.assign(vector(&[1.0]))?;
                 let error = gradients(&both, &[w.read()]).expect_err("two readings").to_string();
                 assert!(error.contains("before and after"), "{error}");
                 Ok(vec![found, later])

@@ -155,7 +155,7 @@ fn what_does_not_fit_is_refused() -> Result<()> {
         assert!(error.starts_with(start) && error.contains(words), "{error}");
     };
     let rows = Tensor::from_slice(&[0, 1]);
-    refused(v.scatter_add(&rows, &Tensor::ones(&[3, 3])), "[scatter_add]", "[2, 3]");
+    refused(v.scatter_add(&rows, Tensor::ones(&[3, 3])), "[scatter_add]", "[2, 3]");
     refused(v.scatter_add(&Tensor::ones(&[2]), 1.0), "[scatter_add]", "integer indices");
     refused(v.scatter_nd_add(&Tensor::from_vec([0; 3], &[1, 3]), 1.0), "[scatter_nd_add]", "received [1, 3]");
     refused(
@@ -164,12 +164,12 @@ fn what_does_not_fit_is_refused() -> Result<()> {
         "[4, 3]",
     );
     let flags = Variable::new(&Tensor::from_slice(&[true, false]))?;
-    refused(flags.scatter_add(&rows, &Tensor::from_slice(&[true, true])), "[scatter_add]", "bool");
-    flags.scatter_update(&rows, &Tensor::from_slice(&[false, true]))?;
+    refused(flags.scatter_add(&rows, Tensor::from_slice(&[true, true])), "[scatter_add]", "bool");
+    flags.scatter_update(&rows, Tensor::from_slice(&[false, true]))?;
     assert_eq!(flags.read().to_vec::<bool>()?, [false, true]);
     let counts = Variable::new(&Tensor::from_slice(&[1u32, 5]))?;
     refused(counts.scatter_div(&rows, 2), "[scatter_div]", "float variable");
-    counts.scatter_sub(&rows, &Tensor::from_slice(&[1u32, 2]))?;
+    counts.scatter_sub(&rows, Tensor::from_slice(&[1u32, 2]))?;
     assert_eq!(counts.read().to_vec::<u32>()?, [0, 3]);
     Ok(())
 }
@@ -180,7 +180,7 @@ fn batches_reads_and_scalars() {
         let (v, _) = variable(false)?;
         v.batch_scatter_update(
             &Tensor::from_vec([2, -3, 1, 0], &[4, 1]),
-            &Tensor::full(&[4, 1], 9.0, DType::F32),
+            Tensor::full(&[4, 1], 9.0, DType::F32),
         )?;
         let expected = [-5.0, -4.0, 9.0, 9.0, -1.0, 0.0, 1.0, 9.0, 3.0, 9.0, 5.0, 6.0];
         assert_eq!(v.read().to_vec::<f32>()?, expected);
@@ -190,7 +190,7 @@ fn batches_reads_and_scalars() {
         v.scatter_update(&Tensor::from_slice(&[0i32; 0]), 3.0)?;
         assert_eq!(v.read().to_vec::<f32>()?[..6], [0.0, 0.0, 0.0, 9.0, -1.0, 0.0]);
         let half = Variable::new(&Tensor::zeros(&[2]).cast(DType::F16))?;
-        half.scatter_add(&Tensor::from_slice(&[1, 1]), &Tensor::from_slice(&[1, 2]))?;
+        half.scatter_add(&Tensor::from_slice(&[1, 1]), Tensor::from_slice(&[1, 2]))?;
         assert_eq!(half.read().cast(DType::F32).to_vec::<f32>()?, [0.0, 3.0]);
         Ok(())
     });
@@ -230,25 +230,25 @@ fn numbers_and_other_dtypes_are_assigned() {
         scalar.assign(2.0)?;
         scalar.assign_add(1)?;
         scalar.assign_sub(&scalar)?;
-        scalar.assign_add(&Tensor::scalar(7i32))?;
+        scalar.assign_add(Tensor::scalar(7i32))?;
         assert_eq!(scalar.read().item::<f32>()?, 7.0);
         let v = Variable::new(&Tensor::zeros(&[2]))?;
-        v.assign(&Tensor::from_slice(&[1i32, 2]))?;
+        v.assign(Tensor::from_slice(&[1i32, 2]))?;
         v.assign_add(0.5)?;
         assert_eq!(v.read().to_vec::<f32>()?, [1.5, 2.5]);
         let half = Variable::new(&Tensor::zeros(&[2]).cast(DType::F16))?;
         half.assign(&v)?;
-        half.assign_add(&Tensor::ones(&[2]))?;
+        half.assign_add(Tensor::ones(&[2]))?;
         assert_eq!(
             (half.dtype(), half.read().cast(DType::F32).to_vec::<f32>()?),
             (DType::F16, vec![2.5, 3.5])
         );
         let count = Variable::new(&Tensor::from_slice(&[1i32]))?;
-        count.assign_add(&Tensor::from_slice(&[1.75f32]))?;
+        count.assign_add(Tensor::from_slice(&[1.75f32]))?;
         assert_eq!(count.read().to_vec::<i32>()?, [2]);
         let error = v.assign(1.0).expect_err("no broadcast").to_string();
         assert!(error.contains("an unnamed variable of shape [2]"), "{error}");
-        let error = v.named("w").assign_add(&Tensor::ones(&[3, 2])).expect_err("grows").to_string();
+        let error = v.named("w").assign_add(Tensor::ones(&[3, 2])).expect_err("grows").to_string();
         assert!(error.starts_with("[assign_add]") && error.contains("variable `w`"), "{error}");
         Ok(())
     });
@@ -306,7 +306,7 @@ fn a_detached_tensor_has_no_history() {
         assert_eq!(gradients(&detached.sum(()), &[y])?[0].to_vec::<f32>()?, [0.0]);
         let w = Variable::new(&x)?;
         let before = w.read().detach()?;
-        w.assign(&Tensor::from_slice(&[4.0f32]))?;
+        w.assign(Tensor::from_slice(&[4.0f32]))?;
         assert_eq!(before.to_vec::<f32>()?, [3.0]);
         let f = Function::new("f", |x| Ok(vec![(&x[0] * 2.0).detach()?]));
         assert!(f.call(&[x]).expect_err("traced").to_string().contains("traced"));

@@ -333,7 +333,7 @@ fn a_function_from_a_file_is_a_part_too() {
         let (total, other) = (variable(&[100.0])?, variable(&[1.0, 1.0])?);
         Variable::pack(&[other, total.clone()])?;
         let f = Function::new("f", move |x| {
-            total.assign_add(&x[0].sum(0).reshape(&[1]))?;
+            total.assign_add(x[0].sum(0).reshape(&[1]))?;
             let y = ops::cond(&x[0].sum(()).greater(0.0), || vec![&x[0] * 2.0], || vec![-&x[0]]);
             let step = |carry: &[Tensor], row: &[Tensor]| {
                 let sum = &carry[0] + &row[0] * &y[0];

@@ -40,7 +40,7 @@ fn errors_pass_through_the_closure_of_a_function() {
         assert_eq!(f.trace_count(), 0);
         let own: [Result<Vec<Tensor>>; 4] = [
             Function::new("f", |_| Err(Error::user(TableEnds(9)))).call(&[]),
-            Function::new("f", |_| Err(TableEnds(9)).map_err(Error::user)).call(&[]),
+            Function::new("f", |_| Err(Error::user(TableEnds(9)))).call(&[]),
             Function::new("f", |_| Err(Foreign)?).call(&[]),
             // Through another function.
             {

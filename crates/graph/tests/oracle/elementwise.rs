@@ -268,8 +268,8 @@ fn cast() -> Vec<Case> {
                     f64::NAN,
                     1.003_906_25,
                     // Just above the middle of two numbers of each half type.
-                    1.003_906_488_418_579_1,
-                    1.000_488_519_668_579_1,
+                    1.003_906_488_418_579,
+                    1.000_488_519_668_579,
                     // Subnormal in float16, and half of its least number.
                     4.86e-5,
                     -4.9e-6,

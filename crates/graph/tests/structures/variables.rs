@@ -14,7 +14,7 @@ fn members() {
     assert!(!v.is_trainable());
     let ints = with_device(&device, || Variable::new(&Tensor::scalar(1))).expect("a variable");
     assert!(!ints.is_trainable() && ints.id() != v.id() && ints != v && v == v.clone());
-    v.assign_sub(&Tensor::ones(&[2, 2])).expect("assigned");
+    v.assign_sub(Tensor::ones(&[2, 2])).expect("assigned");
     let value = v.read();
     assert_eq!(value.to_vec::<f32>(), Ok(vec![0.0, 1.0, 2.0, 3.0]));
     assert_eq!(value.eval().expect("a value").shape(), [2, 2]);

@@ -136,8 +136,8 @@ impl BatchNormalization {
         let (mean, variance) = (x.mean(others.clone()), x.variance(others));
         let moved = |old: Tensor, new: &Tensor| old * self.momentum + new * (1.0 - self.momentum);
         if let (Some(m), Some(v)) = (&self.moving_mean.variable, &self.moving_variance.variable) {
-            m.assign(&moved(moving_mean, &mean))?;
-            v.assign(&moved(moving_variance, &variance))?;
+            m.assign(moved(moving_mean, &mean))?;
+            v.assign(moved(moving_variance, &variance))?;
         }
         Ok((mean, variance))
     }

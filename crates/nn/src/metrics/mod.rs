@@ -72,7 +72,7 @@ pub trait Metric: Send + Sync {
     /// Those of the device.
     fn reset(&self) -> kiln_graph::Result<()> {
         for variable in self.variables() {
-            variable.assign(&Tensor::full(variable.shape(), 0.0, variable.dtype()))?;
+            variable.assign(Tensor::full(variable.shape(), 0.0, variable.dtype()))?;
         }
         Ok(())
     }

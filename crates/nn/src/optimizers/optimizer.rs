@@ -298,7 +298,7 @@ impl<R: Rule> Optimizer<R> {
             let message = format!("expected the rule to update {expected} slots, received {received}");
             return Err(self.misuse(message, Location::caller()));
         }
-        group.slab.assign(&self.constrained(built, group, &update.variable))?;
+        group.slab.assign(self.constrained(built, group, &update.variable))?;
         for (slot, value) in group.slots.iter().zip(&update.slots) {
             slot.assign(value)?;
         }
@@ -374,7 +374,7 @@ impl<R: Rule> Optimizer<R> {
         }
         self.learning_rate = LearningRate::Constant(learning_rate);
         match &self.built {
-            Some(built) => Ok(built.learning_rate.assign(&Tensor::from_vec([learning_rate as f32], &[]))?),
+            Some(built) => Ok(built.learning_rate.assign(Tensor::from_vec([learning_rate as f32], &[]))?),
             None => Ok(()),
         }
     }
