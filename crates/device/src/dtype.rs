@@ -183,9 +183,9 @@ impl Scalar {
 
 /// A constant of a register's type. Floats compare and hash by bits, so that `-0.0` and `0.0` differ.
 ///
-/// In files it is its type and its bits: every float survives.
+/// In files it is its type and its bits in words of 32, the low one first: every float survives.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-#[serde(into = "(Scalar, u64)", try_from = "(Scalar, u64)")]
+#[serde(into = "Words", try_from = "Words")]
 pub enum Value {
     /// An `f32` constant.
     F32(f32),
@@ -256,25 +256,45 @@ impl Value {
     }
 }
 
-impl From<Value> for (Scalar, u64) {
-    fn from(value: Value) -> (Scalar, u64) {
-        (value.scalar(), value.bits())
+/// A constant in a file: its type, and one word or two.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Words {
+    Narrow(Scalar, u32),
+    Wide(Scalar, u32, u32),
+}
+
+impl From<Value> for Words {
+    fn from(value: Value) -> Words {
+        let (scalar, bits) = (value.scalar(), value.bits());
+        if scalar.is_wide() {
+            Words::Wide(scalar, bits as u32, (bits >> 32) as u32)
+        } else {
+            Words::Narrow(scalar, bits as u32)
+        }
     }
 }
 
-impl TryFrom<(Scalar, u64)> for Value {
+impl TryFrom<Words> for Value {
     type Error = String;
 
-    fn try_from((scalar, bits): (Scalar, u64)) -> Result<Value, String> {
-        let word = u32::try_from(bits);
-        match (scalar, word) {
-            (Scalar::F64, _) => Ok(Value::F64(f64::from_bits(bits))),
-            (Scalar::I64, _) => Ok(Value::I64(bits as i64)),
-            (Scalar::F32, Ok(word)) => Ok(Value::F32(f32::from_bits(word))),
-            (Scalar::I32, Ok(word)) => Ok(Value::I32(word as i32)),
-            (Scalar::U32, Ok(word)) => Ok(Value::U32(word)),
-            (Scalar::Bool, Ok(word)) => Ok(Value::Bool(word != 0)),
-            (_, Err(_)) => Err(format!("expected the 32 bits of a constant, received {bits}")),
+    fn try_from(words: Words) -> Result<Value, String> {
+        match words {
+            Words::Narrow(Scalar::F32, word) => Ok(Value::F32(f32::from_bits(word))),
+            Words::Narrow(Scalar::I32, word) => Ok(Value::I32(word as i32)),
+            Words::Narrow(Scalar::U32, word) => Ok(Value::U32(word)),
+            Words::Narrow(Scalar::Bool, word) => Ok(Value::Bool(word != 0)),
+            Words::Wide(scalar, low, high) if scalar.is_wide() => {
+                let bits = u64::from(high) << 32 | u64::from(low);
+                Ok(if scalar == Scalar::F64 {
+                    Value::F64(f64::from_bits(bits))
+                } else {
+                    Value::I64(bits as i64)
+                })
+            }
+            Words::Narrow(scalar, _) | Words::Wide(scalar, ..) => {
+                Err(format!("a constant of type {scalar:?} has another number of words"))
+            }
         }
     }
 }

@@ -131,7 +131,7 @@ pub fn hard_silu(x: &Tensor) -> Tensor {
 pub fn hard_tanh(x: &Tensor) -> Tensor {
     match x.dtype() {
         DType::Bool => return x.cast(DType::I32),
-        DType::I32 => return x.clip(-1, 1),
+        DType::I32 | DType::I64 => return x.clip(-1, 1),
         dtype if dtype.is_integer() => return x.minimum(1),
         _ => {}
     }

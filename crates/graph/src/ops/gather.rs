@@ -217,7 +217,7 @@ pub(crate) fn rows_or_none(
     for (place, extent) in places.iter().zip(extents) {
         let extent = *extent as i32;
         outside = outside.logical_or(place.greater_equal(extent));
-        if place.dtype() == DType::I32 {
+        if matches!(place.dtype(), DType::I32 | DType::I64) {
             outside = outside.logical_or(place.less(-extent));
         }
     }

@@ -74,8 +74,12 @@ const LIMIT: f64 = 7.75;
 fn exp_scaled(x: &Tensor, factor: Tensor) -> Tensor {
     let End { large, shift, power, .. } = end(x.dtype());
     let shifts = x.greater(large);
-    let scale = |power| Tensor::select(&shifts, 2f64.powi(power), 1.0);
-    let exponential = (x - Tensor::select(&shifts, shift, 0.0)).exp();
+    // Two plain numbers would be `float32`.
+    let chosen = |number: f64, otherwise: f64| {
+        Tensor::select(&shifts, Tensor::full(&[], number, x.dtype()), otherwise)
+    };
+    let scale = |power| chosen(2f64.powi(power), 1.0);
+    let exponential = (x - chosen(shift, 0.0)).exp();
     exponential * scale((power - 1) / 2) * factor * scale((power + 1) / 2)
 }
 

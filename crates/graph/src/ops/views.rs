@@ -7,7 +7,8 @@ use crate::shape::Shape;
 use crate::tensor::{Tensor, here};
 
 /// The same bits as elements of another dtype, as NumPy's `view`: where the element sizes differ, the last axis grows or
-/// shrinks by their ratio. Between `float32`, `int32`, `uint32` and `uint8`, little-endian.
+/// shrinks by their ratio. Between `float32`, `int32`, `uint32` and `uint8`, little-endian, or
+/// between `float64` and `int64`.
 ///
 /// ```
 /// use kiln_graph::{DType, Tensor, ops};
@@ -23,7 +24,7 @@ pub fn view(x: &Tensor, dtype: DType) -> Tensor {
     match (x.dtype(), dtype) {
         _ if x.error().is_some() => x.clone(),
         (from, to) if from == to => x.clone(),
-        (from, to) if word(from) && word(to) => x.bitcast(to),
+        (from, to) if word(from) && word(to) || from.is_wide() && to.is_wide() => x.bitcast(to),
         (from, DType::U8) if word(from) => bytes(&x.bitcast(DType::U32), at),
         (DType::U8, to) if word(to) => words(x, at).bitcast(to).part_of("view", at, std::slice::from_ref(x)),
         (from, to) => {
