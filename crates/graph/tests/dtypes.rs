@@ -180,7 +180,7 @@ fn special_functions_are_accurate_in_doubles() {
             2.468_411_057_762_752_4e307,
         ],
     );
-    near("log2", ops::log2(&x(&[8.0, 0.1])), &[3.0, -3.321_928_094_887_362]);
+    near("log2", ops::log2(&x(&[8.0, 0.1])), &[3.0, -std::f64::consts::LOG2_10]);
     near("log10", ops::log10(&x(&[1000.0, 0.3])), &[3.0, -0.522_878_745_280_337_6]);
     near(
         "exp2",
@@ -321,8 +321,8 @@ fn state_functions_and_files_hold_them() {
         })
     };
     let x = Tensor::from_slice(&[1.0f32, 2.0]);
-    step.call(&[x.clone()]).unwrap();
-    step.call(&[x.clone()]).unwrap();
+    step.call(std::slice::from_ref(&x)).unwrap();
+    step.call(std::slice::from_ref(&x)).unwrap();
     assert_eq!(total.read().to_vec::<f64>().unwrap(), [3.0 * 0.1 + 3.0 * 0.1]);
     assert_eq!(count.read().item::<i64>().unwrap(), (1 << 40) + 2);
     let folder = tempfile::tempdir().unwrap();
@@ -330,14 +330,14 @@ fn state_functions_and_files_hold_them() {
     step.save(&path).unwrap();
     let loaded = SavedFunction::load(&path).unwrap();
     assert_eq!(
-        loaded.call(&[x.clone()]).unwrap()[0].to_vec::<f64>().unwrap(),
+        loaded.call(std::slice::from_ref(&x)).unwrap()[0].to_vec::<f64>().unwrap(),
         step.call(&[x]).unwrap()[0].to_vec::<f64>().unwrap()
     );
     let keeps = Function::new("constants", |x| {
         Ok(vec![&x[0] * 0.1 + x[0].zeros_like(), x[0].cast(DType::I64) + (1i64 << 60)])
     });
     let y = Tensor::from_slice(&[1.0f64]);
-    keeps.call(&[y.clone()]).unwrap();
+    keeps.call(std::slice::from_ref(&y)).unwrap();
     keeps.save(&path).unwrap();
     let results = SavedFunction::load(&path).unwrap().call(&[y]).unwrap();
     assert_eq!(results[0].to_vec::<f64>().unwrap(), [0.1]);

@@ -473,7 +473,7 @@ fn draws_of_a_loop_are_the_same_for_its_gradient() {
             let noise = random::uniform(&[3], 0.5, 1.5, DType::F32, ());
             (vec![&c[0] * &noise], vec![noise])
         };
-        let (last, noise) = ops::scan(body, &[x.clone()], &[], Some(4), false);
+        let (last, noise) = ops::scan(body, std::slice::from_ref(&x), &[], Some(4), false);
         let gradient = gradients(&last[0].sum(()), &[x])?.remove(0);
         Tensor::eval_all(&[gradient.clone(), noise[0].clone()])?;
         let expected = noise[0].prod(0).to_vec::<f32>()?;

@@ -206,7 +206,7 @@ fn an_update_takes_no_memory_of_the_size_of_the_variable() {
         let indices = Tensor::from_slice(&[1, 5, 5]);
         let traced = own.clone();
         let f = Function::new("f", move |x| traced.scatter_add(&x[0], 1.0).map(|()| vec![]));
-        f.prepare(&[indices.clone()])?;
+        f.prepare(std::slice::from_ref(&indices))?;
         device.synchronize()?;
         let budget = device.memory_in_use() + 1_000_000;
         device.set_memory_budget(budget);
@@ -302,7 +302,10 @@ fn a_detached_tensor_has_no_history() {
         let y = x.square();
         let detached = y.detach()?;
         assert_eq!(detached.to_vec::<f32>()?, [9.0]);
-        assert_eq!(gradients(&(&detached * &x).sum(()), &[x.clone()])?[0].to_vec::<f32>()?, [9.0]);
+        assert_eq!(
+            gradients(&(&detached * &x).sum(()), std::slice::from_ref(&x))?[0].to_vec::<f32>()?,
+            [9.0]
+        );
         assert_eq!(gradients(&detached.sum(()), &[y])?[0].to_vec::<f32>()?, [0.0]);
         let w = Variable::new(&x)?;
         let before = w.read().detach()?;

@@ -75,8 +75,8 @@ fn devices_do_not_mix() {
         assert!(error.contains("to_device") && error.contains(&format!("devices.rs:{line}")), "{error}");
         let w = with_device(&b, || Variable::new(&vector(&[3.0])))?;
         let scale = Function::new("scale", move |x| Ok(vec![&x[0] * w.read()]));
-        scale.call(&[y.clone()])?;
-        assert!(text(scale.call(&[x.clone()])).starts_with("[device] expected"));
+        scale.call(std::slice::from_ref(&y))?;
+        assert!(text(scale.call(std::slice::from_ref(&x))).starts_with("[device] expected"));
         assert!(text(scale.call(&[&x * 2.0])).starts_with("[device] expected"));
         let line = line!() + 1;
         let error = text((&x + &y).to_vec::<f32>());

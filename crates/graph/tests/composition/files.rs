@@ -35,11 +35,11 @@ fn a_function_of_structures_is_saved_and_called() {
         f.call(&(x.clone(), true))?;
         f.save(&path)?;
         let loaded = SavedFunction::load(&path)?;
-        assert_eq!(loaded.call(&[x.clone()])?[0].item::<f32>()?, 2.0);
+        assert_eq!(loaded.call(std::slice::from_ref(&x))?[0].item::<f32>()?, 2.0);
         f.call(&(x.clone(), false))?;
         f.save(&path)?;
         let loaded = SavedFunction::load(&path)?;
-        let error = text(loaded.call(&[x.clone()]));
+        let error = text(loaded.call(std::slice::from_ref(&x)));
         assert!(error.contains("several structures") && error.contains("call_tree"), "{error}");
         for (training, expected) in [(true, 2.0), (false, 3.0)] {
             let y = loaded.call_tree(&(x.clone(), training))?;

@@ -141,7 +141,7 @@ fn the_name_of_a_host_function_stands_once() {
             let value = (Tensor::from(x[0].clone()) * 2.0).to_vec::<f32>().map_err(|e| e.to_string())?;
             Ok(vec![HostArray::new([1], value)])
         };
-        let error = text(host_call("hc", &[x.clone()], &form, computing)[0].to_vec::<f32>());
+        let error = text(host_call("hc", std::slice::from_ref(&x), &form, computing)[0].to_vec::<f32>());
         assert_eq!(error.matches("[hc]").count(), 1, "{error}");
         assert_eq!(error.matches("lines.rs:").count(), 1, "{error}");
         assert!(error.contains(&at(line)), "{error}");

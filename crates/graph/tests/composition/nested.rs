@@ -344,11 +344,11 @@ fn a_function_from_a_file_is_a_part_too() {
             Ok([y, last, sums, power, vec![total.read()]].concat())
         });
         let x = vector(&[1.0, 2.0]);
-        f.prepare(&[x.clone()])?;
+        f.prepare(std::slice::from_ref(&x))?;
         f.save(&path)?;
         let loaded = Arc::new(SavedFunction::load(&path)?);
         let alone: Vec<Vec<f32>> =
-            loaded.call(&[x.clone()])?.iter().map(Tensor::to_vec).collect::<Result<_>>()?;
+            loaded.call(std::slice::from_ref(&x))?.iter().map(Tensor::to_vec).collect::<Result<_>>()?;
         assert_eq!(alone, [vec![2.0, 4.0], vec![8.0, 16.0], vec![12.0, 24.0], vec![24.0, 48.0], vec![103.0]]);
         let outer = {
             let loaded = loaded.clone();
@@ -359,7 +359,7 @@ fn a_function_from_a_file_is_a_part_too() {
             })
         };
         let inside: Vec<Vec<f32>> =
-            outer.call(&[x.clone()])?.iter().map(Tensor::to_vec).collect::<Result<_>>()?;
+            outer.call(std::slice::from_ref(&x))?.iter().map(Tensor::to_vec).collect::<Result<_>>()?;
         assert_eq!(inside[..4], alone[..4]);
         // The state goes on from call to call: 103, then 106, then 109.
         assert_eq!(inside[4], [106.0]);

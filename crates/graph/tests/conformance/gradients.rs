@@ -280,9 +280,6 @@ fn every_operation_has_a_gradient_or_a_reason() {
     let missing: Vec<&String> =
         survey().checked.iter().filter(|(_, checked)| checked.first == 0).map(|(op, _)| op).collect();
     assert!(missing.is_empty(), "no gradient and no reason: {missing:?}");
-    let second: Vec<&String> =
-        survey().checked.iter().filter(|(_, checked)| checked.second == 0).map(|(op, _)| op).collect();
-    println!("no second derivative: {second:?}");
     let known: Vec<&str> = groups().iter().flat_map(|g| g.names()).collect();
     let stale: Vec<&&str> = reasons.keys().filter(|name| !known.contains(*name)).collect();
     assert!(stale.is_empty(), "reasons for what is no operation: {stale:?}");

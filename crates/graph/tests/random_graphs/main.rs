@@ -103,7 +103,7 @@ fn random_graphs_agree_with_the_interpreter() {
 #[test]
 fn random_graphs_agree_on_the_gpu() {
     let Some(device) = gpu::gpu() else { return };
-    let count = number("KILN_RANDOM_GPU_GRAPHS", 400);
+    let count = number("KILN_RANDOM_GPU_GRAPHS", 150);
     let large = Part { count: count.div_ceil(4), sequence: 2, most_steps: MOST_STEPS };
     let small = Part { count: count - count.div_ceil(4), sequence: 3, most_steps: 12 };
     search_all(&device, [large, small], Ways::Fused);
