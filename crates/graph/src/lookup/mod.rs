@@ -1,7 +1,8 @@
 //! Tables from keys to values: vocabularies, and whatever else is looked up by a string or a whole number.
 //!
-//! Keys are strings ([`StringTensor`]) or whole numbers (a [`Tensor`], `int32`); values are strings, or tensors of any
-//! type and shape. A table is a value of the host, and its values are lazy: they have gradients.
+//! Keys are strings ([`StringTensor`](crate::StringTensor)) or whole numbers (a [`Tensor`](crate::Tensor), `int32`);
+//! values are strings, or tensors of any type and shape. A table is a value of the host, and its values are lazy: they have
+//! gradients.
 //!
 //! Whole numbers are looked up by an expression of the graph, so that a [`Function`](crate::Function) may look up its
 //! arguments. Strings are looked up at once, by the thread that asks, as everything that strings do: inside of a function

@@ -2,7 +2,7 @@
 //!
 //! A string is UTF-8 text: bytes that are none do not become a [`StringTensor`]. Everything here is computed at once on
 //! the host, by the thread that asks; no string ever reaches a device. What results in numbers (lengths, hashes, code
-//! points) is a [`Tensor`](crate::Tensor) of host data, and what splits strings is a
+//! points) is a [`Tensor`] of host data, and what splits strings is a
 //! [`RaggedTensor`](crate::RaggedTensor). Names, defaults and results are those of `tf.strings`.
 //!
 //! As with tensors, a wrong argument gives a value that carries the error, which the first read returns.
