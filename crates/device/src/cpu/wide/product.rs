@@ -24,9 +24,9 @@ fn tile_of<T: Number, const FUSED: bool, const ROWS: usize>(a: &[T], b: &[T], su
     let mut total = [[T::default(); COLUMNS]; ROWS];
     let (a, b) = (a.as_chunks::<ROWS>().0, b.as_chunks::<COLUMNS>().0);
     for (a, b) in a.iter().zip(b) {
-        for i in 0..ROWS {
-            for j in 0..COLUMNS {
-                total[i][j] = a[i].multiply_add::<FUSED>(b[j], total[i][j]);
+        for (total, a) in total.iter_mut().zip(a) {
+            for (total, b) in total.iter_mut().zip(b) {
+                *total = a.multiply_add::<FUSED>(*b, *total);
             }
         }
     }
@@ -46,13 +46,17 @@ pub(crate) fn rows(isa: Isa) -> usize {
     }
 }
 
-const TALL: usize = 16;
+const TALL: usize = 8;
 const FLAT: usize = 4;
 /// The most rows of a tile.
 pub(crate) const MAX_ROWS: usize = TALL;
 
+// Expressions, not closures: those would be compiled for the instruction set of the program.
 macro_rules! number {
-    ($type:ident, $lane:ident, $tall:ident, $flat:ident, $add:expr, $multiply_add:expr) => {
+    (
+        $type:ident, $lane:ident, $tall:ident, $flat:ident,
+        |$a:ident, $b:ident| $add:expr, |$fused:ident, $x:ident, $y:ident, $sum:ident| $multiply_add:expr
+    ) => {
         #[inline(always)]
         fn $tall<const FUSED: bool>(a: &[$type], b: &[$type], sums: &mut [$type]) {
             tile_of::<$type, FUSED, TALL>(a, b, sums);
@@ -66,14 +70,14 @@ macro_rules! number {
         impl Number for $type {
             #[inline(always)]
             fn add(self, other: $type) -> $type {
-                let add: fn($type, $type) -> $type = $add;
-                add(self, other)
+                let ($a, $b) = (self, other);
+                $add
             }
 
             #[inline(always)]
             fn multiply_add<const FUSED: bool>(self, b: $type, sum: $type) -> $type {
-                let multiply_add: fn(bool, $type, $type, $type) -> $type = $multiply_add;
-                multiply_add(FUSED, self, b, sum)
+                let ($fused, $x, $y, $sum) = (FUSED, self, b, sum);
+                $multiply_add
             }
 
             fn load(base: *const u8, dtype: DType, walk: &Walk, start: usize, out: &mut [$type]) {
@@ -115,8 +119,12 @@ number!(f32, word, tall_f32, flat_f32, |a, b| a + b, |fused, a, b, sum| if fused
 } else {
     a * b + sum
 });
-number!(i64, long, tall_i64, flat_i64, i64::wrapping_add, |_, a, b, sum| a.wrapping_mul(b).wrapping_add(sum));
-number!(u32, word, tall_u32, flat_u32, u32::wrapping_add, |_, a, b, sum| a.wrapping_mul(b).wrapping_add(sum));
+number!(i64, long, tall_i64, flat_i64, |a, b| a.wrapping_add(b), |_fused, a, b, sum| a
+    .wrapping_mul(b)
+    .wrapping_add(sum));
+number!(u32, word, tall_u32, flat_u32, |a, b| a.wrapping_add(b), |_fused, a, b, sum| a
+    .wrapping_mul(b)
+    .wrapping_add(sum));
 
 /// One operand of a product, and how it is walked to be packed: its lines run along the sum or across it.
 #[derive(Debug)]
