@@ -11,8 +11,10 @@
 //! op, graph, grad         the primitives, the arena, the gradients
 //! interpret               the naive meaning of every primitive: the oracle
 //! fuse, lower, plan       graph → groups → kernels → a program with planned memory
-//! evaluate, function      programs compiled once, replayed; files of them
-//! autodiff, random, tree  derivatives beyond gradients; distributions; structures of tensors
+//! evaluate, bind          programs compiled once; the buffers of a run, and who waits for whom
+//! function                programs by signature, replayed; files of them
+//! autodiff, batch         derivatives beyond gradients; all rows of a computation at once
+//! random, tree            distributions; structures of tensors
 //! sparse, ragged, text    structures on the host whose values are tensors; sets, queues and lookup tables of them
 //! nested, numpy           tensors from and to Rust's arrays and NumPy's files
 //! ```

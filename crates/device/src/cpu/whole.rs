@@ -1,6 +1,7 @@
 //! Kernels over whole arrays: scatter, sort and scan, on dense row-major buffers.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use crate::cpu::block::{self, Block, Launched, WIDE};
 use crate::cpu::fold::{self, Fold};
@@ -12,11 +13,71 @@ use crate::op::ReduceOp;
 const TASK: usize = 32_768;
 const WIDTH: usize = 1024;
 
+/// What one task of a kernel over whole arrays does.
+pub(crate) enum Part {
+    /// Rows of a scatter's result.
+    Scatter { op: ScatterOp, range: Range<usize>, updates: usize, width: usize },
+    /// A line to sort.
+    Sort { line: usize, length: usize, descending: bool },
+    /// Lanes of a scan: the number of the outer one, lengths, and first and count of the inner ones.
+    Scan { op: ReduceOp, shape: (usize, usize, usize), lanes: (usize, usize), reverse: bool },
+}
+
+/// A kernel over whole arrays, cut into tasks.
+#[derive(Debug)]
+pub(crate) struct Cut {
+    body: Body,
+    /// The stored types of its buffers.
+    pub(crate) dtypes: Vec<DType>,
+    /// Elements of a scatter's task.
+    task: usize,
+    /// Lanes of a scan's task.
+    width: usize,
+}
+
+impl Cut {
+    pub(crate) fn new(kernel: &Kernel, task: usize, width: usize) -> Cut {
+        let dtypes = kernel.buffers.iter().map(|b| b.dtype).collect();
+        Cut { body: kernel.body.clone(), dtypes, task, width }
+    }
+
+    pub(crate) fn tasks(&self) -> usize {
+        match self.body {
+            // In place only the updated rows are work.
+            Body::Scatter { updates, width, .. } if self.dtypes.len() == 3 => {
+                (updates * width).div_ceil(self.task).min(16)
+            }
+            Body::Scatter { targets, width, .. } => (targets * width).div_ceil(self.task).min(16),
+            Body::Sort { lines, .. } => lines,
+            Body::Scan { outer, inner, .. } => outer * inner.div_ceil(self.width),
+            _ => 0,
+        }
+    }
+
+    /// Executes every task's part.
+    pub(crate) fn run(&self, execute: impl Fn(Part) + Sync) {
+        parallel(self.tasks(), |task| match self.body {
+            Body::Scatter { op, targets, updates, width } => {
+                let part = targets.div_ceil(self.tasks());
+                let range = (task * part).min(targets)..((task + 1) * part).min(targets);
+                execute(Part::Scatter { op, range, updates, width });
+            }
+            Body::Sort { length, descending, .. } => execute(Part::Sort { line: task, length, descending }),
+            Body::Scan { op, length, inner, reverse, .. } => {
+                let parts = inner.div_ceil(self.width);
+                let first = task % parts * self.width;
+                let (shape, lanes) = ((task / parts, length, inner), (first, self.width.min(inner - first)));
+                execute(Part::Scan { op, shape, lanes, reverse });
+            }
+            _ => {}
+        });
+    }
+}
+
 /// A kernel without loops of its own.
 #[derive(Debug)]
 pub(crate) struct WholeKernel {
-    body: Body,
-    dtypes: Vec<DType>,
+    cut: Cut,
 }
 
 thread_local! {
@@ -25,51 +86,26 @@ thread_local! {
 
 impl WholeKernel {
     pub(crate) fn new(kernel: &Kernel) -> WholeKernel {
-        WholeKernel { body: kernel.body.clone(), dtypes: kernel.buffers.iter().map(|b| b.dtype).collect() }
+        WholeKernel { cut: Cut::new(kernel, TASK, WIDTH) }
     }
 
     pub(crate) fn tasks(&self) -> usize {
-        match self.body {
-            // In place only the updated rows are work.
-            Body::Scatter { updates, width, .. } if self.dtypes.len() == 3 => {
-                (updates * width).div_ceil(TASK).min(16)
-            }
-            Body::Scatter { targets, width, .. } => (targets * width).div_ceil(TASK).min(16),
-            Body::Sort { lines, .. } => lines,
-            Body::Scan { outer, inner, .. } => outer * inner.div_ceil(WIDTH),
-            _ => 0,
-        }
+        self.cut.tasks()
     }
 
     pub(crate) fn run(&self, launched: Launched) {
-        parallel(self.tasks(), |task| match self.body {
-            Body::Scatter { op, targets, updates, width } => {
-                let part = targets.div_ceil(self.tasks());
-                let range = (task * part).min(targets)..((task + 1) * part).min(targets);
-                self.scatter(launched, op, range, updates, width);
-            }
-            Body::Sort { length, descending, .. } => self.sort(launched, task, length, descending),
-            Body::Scan { op, length, inner, reverse, .. } => {
-                let parts = inner.div_ceil(WIDTH);
-                let lanes = (task % parts * WIDTH, WIDTH.min(inner - task % parts * WIDTH));
-                self.scan(launched, op, (task / parts, length, inner), lanes, reverse);
-            }
-            _ => {}
+        self.cut.run(|part| match part {
+            Part::Scatter { op, range, updates, width } => self.scatter(launched, op, range, updates, width),
+            Part::Sort { line, length, descending } => self.sort(launched, line, length, descending),
+            Part::Scan { op, shape, lanes, reverse } => self.scan(launched, op, shape, lanes, reverse),
         });
     }
 
     /// The rows `range` of the result: every task looks at all indices and takes its own, in their order.
-    fn scatter(
-        &self,
-        launched: Launched,
-        op: ScatterOp,
-        range: std::ops::Range<usize>,
-        updates: usize,
-        width: usize,
-    ) {
+    fn scatter(&self, launched: Launched, op: ScatterOp, range: Range<usize>, updates: usize, width: usize) {
         let [operand, indices, values] = [0, 1, 2].map(|b| launched.bases.0[b]);
         let out = launched.bases.0.get(3).copied().unwrap_or(operand);
-        let dtype = self.dtypes[0];
+        let dtype = self.cut.dtypes[0];
         let size = dtype.host_size();
         let first = range.start * width * size;
         let is_half = dtype.is_float() && size == 2;
@@ -85,7 +121,7 @@ impl WholeKernel {
         }
         for i in 0..updates {
             // SAFETY: there are `updates` indices.
-            let index = unsafe { block::read(indices, self.dtypes[1], i as i64) } as i32;
+            let index = unsafe { block::read(indices, self.cut.dtypes[1], i as i64) } as i32;
             let Some(target) = usize::try_from(index).ok().filter(|t| range.contains(t)) else {
                 continue;
             };
@@ -118,7 +154,7 @@ impl WholeKernel {
         &self,
         launched: Launched,
         fold: Fold,
-        range: std::ops::Range<usize>,
+        range: Range<usize>,
         updates: usize,
         width: usize,
     ) {
@@ -128,7 +164,7 @@ impl WholeKernel {
             order.clear();
             for i in 0..updates {
                 // SAFETY: there are `updates` indices.
-                let index = unsafe { block::read(indices, self.dtypes[1], i as i64) } as i32;
+                let index = unsafe { block::read(indices, self.cut.dtypes[1], i as i64) } as i32;
                 if let Some(target) = usize::try_from(index).ok().filter(|t| range.contains(t)) {
                     order.push((target as u64) << 32 | i as u64);
                 }
@@ -140,13 +176,13 @@ impl WholeKernel {
                     let at = (row + column) as i64;
                     // SAFETY: the row belongs to this task alone; it and those of the updates are within their buffers.
                     unsafe {
-                        let mut sum = [block::read(out, self.dtypes[0], at)];
+                        let mut sum = [block::read(out, self.cut.dtypes[0], at)];
                         for update in of_row {
                             let from = (*update as u32 as usize * width + column) as i64;
-                            let term = [block::read(values, self.dtypes[0], from)];
+                            let term = [block::read(values, self.cut.dtypes[0], from)];
                             fold::accumulate(launched.isa, fold, &mut sum, &term);
                         }
-                        block::write(out, self.dtypes[0], at, sum[0]);
+                        block::write(out, self.cut.dtypes[0], at, sum[0]);
                     }
                 }
             }
@@ -155,7 +191,7 @@ impl WholeKernel {
 
     fn sort(&self, launched: Launched, line: usize, length: usize, descending: bool) {
         let [keys, sorted, positions] = [0, 1, 2].map(|b| launched.bases.0[b]);
-        let dtype = self.dtypes[0];
+        let dtype = self.cut.dtypes[0];
         let first = (line * length) as i64;
         KEYS.with_borrow_mut(|order| {
             order.clear();
@@ -185,7 +221,7 @@ impl WholeKernel {
         reverse: bool,
     ) {
         let (input, output) = (launched.bases.0[0], launched.bases.0[1]);
-        let (from, to) = (self.dtypes[0], self.dtypes[1]);
+        let (from, to) = (self.cut.dtypes[0], self.cut.dtypes[1]);
         Block::with(launched, 2, WIDTH, |block| {
             let (sum, lanes) = (block.slot_mut(0, count), block.slot_mut(1, count));
             let fold = Fold { op, scalar: from.scalar() };

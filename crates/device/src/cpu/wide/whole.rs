@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use crate::cpu::block::{self, Launched};
 use crate::cpu::fold::Fold;
-use crate::cpu::parallel;
+use crate::cpu::whole::{Cut, Part};
 use crate::cpu::wide::fold::accumulate_words;
 use crate::cpu::wide::memory;
 use crate::dtype::{DType, Scalar};
-use crate::kernel::{Body, Kernel, ScatterOp};
+use crate::kernel::{Kernel, ScatterOp};
 use crate::op::ReduceOp;
 
 const TASK: usize = 16_384;
@@ -17,48 +17,28 @@ const WIDTH: usize = 512;
 /// A kernel without loops of its own.
 #[derive(Debug)]
 pub(crate) struct WholeKernel {
-    body: Body,
-    dtypes: Vec<DType>,
+    cut: Cut,
 }
 
 impl WholeKernel {
     pub(crate) fn new(kernel: &Kernel) -> WholeKernel {
-        WholeKernel { body: kernel.body.clone(), dtypes: kernel.buffers.iter().map(|b| b.dtype).collect() }
+        WholeKernel { cut: Cut::new(kernel, TASK, WIDTH) }
     }
 
     pub(crate) fn tasks(&self) -> usize {
-        match self.body {
-            // In place only the updated rows are work.
-            Body::Scatter { updates, width, .. } if self.dtypes.len() == 3 => {
-                (updates * width).div_ceil(TASK).min(16)
-            }
-            Body::Scatter { targets, width, .. } => (targets * width).div_ceil(TASK).min(16),
-            Body::Sort { lines, .. } => lines,
-            Body::Scan { outer, inner, .. } => outer * inner.div_ceil(WIDTH),
-            _ => 0,
-        }
+        self.cut.tasks()
     }
 
     pub(crate) fn run(&self, launched: Launched) {
-        parallel(self.tasks(), |task| match self.body {
-            Body::Scatter { op, targets, updates, width } => {
-                let part = targets.div_ceil(self.tasks());
-                let range = (task * part).min(targets)..((task + 1) * part).min(targets);
-                self.scatter(launched, op, range, updates, width);
-            }
-            Body::Sort { length, descending, .. } => self.sort(launched, task, length, descending),
-            Body::Scan { op, length, inner, reverse, .. } => {
-                let parts = inner.div_ceil(WIDTH);
-                let first = task % parts * WIDTH;
-                let lanes = (first, WIDTH.min(inner - first));
-                self.scan(launched, op, (task / parts, length, inner), lanes, reverse);
-            }
-            _ => {}
+        self.cut.run(|part| match part {
+            Part::Scatter { op, range, updates, width } => self.scatter(launched, op, range, updates, width),
+            Part::Sort { line, length, descending } => self.sort(launched, line, length, descending),
+            Part::Scan { op, shape, lanes, reverse } => self.scan(launched, op, shape, lanes, reverse),
         });
     }
 
     fn fold(&self, op: ReduceOp) -> Fold {
-        Fold { op, scalar: self.dtypes[0].scalar() }
+        Fold { op, scalar: self.cut.dtypes[0].scalar() }
     }
 
     /// The rows `range` of the result: every task looks at all indices and takes its own, in their order.
@@ -73,7 +53,7 @@ impl WholeKernel {
         }
         for i in 0..updates {
             // SAFETY: there are `updates` indices.
-            let index = unsafe { block::read(indices, self.dtypes[1], i as i64) } as i32;
+            let index = unsafe { block::read(indices, self.cut.dtypes[1], i as i64) } as i32;
             let Some(target) = usize::try_from(index).ok().filter(|t| range.contains(t)) else {
                 continue;
             };
@@ -93,7 +73,7 @@ impl WholeKernel {
 
     fn sort(&self, launched: Launched, line: usize, length: usize, descending: bool) {
         let [keys, sorted, positions] = [0, 1, 2].map(|b| launched.bases.0[b]);
-        let dtype = self.dtypes[0];
+        let dtype = self.cut.dtypes[0];
         let first = (line * length) as i64;
         // SAFETY: the line is within the buffer.
         let read = |i: usize| unsafe { memory::read(keys, dtype, first + i as i64) };
