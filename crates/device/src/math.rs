@@ -12,7 +12,7 @@ mod double;
 mod integer;
 mod reference;
 
-pub use double::{binary_double, unary_double};
+pub use double::{binary_double, near_double, sine_is_near, unary_double};
 pub use integer::{
     binary_i64, div_i32, div_u32, pow_i32, pow_u32, rem_i32, rem_u32, shl_i32, shl_u32, shr_i32, shr_u32,
     sign_i32, threefry2x32,

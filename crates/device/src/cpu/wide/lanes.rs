@@ -1,5 +1,7 @@
 //! Instructions over blocks of lanes of 64 bits; those of 32 bits go to the fast path's.
 
+use std::ops::Range;
+
 use crate::cpu::isa::{Isa, multiversion};
 use crate::cpu::lanes::{self, Kind, Source};
 use crate::dtype::{DType, Scalar, nearest_bf16, nearest_f16};
@@ -47,6 +49,37 @@ impl Lanes {
         match self {
             Lanes::Narrow(lanes) => lanes.resize(count, 0),
             Lanes::Wide(lanes) => lanes.resize(count, 0),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Lanes::Narrow(lanes) => lanes.len(),
+            Lanes::Wide(lanes) => lanes.len(),
+        }
+    }
+
+    /// One more lane.
+    pub(crate) fn push(&mut self, bits: u64) {
+        match self {
+            Lanes::Narrow(lanes) => lanes.push(bits as u32),
+            Lanes::Wide(lanes) => lanes.push(bits),
+        }
+    }
+
+    /// Sets one lane.
+    pub(crate) fn put(&mut self, lane: usize, bits: u64) {
+        match self {
+            Lanes::Narrow(lanes) => lanes[lane] = bits as u32,
+            Lanes::Wide(lanes) => lanes[lane] = bits,
+        }
+    }
+
+    /// Some of the lanes as an operand.
+    pub(crate) fn part(&self, range: Range<usize>) -> View<'_> {
+        match self {
+            Lanes::Narrow(lanes) => View::Narrow(Source::Lanes(&lanes[range])),
+            Lanes::Wide(lanes) => View::Wide(Long::Lanes(&lanes[range])),
         }
     }
 
@@ -102,9 +135,9 @@ pub(crate) fn compute(isa: Isa, kind: Kind, args: [View; 3], out: &mut Lanes) {
     let [a, b, c] = &args;
     match (kind, out) {
         (Kind::Select, Lanes::Wide(out)) => choose(isa, a.narrow(), [b.wide(), c.wide()], out),
-        (Kind::Cast(from, to), Lanes::Wide(out)) if !from.is_wide() => widen(from, to, a.narrow(), out),
+        (Kind::Cast(from, to), Lanes::Wide(out)) if !from.is_wide() => widen(isa, from, to, a.narrow(), out),
         (kind, Lanes::Wide(out)) => arithmetic(isa, kind, a.wide(), pair(a, b), out),
-        (Kind::Cast(from, to), Lanes::Narrow(out)) if from.is_wide() => narrowed(from, to, a.wide(), out),
+        (Kind::Cast(from, to), Lanes::Narrow(out)) if from.is_wide() => narrowed(isa, from, to, a.wide(), out),
         (Kind::Compare(op, scalar), Lanes::Narrow(out)) if scalar.is_wide() => {
             compare(isa, op, scalar, a.wide(), b.wide(), out)
         }
@@ -124,50 +157,59 @@ fn pair<'a>(a: &'a View, b: &'a View) -> Long<'a> {
 }
 
 #[inline(always)]
-fn map<R>(a: Long, out: &mut [R], f: impl Fn(u64) -> R) {
+fn map<R: Copy>(a: Long, out: &mut [R], f: impl Fn(u64) -> R) {
     match a {
         Long::Lanes(a) => {
             for (out, a) in out.iter_mut().zip(a) {
                 *out = f(*a);
             }
         }
-        Long::Splat(a) => {
-            for out in out {
-                *out = f(a);
-            }
-        }
+        Long::Splat(a) => out.fill(f(a)),
     }
 }
 
 #[inline(always)]
-fn zip<R>(a: Long, b: Long, out: &mut [R], f: impl Fn(u64, u64) -> R) {
+fn zip<R: Copy>(a: Long, b: Long, out: &mut [R], f: impl Fn(u64, u64) -> R) {
     match (a, b) {
         (Long::Lanes(a), Long::Lanes(b)) => {
             for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
                 *out = f(*a, *b);
             }
         }
-        (a, Long::Splat(b)) => map(a, out, |a| f(a, b)),
-        (Long::Splat(a), b) => map(b, out, |b| f(a, b)),
+        (Long::Lanes(a), Long::Splat(b)) => {
+            for (out, a) in out.iter_mut().zip(a) {
+                *out = f(*a, b);
+            }
+        }
+        (Long::Splat(a), Long::Lanes(b)) => {
+            for (out, b) in out.iter_mut().zip(b) {
+                *out = f(a, *b);
+            }
+        }
+        (Long::Splat(a), Long::Splat(b)) => out.fill(f(a, b)),
     }
 }
 
+// The bodies of the loops are functions that are always inlined: a closure that several loops share would be compiled
+// once, for the instruction set of the program.
+
 #[inline(always)]
 fn doubles(op: BinaryOp, a: Long, b: Long, out: &mut [u64]) {
-    // One loop for each operation, so that those without calls vectorise.
     macro_rules! each {
         ($($op:ident)*) => {
             match op {
-                $(BinaryOp::$op => zip(a, b, out, |a, b| {
-                    math::binary_double(BinaryOp::$op, f64::from_bits(a), f64::from_bits(b)).to_bits()
-                }),)*
-                _ => zip(a, b, out, |a, b| {
-                    math::binary_double(op, f64::from_bits(a), f64::from_bits(b)).to_bits()
-                }),
+                $(BinaryOp::$op => {
+                    #[inline(always)]
+                    fn apply(a: u64, b: u64) -> u64 {
+                        math::binary_double(BinaryOp::$op, f64::from_bits(a), f64::from_bits(b)).to_bits()
+                    }
+                    zip(a, b, out, apply)
+                })*
+                _ => unreachable!("verified: {} takes no floats", op.name()),
             }
         };
     }
-    each!(Add Sub Mul Div Max Min)
+    each!(Add Sub Mul Div Rem Pow Max Min Atan2)
 }
 
 #[inline(always)]
@@ -175,23 +217,55 @@ fn integers(op: BinaryOp, a: Long, b: Long, out: &mut [u64]) {
     macro_rules! each {
         ($($op:ident)*) => {
             match op {
-                $(BinaryOp::$op => zip(a, b, out, |a, b| math::binary_i64(BinaryOp::$op, a as i64, b as i64) as u64),)*
-                _ => zip(a, b, out, |a, b| math::binary_i64(op, a as i64, b as i64) as u64),
+                $(BinaryOp::$op => {
+                    #[inline(always)]
+                    fn apply(a: u64, b: u64) -> u64 {
+                        math::binary_i64(BinaryOp::$op, a as i64, b as i64) as u64
+                    }
+                    zip(a, b, out, apply)
+                })*
+                _ => unreachable!("verified: {} takes no integers", op.name()),
             }
         };
     }
-    each!(Add Sub Mul Max Min And Or Xor Shl Shr)
+    each!(Add Sub Mul Div Rem Pow Max Min And Or Xor Shl Shr)
+}
+
+#[inline(always)]
+fn any_far(a: Long) -> bool {
+    let far = |x: &u64| u64::from(!math::sine_is_near(f64::from_bits(*x)));
+    match a {
+        Long::Lanes(a) => a.iter().map(far).fold(0, |any, far| any | far) != 0,
+        Long::Splat(a) => far(&a) != 0,
+    }
+}
+
+#[inline(always)]
+fn unary_doubles(op: UnaryOp, a: Long, out: &mut [u64]) {
+    macro_rules! each {
+        ($($op:ident)*) => {
+            match op {
+                UnaryOp::Sin | UnaryOp::Cos if any_far(a) => {
+                    map(a, out, |x| math::unary_double(op, f64::from_bits(x)).to_bits())
+                }
+                $(UnaryOp::$op => {
+                    #[inline(always)]
+                    fn apply(x: u64) -> u64 {
+                        math::near_double(UnaryOp::$op, f64::from_bits(x)).to_bits()
+                    }
+                    map(a, out, apply)
+                })*
+                UnaryOp::Not | UnaryOp::IsNan => unreachable!("verified: {} gives no float", op.name()),
+            }
+        };
+    }
+    each!(Neg Abs Sign Exp Expm1 Log Log1p Sqrt Rsqrt Sin Cos Tanh Atan Erf Sigmoid Floor Ceil Round Trunc)
 }
 
 #[inline(always)]
 fn unary(op: UnaryOp, scalar: Scalar, a: Long, out: &mut [u64]) {
-    let double = |f: fn(f64) -> f64| move |x: u64| f(f64::from_bits(x)).to_bits();
     match (scalar, op) {
-        (Scalar::F64, UnaryOp::Neg) => map(a, out, |x| x ^ (1 << 63)),
-        (Scalar::F64, UnaryOp::Abs) => map(a, out, |x| x & !(1 << 63)),
-        (Scalar::F64, UnaryOp::Sqrt) => map(a, out, double(f64::sqrt)),
-        (Scalar::F64, UnaryOp::Floor) => map(a, out, double(f64::floor)),
-        (Scalar::F64, _) => map(a, out, |x| math::unary_double(op, f64::from_bits(x)).to_bits()),
+        (Scalar::F64, _) => unary_doubles(op, a, out),
         (_, UnaryOp::Neg) => map(a, out, u64::wrapping_neg),
         (_, UnaryOp::Abs) => map(a, out, |x| (x as i64).wrapping_abs() as u64),
         (_, UnaryOp::Sign) => map(a, out, |x| (x as i64).signum() as u64),
@@ -250,15 +324,30 @@ multiversion! {
 
 #[inline(always)]
 fn choose_body(condition: Source, [a, b]: [Long; 2], out: &mut [u64]) {
-    match condition {
-        Source::Splat(bits) => map(if bits != 0 { a } else { b }, out, |x| x),
-        Source::Lanes(condition) => {
-            let at = |source: Long, i: usize| match source {
-                Long::Lanes(lanes) => lanes[i],
-                Long::Splat(bits) => bits,
-            };
-            for (i, (out, condition)) in out.iter_mut().zip(condition).enumerate() {
-                *out = if *condition != 0 { at(a, i) } else { at(b, i) };
+    let condition = match condition {
+        Source::Lanes(condition) => condition,
+        Source::Splat(bits) => return map(if bits != 0 { a } else { b }, out, |x| x),
+    };
+    let pick = |c: u32, a: u64, b: u64| if c != 0 { a } else { b };
+    match (a, b) {
+        (Long::Lanes(a), Long::Lanes(b)) => {
+            for (((out, c), a), b) in out.iter_mut().zip(condition).zip(a).zip(b) {
+                *out = pick(*c, *a, *b);
+            }
+        }
+        (Long::Lanes(a), Long::Splat(b)) => {
+            for ((out, c), a) in out.iter_mut().zip(condition).zip(a) {
+                *out = pick(*c, *a, b);
+            }
+        }
+        (Long::Splat(a), Long::Lanes(b)) => {
+            for ((out, c), b) in out.iter_mut().zip(condition).zip(b) {
+                *out = pick(*c, a, *b);
+            }
+        }
+        (Long::Splat(a), Long::Splat(b)) => {
+            for (out, c) in out.iter_mut().zip(condition) {
+                *out = pick(*c, a, b);
             }
         }
     }
@@ -269,28 +358,37 @@ multiversion! {
     fn choose(condition: Source<'_>, values: [Long<'_>; 2], out: &mut [u64]) = choose_body
 }
 
-/// Conversion of 32 bits to 64.
-fn widen(from: Scalar, to: Scalar, a: Source, out: &mut [u64]) {
-    let convert = |bits: u32| match (from, to) {
-        (Scalar::F32, Scalar::F64) => f64::from(f32::from_bits(bits)).to_bits(),
-        (Scalar::F32, _) => f32::from_bits(bits) as i64 as u64,
-        (Scalar::I32, Scalar::F64) => f64::from(bits as i32).to_bits(),
-        (Scalar::I32, _) => i64::from(bits as i32) as u64,
-        (_, Scalar::F64) => f64::from(bits).to_bits(),
-        _ => u64::from(bits),
-    };
-    match a {
-        Source::Lanes(a) => {
-            for (out, a) in out.iter_mut().zip(a) {
-                *out = convert(*a);
-            }
-        }
-        Source::Splat(a) => out.fill(convert(a)),
+#[inline(always)]
+fn widen_body(from: Scalar, to: Scalar, a: Source, out: &mut [u64]) {
+    match (from, to) {
+        (Scalar::F32, Scalar::F64) => grow(a, out, |x| f64::from(f32::from_bits(x)).to_bits()),
+        (Scalar::F32, _) => grow(a, out, |x| f32::from_bits(x) as i64 as u64),
+        (Scalar::I32, Scalar::F64) => grow(a, out, |x| f64::from(x as i32).to_bits()),
+        (Scalar::I32, _) => grow(a, out, |x| i64::from(x as i32) as u64),
+        (_, Scalar::F64) => grow(a, out, |x| f64::from(x).to_bits()),
+        _ => grow(a, out, u64::from),
     }
 }
 
-/// Conversion of 64 bits to 32: floats saturate, integers wrap.
-fn narrowed(from: Scalar, to: Scalar, a: Long, out: &mut [u32]) {
+#[inline(always)]
+fn grow(a: Source, out: &mut [u64], f: impl Fn(u32) -> u64) {
+    match a {
+        Source::Lanes(a) => {
+            for (out, a) in out.iter_mut().zip(a) {
+                *out = f(*a);
+            }
+        }
+        Source::Splat(a) => out.fill(f(a)),
+    }
+}
+
+multiversion! {
+    /// Conversion of 32 bits to 64.
+    fn widen(from: Scalar, to: Scalar, a: Source<'_>, out: &mut [u64]) = widen_body
+}
+
+#[inline(always)]
+fn narrowed_body(from: Scalar, to: Scalar, a: Long, out: &mut [u32]) {
     let double = f64::from_bits;
     match (from, to) {
         (Scalar::F64, Scalar::F32) => map(a, out, |x| (double(x) as f32).to_bits()),
@@ -301,4 +399,9 @@ fn narrowed(from: Scalar, to: Scalar, a: Long, out: &mut [u32]) {
         (_, Scalar::Bool) => map(a, out, |x| u32::from(x != 0)),
         _ => map(a, out, |x| x as u32),
     }
+}
+
+multiversion! {
+    /// Conversion of 64 bits to 32: floats saturate, integers wrap.
+    fn narrowed(from: Scalar, to: Scalar, a: Long<'_>, out: &mut [u32]) = narrowed_body
 }

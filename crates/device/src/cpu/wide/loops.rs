@@ -230,37 +230,60 @@ impl RowKernel {
         (row, rows): (usize, usize),
         (low, high): (usize, usize),
     ) -> Vec<Lanes> {
+        match self.order {
+            Order::InnerFast => self.fold_along(registers, pass, row, (low, high)),
+            Order::RowFast => self.fold_across(registers, pass, (row, rows), (low, high)),
+        }
+    }
+
+    /// The fold of one row, block after block.
+    fn fold_along(
+        &self,
+        registers: &mut Registers,
+        pass: &Pass,
+        row: usize,
+        (low, high): (usize, usize),
+    ) -> Vec<Lanes> {
+        let isa = registers.launched.isa;
+        let mut blocks: Vec<Lanes> = pass.reductions.iter().map(|r| Lanes::of(r.fold.scalar)).collect();
+        for at in (low..high).step_by(WIDTH) {
+            let count = WIDTH.min(high - at);
+            registers.execute(&pass.each, row * self.inner + at, count, false);
+            for (blocks, reduction) in blocks.iter_mut().zip(&pass.reductions) {
+                blocks.push(fold::collapse(isa, reduction.fold, registers.view(reduction.source), count));
+            }
+        }
+        for (blocks, reduction) in blocks.iter_mut().zip(&pass.reductions) {
+            fold::finish(isa, reduction.fold, blocks, WIDTH);
+        }
+        blocks
+    }
+
+    /// The folds of some rows side by side, run after run.
+    fn fold_across(
+        &self,
+        registers: &mut Registers,
+        pass: &Pass,
+        (row, rows): (usize, usize),
+        (low, high): (usize, usize),
+    ) -> Vec<Lanes> {
         let isa = registers.launched.isa;
         let mut sums: Vec<Cascade> = pass.reductions.iter().map(|_| Cascade::default()).collect();
-        match self.order {
-            Order::InnerFast => {
-                for at in (low..high).step_by(WIDTH) {
-                    let count = WIDTH.min(high - at);
-                    registers.execute(&pass.each, row * self.inner + at, count, false);
-                    for (sum, reduction) in sums.iter_mut().zip(&pass.reductions) {
-                        let lanes = registers.view(reduction.source).to_lanes(count);
-                        sum.push(isa, reduction.fold, fold::collapse(isa, reduction.fold, lanes));
+        for run in (low..high).step_by(RUN) {
+            let mut partial: Vec<Option<Lanes>> = pass.reductions.iter().map(|_| None).collect();
+            for at in run..high.min(run + RUN) {
+                registers.execute(&pass.each, at * self.rows + row, rows, false);
+                for (partial, reduction) in partial.iter_mut().zip(&pass.reductions) {
+                    let lanes = registers.view(reduction.source);
+                    match partial {
+                        Some(sum) => fold::accumulate(isa, reduction.fold, sum, lanes),
+                        None => *partial = Some(lanes.to_lanes(rows)),
                     }
                 }
             }
-            Order::RowFast => {
-                for run in (low..high).step_by(RUN) {
-                    let mut partial: Vec<Option<Lanes>> = pass.reductions.iter().map(|_| None).collect();
-                    for at in run..high.min(run + RUN) {
-                        registers.execute(&pass.each, at * self.rows + row, rows, false);
-                        for (partial, reduction) in partial.iter_mut().zip(&pass.reductions) {
-                            let lanes = registers.view(reduction.source).to_lanes(rows);
-                            match partial {
-                                Some(sum) => fold::accumulate(isa, reduction.fold, sum, &lanes),
-                                None => *partial = Some(lanes),
-                            }
-                        }
-                    }
-                    for ((sum, reduction), lanes) in sums.iter_mut().zip(&pass.reductions).zip(partial) {
-                        if let Some(lanes) = lanes {
-                            sum.push(isa, reduction.fold, lanes);
-                        }
-                    }
+            for ((sum, reduction), lanes) in sums.iter_mut().zip(&pass.reductions).zip(partial) {
+                if let Some(lanes) = lanes {
+                    sum.push(isa, reduction.fold, lanes);
                 }
             }
         }

@@ -78,15 +78,28 @@ pub(crate) fn store(base: *mut u8, dtype: DType, path: &Path, value: View, start
     };
     path.segments(start, count, |s| {
         for run in 0..s.runs {
-            let first = s.address + run as i64 * s.pitch;
-            for i in s.low..s.high {
-                let bits = match value {
-                    Long::Lanes(lanes) => lanes[s.at + run * s.count + i],
-                    Long::Splat(bits) => bits,
-                };
-                // SAFETY: the points `low..high` are inside all guards, hence within the buffer, and no other task
-                // writes or reads these elements (kernel contract).
-                unsafe { *base.cast::<u64>().offset((first + i as i64 * s.step) as isize) = bits };
+            let first = s.address + run as i64 * s.pitch + s.low as i64 * s.step;
+            let (low, inside) = (s.at + run * s.count + s.low, s.high - s.low);
+            let target = base.cast::<u64>().wrapping_offset(first as isize);
+            // SAFETY: the points `low..high` are inside all guards, hence within the buffer, and no other task writes or
+            // reads these elements (kernel contract).
+            unsafe {
+                match value {
+                    Long::Lanes(lanes) if s.step == 1 => {
+                        let lanes = &lanes[low..low + inside];
+                        std::ptr::copy_nonoverlapping(lanes.as_ptr(), target, inside);
+                    }
+                    Long::Lanes(lanes) => {
+                        for (i, lane) in lanes[low..low + inside].iter().enumerate() {
+                            *target.offset(i as isize * s.step as isize) = *lane;
+                        }
+                    }
+                    Long::Splat(bits) => {
+                        for i in 0..inside {
+                            *target.offset(i as isize * s.step as isize) = bits;
+                        }
+                    }
+                }
             }
         }
     });
