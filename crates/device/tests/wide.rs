@@ -481,7 +481,7 @@ fn ulps(got: f64, want: f64) -> f64 {
     (got - want).abs() / unit
 }
 
-/// `libm` against the system's library, over all sizes; both are within about one unit of the truth.
+/// The functions against the system's library, which is within about one unit of the truth, over all sizes.
 #[test]
 fn transcendental_functions_are_within_a_few_units() {
     let samples = || {

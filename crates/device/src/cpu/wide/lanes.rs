@@ -405,3 +405,85 @@ multiversion! {
     /// Conversion of 64 bits to 32: floats saturate, integers wrap.
     fn narrowed(from: Scalar, to: Scalar, a: Long<'_>, out: &mut [u32]) = narrowed_body
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::fold::Fold;
+    use crate::cpu::wide::fold;
+    use crate::op::ReduceOp;
+
+    /// Bits of all sizes where `any`, else numbers of ordinary size.
+    fn numbers(key: u32, any: bool) -> Vec<u64> {
+        let number = |i: u32| {
+            let [high, low] = math::threefry2x32([key, 5], [i, 0]);
+            let bits = u64::from(high) << 32 | u64::from(low);
+            if any { bits } else { (f64::from(high) / 1e8 - f64::from(low) / 1e9).to_bits() }
+        };
+        (0..777).map(number).collect()
+    }
+
+    fn same(a: u64, b: u64) -> bool {
+        a == b || (f64::from_bits(a).is_nan() && f64::from_bits(b).is_nan())
+    }
+
+    #[test]
+    fn doubles_have_the_same_bits_on_every_instruction_set() {
+        let floats = |op: &&UnaryOp| op.result(Scalar::F64) == Some(Scalar::F64);
+        for any in [false, true] {
+            let (a, b) = (numbers(1, any), numbers(2, any));
+            let mut cases = vec![];
+            for op in UnaryOp::ALL.iter().filter(floats) {
+                let want: Vec<u64> =
+                    a.iter().map(|x| math::unary_double(*op, f64::from_bits(*x)).to_bits()).collect();
+                cases.push((Kind::Unary(*op, Scalar::F64), want));
+            }
+            for op in BinaryOp::ALL.iter().filter(|op| op.accepts(Scalar::F64)) {
+                let of = |(a, b): (&u64, &u64)| {
+                    math::binary_double(*op, f64::from_bits(*a), f64::from_bits(*b)).to_bits()
+                };
+                cases.push((Kind::Binary(*op, Scalar::F64), a.iter().zip(&b).map(of).collect()));
+            }
+            for (kind, want) in cases {
+                for isa in Isa::runnable() {
+                    let mut out = Lanes::Wide(vec![0; a.len()]);
+                    let [a, b] = [&a, &b].map(|lanes| View::Wide(Long::Lanes(lanes)));
+                    compute(isa, kind, [a, b, a], &mut out);
+                    let Lanes::Wide(out) = out else { unreachable!("as it was made") };
+                    assert!(out.iter().zip(&want).all(|(a, b)| same(*a, *b)), "{kind:?} on {isa:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn one_value_for_all_lanes_is_as_many_of_it() {
+        let lanes = numbers(3, false);
+        let one = [lanes[0]; 777];
+        for op in [BinaryOp::Sub, BinaryOp::Pow] {
+            let on = |a: Long, b: Long| {
+                let mut out = Lanes::Wide(vec![0; lanes.len()]);
+                let (a, b) = (View::Wide(a), View::Wide(b));
+                compute(Isa::detect(), Kind::Binary(op, Scalar::F64), [a, b, a], &mut out);
+                (0..lanes.len()).map(|i| out.view(false).bits(i)).collect::<Vec<u64>>()
+            };
+            let (many, all, splat) = (Long::Lanes(&lanes), Long::Lanes(&one), Long::Splat(lanes[0]));
+            assert_eq!(on(many, splat), on(many, all));
+            assert_eq!(on(splat, many), on(all, many));
+            assert_eq!(on(splat, splat), on(all, all));
+        }
+    }
+
+    #[test]
+    fn folds_of_64_bits_give_the_same_bits_on_every_instruction_set() {
+        let lanes = numbers(4, false);
+        for op in [ReduceOp::Sum, ReduceOp::Prod, ReduceOp::Max, ReduceOp::Min] {
+            for (scalar, count) in [Scalar::F64, Scalar::I64].into_iter().zip([777, 31]) {
+                let fold = Fold { op, scalar };
+                let on = |isa| fold::collapse(isa, fold, View::Wide(Long::Lanes(&lanes[..count])), count);
+                let first = on(Isa::Baseline);
+                assert!(Isa::runnable().into_iter().all(|isa| same(on(isa), first)), "{fold:?}");
+            }
+        }
+    }
+}

@@ -49,7 +49,8 @@ pub(super) fn expm1(x: f64) -> f64 {
     // Half of the result first, because 2^1024 does not fit.
     let s = power_of_two(whole.wrapping_sub(1));
     let y = 2.0 * (s * p + (s - 0.5));
-    if x == 0.0 { x } else { y }
+    // Half of a subnormal number may lose its last bit.
+    if x.abs() < 1e-300 { x } else { y }
 }
 
 /// Hyperbolic tangent: `(e^2x − 1) / (e^2x + 1)` of the magnitude; from 20 on it is 1 in `f64`.
