@@ -60,6 +60,23 @@ fn numbers_of_rust_are_rounded_to_the_type_that_they_meet() {
 }
 
 #[test]
+fn plain_numbers_of_a_choice_take_the_type_beside_them() {
+    cpu();
+    let where_true = Tensor::from_slice(&[true, false]);
+    let x = Tensor::from_slice(&[2.0f64, 3.0]);
+    assert_eq!(Tensor::select(&where_true, &x, 0.1).to_vec::<f64>().unwrap(), [2.0, 0.1]);
+    assert_eq!(Tensor::select(&where_true, 0.1, &x).to_vec::<f64>().unwrap(), [0.1, 3.0]);
+    // As in Keras, two of them do not wait for what they meet later.
+    for floats in [Tensor::select(&where_true, 1.0, 2.0), ops::where_(&where_true, 1.0, 2.0)] {
+        assert_eq!(floats.to_vec::<f32>().unwrap(), [1.0, 2.0]);
+    }
+    for whole in [Tensor::select(&where_true, 1, 2), ops::where_(&where_true, 1, 2)] {
+        assert_eq!(whole.to_vec::<i32>().unwrap(), [1, 2]);
+    }
+    assert_eq!(Tensor::select(&where_true, 1, 2.5).to_vec::<f32>().unwrap(), [1.0, 2.5]);
+}
+
+#[test]
 fn values_go_in_and_come_out_exactly() {
     cpu();
     let doubles = [0.1, -1e300, 5e-324, f64::INFINITY, -0.0];
@@ -276,6 +293,62 @@ fn gradients_in_doubles_are_differences() {
             .to_string()
             .contains("expected float tensors to differentiate for, received int64")
     );
+}
+
+#[test]
+fn sequences_are_scored_in_doubles() {
+    cpu();
+    // One label in two frames of two classes: the paths 1-, -1 and 11.
+    let odds = [0.3f64, 0.9, -0.2, 0.7];
+    let logits = Tensor::from_vec(odds, &[1, 2, 2]);
+    let (one, two) = (Tensor::from_slice(&[1]), Tensor::from_slice(&[2]));
+    let loss = ops::ctc_loss(&Tensor::from_vec(&[1], &[1, 1]), &logits, &one, &two, 0);
+    let p = |frame: usize| 1.0 / (1.0 + (odds[2 * frame] - odds[2 * frame + 1]).exp());
+    let some = 1.0 - (1.0 - p(0)) * (1.0 - p(1));
+    assert!((loss.item::<f64>().unwrap() + some.ln()).abs() < 1e-14, "{loss:?}");
+    let slope = gradients(&loss.sum(()), std::slice::from_ref(&logits)).unwrap();
+    let numeric = differences(&odds, &|x| {
+        ops::ctc_loss(&Tensor::from_vec(&[1], &[1, 1]), &x.reshape(&[1, 2, 2]), &one, &two, 0)
+    });
+    for (got, want) in slope[0].to_vec::<f64>().unwrap().iter().zip(&numeric) {
+        assert!((got - want).abs() < 1e-8, "{got} instead of {want}");
+    }
+    let beams = ops::CtcStrategy::BeamSearch { beam_width: 4, top_paths: 1 };
+    let (labels, scores) = ops::ctc_decode(&logits, &two, beams, 0);
+    assert_eq!(labels.to_vec::<i32>().unwrap(), [1, -1]);
+    assert!((scores.item::<f64>().unwrap() - some.ln()).abs() < 1e-14);
+    let greedy = ops::CtcStrategy::Greedy { merge_repeated: true };
+    let (_, scores) = ops::ctc_decode(&logits, &two, greedy, 0);
+    assert_eq!(scores.item::<f64>().unwrap(), -(0.9 + 0.7));
+}
+
+#[test]
+fn fill_values_have_the_type_of_the_image() {
+    use ops::DataFormat::ChannelsLast;
+    use ops::image::{self, AspectRatio, FillMode, Interpolation};
+    cpu();
+    let left = Tensor::from_slice(&[1.0f32, 0.0, -1.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
+    let moved = |x: &Tensor, method, fill| {
+        image::affine_transform(x, &left, method, FillMode::Constant(fill), ChannelsLast)
+    };
+    let large = (1i64 << 24) + 1;
+    let x = Tensor::from_vec([large as f64, 5.0, 3.0, 4.0], &[2, 2, 1]);
+    for method in [Interpolation::Nearest, Interpolation::Bilinear] {
+        let y = moved(&x, method, 0.3);
+        assert_eq!(y.to_vec::<f64>().unwrap(), [0.3, large as f64, 0.3, 3.0]);
+    }
+    // Keras rounds whole numbers of that size to float32 on the way; nothing here needs it.
+    let whole = moved(&x.cast(DType::I32), Interpolation::Nearest, large as f64);
+    assert_eq!(whole.to_vec::<i32>().unwrap(), [large as i32, large as i32, large as i32, 3]);
+    let whole = moved(&x.cast(DType::I64), Interpolation::Nearest, 0.3);
+    assert_eq!(whole.to_vec::<i64>().unwrap(), [0, large, 0, 3]);
+    let points = Tensor::from_vec([0.0f64, 0.0, 5.0, 0.0, 0.5, 5.0], &[2, 3]);
+    let plane = x.cast(DType::I32).squeeze(-1);
+    let y = image::map_coordinates(&plane, &points, 1, FillMode::Constant(0.3));
+    assert_eq!(y.to_vec::<i32>().unwrap(), [large as i32, 8_388_611, 0]);
+    let (method, padding) = (Interpolation::Bilinear, AspectRatio::Pad(0.3));
+    let padded = image::resize(&x, [2, 4], method, false, padding, ChannelsLast);
+    assert_eq!(padded.to_vec::<f64>().unwrap()[..3], [0.3, large as f64, 5.0]);
 }
 
 #[test]

@@ -87,7 +87,7 @@ impl Default for MinMaxNorm {
     }
 }
 
-const EPSILON: f32 = 1e-7;
+const EPSILON: f64 = 1e-7;
 
 fn norms(weight: &Tensor, axis: &[i64]) -> Tensor {
     let axes = Axes::from(axis);

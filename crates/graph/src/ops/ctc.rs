@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use kiln_device::{DType, size};
 
 use super::control::scan;
+use super::pointwise::{one_of, working};
 use super::spatial::failed_of;
 use crate::error::At;
 use crate::tensor::{Tensor, here};
 
 /// The logarithm of no probability: finite, so that differences of two of them are no NaN.
-const NEVER: f32 = -1e30;
+const NEVER: f64 = -1e30;
 
 /// Checks extents: logits `[batch, frames, classes]`, lengths `[batch]`, `mask_index` a class.
 fn check(output: &Tensor, lengths: &[&Tensor], mask_index: usize) -> Result<(), String> {
@@ -34,7 +35,8 @@ fn check(output: &Tensor, lengths: &[&Tensor], mask_index: usize) -> Result<(), 
 ///
 /// `target: [batch, labels]` integers, `output: [batch, frames, classes]` logits, of which the first `target_length` and
 /// `output_length` (`[batch]`) count; `mask_index` is the blank class (Keras' default: 0). A target that does not fit into
-/// its frames has loss ∞ and gradient 0. Computed in `float32` with logarithms, by a loop over the frames.
+/// its frames has loss ∞ and gradient 0. Computed with logarithms by a loop over the frames: in `float64` of `float64`, else in
+/// `float32`.
 ///
 /// ```
 /// use kiln_graph::{Tensor, ops};
@@ -45,8 +47,6 @@ fn check(output: &Tensor, lengths: &[&Tensor], mask_index: usize) -> Result<(), 
 /// assert!((loss.item::<f32>()? + 0.75f32.ln()).abs() < 1e-6);
 /// # Ok::<(), kiln_graph::Error>(())
 /// ```
-///
-/// Computes in `float32`, also for `float64`.
 ///
 /// # Errors
 /// Where shapes or dtypes do not fit; a label that counts and is no class is an error of the run.
@@ -75,7 +75,7 @@ pub fn ctc_loss(
         return Tensor::failed("ctc_loss", message, at);
     }
     let lengths = [target_length, output_length].map(|t| t.cast(DType::I32).expand_dims(-1));
-    let loss = forward(&target.cast(DType::I32), &output.cast(DType::F32), &lengths, mask_index as i32);
+    let loss = forward(&target.cast(DType::I32), &output.cast(working(output.dtype())), &lengths, mask_index as i32);
     let given = [target, output, target_length, output_length].map(Tensor::clone);
     loss.part_of("ctc_loss", at, &given)
 }
@@ -118,11 +118,11 @@ fn forward(target: &Tensor, output: &Tensor, lengths: &[Tensor; 2], blank: i32) 
     let emitted = output.log_softmax(-1).take_along_axis(&index, -1).maximum(NEVER);
     // Before the first frame, a path stands at the first blank.
     let first = Tensor::iota(&[batch, width], 1).equal(0);
-    let start = Tensor::select(&first, 0.0, NEVER);
+    let start = one_of(&first, [0.0, NEVER], output.dtype());
     let frame = |alpha: &[Tensor], row: &[Tensor]| {
         let (alpha, emitted, number) = (&alpha[0], &row[0], &row[1]);
-        let before = shifted(alpha, 1, f64::from(NEVER));
-        let skipped = Tensor::select(&skips, shifted(alpha, 2, f64::from(NEVER)), NEVER);
+        let before = shifted(alpha, 1, NEVER);
+        let skipped = Tensor::select(&skips, shifted(alpha, 2, NEVER), NEVER);
         let next = log_sum(&[alpha.clone(), before, skipped]) + emitted;
         let counts = output_length.greater(number).broadcast_to(&[batch, width]);
         (vec![Tensor::select(&counts, next, alpha)], vec![])
@@ -135,7 +135,7 @@ fn forward(target: &Tensor, output: &Tensor, lengths: &[Tensor; 2], blank: i32) 
     let end = target_length * 2;
     let last = state.equal(&end).logical_or(state.equal(end - 1));
     let loss = -Tensor::select(&last, alpha, NEVER).logsumexp(1);
-    Tensor::select(&loss.greater(NEVER * -0.5), f32::INFINITY, &loss)
+    Tensor::select(&loss.greater(NEVER * -0.5), f64::INFINITY, &loss)
 }
 
 /// How [`ctc_decode`] finds label sequences.
@@ -162,7 +162,7 @@ pub enum CtcStrategy {
 /// the logarithm of the sequence's probability, with the inputs as logits. A beam search reads the inputs, so that it cannot
 /// be traced.
 ///
-/// Computes in `float32`, also for `float64`.
+/// Scores are `float64` for `float64`, else `float32`.
 ///
 /// # Errors
 /// Where shapes or dtypes do not fit; a beam search inside a function being traced.
@@ -181,7 +181,7 @@ pub fn ctc_decode(
     if let Err(message) = check(inputs, &[sequence_lengths], mask_index) {
         return both(Tensor::failed("ctc_decode", message, at));
     }
-    let (inputs, lengths) = (inputs.cast(DType::F32), sequence_lengths.cast(DType::I32));
+    let (inputs, lengths) = (inputs.cast(working(inputs.dtype())), sequence_lengths.cast(DType::I32));
     match strategy {
         CtcStrategy::Greedy { merge_repeated } => {
             greedy(&inputs, &lengths, merge_repeated, mask_index as i32)
@@ -282,15 +282,20 @@ fn beam_search(
     let [batch, frames, classes] = *inputs.shape() else {
         return Err(crate::Error::Internal("frames of another rank".into()));
     };
-    let log_probabilities = inputs.log_softmax(-1).to_vec::<f32>()?;
+    let log_probabilities = inputs.log_softmax(-1);
+    let dtype = log_probabilities.dtype();
+    let log_probabilities: Vec<f64> = match dtype {
+        DType::F64 => log_probabilities.to_vec()?,
+        _ => log_probabilities.to_vec::<f32>()?.into_iter().map(f64::from).collect(),
+    };
     let lengths = lengths.to_vec::<i32>()?;
     let mut labels = vec![-1i32; size::element_count(&[top_paths, batch, frames])?];
-    let mut scores = vec![f32::NEG_INFINITY; size::element_count(&[batch, top_paths])?];
+    let mut scores = vec![f64::NEG_INFINITY; size::element_count(&[batch, top_paths])?];
     for (sample, length) in lengths.iter().enumerate() {
         let length = usize::try_from(*length).unwrap_or(0).min(frames);
         let row = |frame: usize| {
             let start = (sample * frames + frame) * classes;
-            log_probabilities[start..start + classes].iter().map(|x| f64::from(*x)).collect()
+            log_probabilities[start..start + classes].to_vec()
         };
         let rows: Vec<Vec<f64>> = (0..length).map(row).collect();
         for (path, (prefix, score)) in
@@ -298,8 +303,9 @@ fn beam_search(
         {
             let start = (path * batch + sample) * frames;
             labels[start..start + prefix.len()].copy_from_slice(&prefix);
-            scores[sample * top_paths + path] = score as f32;
+            scores[sample * top_paths + path] = score;
         }
     }
-    Ok((Tensor::from_vec(labels, &[top_paths, batch, frames]), Tensor::from_vec(scores, &[batch, top_paths])))
+    let scores = Tensor::table(&scores, &[batch, top_paths], dtype);
+    Ok((Tensor::from_vec(labels, &[top_paths, batch, frames]), scores))
 }

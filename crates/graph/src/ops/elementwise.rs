@@ -2,6 +2,7 @@
 
 use kiln_device::{BinaryOp, CompareOp, DType, UnaryOp, Value};
 
+use super::arithmetic::operands;
 use super::creation::value_of;
 use crate::error::At;
 use crate::op::Op;
@@ -172,7 +173,8 @@ impl Tensor {
         Tensor::op(Op::Bitcast, vec![self.clone()], self.shape().to_vec(), dtype, here())
     }
 
-    /// Elements of `a` where the condition (`bool`) is true, else of `b`; NumPy's `where`. All three broadcast.
+    /// Elements of `a` where the condition (`bool`) is true, else of `b`; NumPy's `where`. All three broadcast. A plain
+    /// number has the dtype of the tensor beside it, two of them are `int32` or `float32`, as in Keras.
     ///
     /// ```
     /// use kiln_graph::Tensor;
@@ -184,9 +186,7 @@ impl Tensor {
     #[track_caller]
     pub fn select(condition: &Tensor, a: impl Operand, b: impl Operand) -> Tensor {
         let at = here();
-        let (first, second) = (a.tensor(DType::F32, at), b.tensor(DType::F32, at));
-        // A plain number takes the dtype of the tensor beside it.
-        let (a, b) = (a.tensor(second.dtype(), at), b.tensor(first.dtype(), at));
+        let (a, b) = operands(&a, &b, at);
         let (a, b) = match a.meet(&b, "select", at) {
             Ok(pair) => pair,
             Err(failed) => return failed,

@@ -6,7 +6,7 @@ use kiln_device::DType;
 
 use super::arithmetic::{binary, met_in_working};
 use super::bits::{Marks, bits_of, copy_sign, marks, power_of_two};
-use super::pointwise::{in_working, unary, with_slope};
+use super::pointwise::{in_working, one_of, unary, with_slope};
 use crate::tensor::Tensor;
 
 /// log10 2 in two parts; the first has so few bits that its product with an exponent is exact.
@@ -95,7 +95,7 @@ fn by_parts(x: &Tensor, combine: impl FnOnce(&Tensor, &Tensor) -> Tensor) -> Ten
     let half = k.right_shift(1);
     let power = |n: &Tensor| power_of_two(n, x.dtype());
     let m = scaled * power(&-&half) * power(&(&half - &k));
-    let exponent = k.cast(x.dtype()) - Tensor::select(&small, fraction as f64, 0.0);
+    let exponent = k.cast(x.dtype()) - one_of(&small, [fraction as f64, 0.0], x.dtype());
     let inside = x.greater(0.0).logical_and(x.less(f64::INFINITY));
     Tensor::select(&inside, combine(&m.log(), &exponent), x.log())
 }

@@ -37,6 +37,11 @@ pub(super) fn float_of(dtype: DType) -> DType {
     if dtype.is_float() { dtype } else { DType::F32 }
 }
 
+/// One of two numbers, in the type that they are for: two plain ones would be `float32`.
+pub(super) fn one_of(condition: &Tensor, [a, b]: [f64; 2], dtype: DType) -> Tensor {
+    Tensor::select(condition, Tensor::full(&[], a, dtype), b)
+}
+
 /// A value whose gradient with respect to its only input is `g · slope(x, y)`.
 pub(super) fn with_slope(
     x: &Tensor,

@@ -4,7 +4,7 @@ use kiln_device::DType;
 
 use super::elementwise::Operand;
 use super::nan::counted;
-use super::pointwise::{composed, float_of, working};
+use super::pointwise::{composed, float_of, one_of, working};
 use crate::error::At;
 use crate::shape::Axes;
 use crate::tensor::{Tensor, here};
@@ -197,8 +197,7 @@ fn of_lines(line: &Tensor, q: &Tensor, request: &Request) -> Tensor {
         QuantileMethod::Higher => value(&position.ceil()),
         QuantileMethod::Nearest => value(&position.round()),
         QuantileMethod::Midpoint => between(&value(&below), &value(&position.ceil()), &{
-            let whole = position.equal(&below);
-            Tensor::select(&whole, 0.0, Tensor::full(&[], 0.5, line.dtype()))
+            one_of(&position.equal(&below), [0.0, 0.5], line.dtype())
         }),
         // At an element the slope by q is that of the way to the next.
         QuantileMethod::Linear => between(&value(&below), &value(&(&below + 1.0)), &(&position - &below)),

@@ -6,7 +6,7 @@ use kiln_device::DType;
 
 use super::double;
 use super::hyperbolic::{End, end};
-use super::pointwise::{in_working, unary, with_slope};
+use super::pointwise::{in_working, one_of, unary, with_slope};
 use crate::tensor::Tensor;
 
 unary! {
@@ -26,7 +26,7 @@ fn half_turns(x: &Tensor) -> (Tensor, Tensor) {
     let rest = (x - &whole) * PI;
     let half = &whole * 0.5;
     let odd = half.not_equal(half.floor());
-    let sign = Tensor::select(&odd, -1.0, 1.0);
+    let sign = one_of(&odd, [-1.0, 1.0], x.dtype());
     (rest.sin() * &sign, rest.cos() * sign)
 }
 
@@ -74,10 +74,7 @@ const LIMIT: f64 = 7.75;
 fn exp_scaled(x: &Tensor, factor: Tensor) -> Tensor {
     let End { large, shift, power, .. } = end(x.dtype());
     let shifts = x.greater(large);
-    // Two plain numbers would be `float32`.
-    let chosen = |number: f64, otherwise: f64| {
-        Tensor::select(&shifts, Tensor::full(&[], number, x.dtype()), otherwise)
-    };
+    let chosen = |number: f64, otherwise: f64| one_of(&shifts, [number, otherwise], x.dtype());
     let scale = |power| chosen(2f64.powi(power), 1.0);
     let exponential = (x - chosen(shift, 0.0)).exp();
     exponential * scale((power - 1) / 2) * factor * scale((power + 1) / 2)

@@ -50,6 +50,6 @@ table! {
     }),
 }
 
-fn closeness(c: &Call<'_>) -> (f32, f32, bool) {
-    (c.float_or("rtol", 1e-5) as f32, c.float_or("atol", 1e-8) as f32, c.flag("equal_nan"))
+fn closeness(c: &Call<'_>) -> (f64, f64, bool) {
+    (c.float_or("rtol", 1e-5), c.float_or("atol", 1e-8), c.flag("equal_nan"))
 }

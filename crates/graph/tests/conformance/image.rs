@@ -13,7 +13,7 @@ fn interpolation(c: &Call<'_>, name: &str) -> Interpolation {
 
 fn fill(c: &Call<'_>) -> FillMode {
     match c.text_or("fill_mode", "constant").parse().expect("a fill mode") {
-        FillMode::Constant(_) => FillMode::Constant(c.float_or("fill_value", 0.0) as f32),
+        FillMode::Constant(_) => FillMode::Constant(c.float_or("fill_value", 0.0)),
         other => other,
     }
 }
@@ -38,7 +38,7 @@ fn resize(c: &Call<'_>) -> Tensor {
     let ratio = if c.flag("crop_to_aspect_ratio") {
         AspectRatio::Crop
     } else if c.flag("pad_to_aspect_ratio") {
-        AspectRatio::Pad(c.float_or("fill_value", 0.0) as f32)
+        AspectRatio::Pad(c.float_or("fill_value", 0.0))
     } else {
         AspectRatio::Stretch
     };
@@ -50,11 +50,11 @@ fn similarity(c: &Call<'_>) -> Tensor {
     let default = Similarity::default();
     let options = Similarity {
         filter_size: c.int_or("filter_size", default.filter_size as i64) as usize,
-        filter_sigma: c.float_or("filter_sigma", 1.5) as f32,
-        k1: c.float_or("k1", 0.01) as f32,
-        k2: c.float_or("k2", 0.03) as f32,
+        filter_sigma: c.float_or("filter_sigma", 1.5),
+        k1: c.float_or("k1", 0.01),
+        k2: c.float_or("k2", 0.03),
     };
-    image::ssim(c.x(0), c.x(1), c.float_or("max_val", 1.0) as f32, options, format(c))
+    image::ssim(c.x(0), c.x(1), c.float_or("max_val", 1.0), options, format(c))
 }
 
 pub(crate) const TABLE: &[(&str, Run)] = &[
@@ -64,7 +64,7 @@ pub(crate) const TABLE: &[(&str, Run)] = &[
     }),
     ("crop_images", |c| vec![image::crop_images(c.x(0), margins(c, "cropping"), format(c))]),
     ("elastic_transform", |c| {
-        let (alpha, sigma) = (c.float("alpha") as f32, c.float("sigma") as f32);
+        let (alpha, sigma) = (c.float("alpha"), c.float("sigma"));
         let (method, seed) = (Interpolation::Bilinear, c.int("seed") as u64);
         vec![image::elastic_transform(c.x(0), alpha, sigma, method, fill(c), seed, format(c))]
     }),
@@ -79,15 +79,14 @@ pub(crate) const TABLE: &[(&str, Run)] = &[
         vec![image::extract_patches_3d(c.x(0), size, strides, dilation, padding(c), format(c))]
     }),
     ("gaussian_blur", |c| {
-        let sigma: Vec<f32> = c.floats("sigma").into_iter().map(|s| s as f32).collect();
-        let sigma = sigma.try_into().expect("two numbers");
+        let sigma = c.floats("sigma").try_into().expect("two numbers");
         vec![image::gaussian_blur(c.x(0), pair(c, "kernel_size"), sigma, format(c))]
     }),
     ("hsv_to_rgb", |c| vec![image::hsv_to_rgb(c.x(0), format(c))]),
     ("map_coordinates", |c| vec![image::map_coordinates(c.x(0), c.x(1), c.int("order") as u32, fill(c))]),
     ("pad_images", |c| vec![image::pad_images(c.x(0), margins(c, "padding"), format(c))]),
     ("perspective_transform", |c| {
-        let (method, value) = (interpolation(c, "interpolation"), c.float("fill_value") as f32);
+        let (method, value) = (interpolation(c, "interpolation"), c.float("fill_value"));
         vec![image::perspective_transform(c.x(0), c.x(1), c.x(2), method, value, format(c))]
     }),
     ("resize", |c| vec![resize(c)]),

@@ -43,7 +43,7 @@ table! {
     }),
     ("corrcoef", |c| vec![ops::corrcoef(c.x(0))]),
     ("trapezoid", |c| {
-        vec![ops::trapezoid(c.x(0), c.inputs().get(1), c.float_or("dx", 1.0) as f32, c.int_or("axis", -1))]
+        vec![ops::trapezoid(c.x(0), c.inputs().get(1), c.float_or("dx", 1.0), c.int_or("axis", -1))]
     }),
     ("vander", |c| {
         let n = c.has("N").then(|| c.sizes("N")[0]);
@@ -61,7 +61,10 @@ fn initial(c: &Call<'_>) -> Option<f64> {
 
 /// `q`, a number or the second input.
 fn share(c: &Call<'_>) -> Tensor {
-    c.inputs().get(1).cloned().unwrap_or_else(|| Tensor::scalar(c.float("q") as f32))
+    c.inputs().get(1).cloned().unwrap_or_else(|| match c.x(0).dtype() {
+        DType::F64 => Tensor::scalar(c.float("q")),
+        _ => Tensor::scalar(c.float("q") as f32),
+    })
 }
 
 fn method(c: &Call<'_>) -> QuantileMethod {

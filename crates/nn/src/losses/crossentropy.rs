@@ -4,7 +4,7 @@ use kiln_graph::{DType, Tensor, ops};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Loss, Reduction, aligned};
+use super::{Loss, Reduction, aligned, working};
 
 /// `−log p(label)` of integer labels: labels `[n, ..]` or `[n, .., 1]` in `0..classes`, predictions
 /// `[n, .., classes]`, values `[n, ..]`.
@@ -55,12 +55,12 @@ impl SparseCategoricalCrossentropy {
     }
 }
 
-/// Integer labels without a last axis of extent 1, and `float32` predictions with one axis more.
+/// Integer labels without a last axis of extent 1, and predictions with one axis more in the type of the loss.
 fn sparse(op: &'static str, y_true: &Tensor, y_pred: &Tensor) -> Result<(Tensor, Tensor), Tensor> {
     if let Some(failed) = [y_true, y_pred].into_iter().find(|t| t.error().is_some()) {
         return Err(failed.clone());
     }
-    let y_pred = y_pred.cast(DType::F32);
+    let y_pred = y_pred.cast(working(y_pred));
     let column = y_true.rank() == y_pred.rank() && y_true.shape().last() == Some(&1);
     let labels = if column { y_true.squeeze(-1) } else { y_true.clone() };
     if y_pred.rank() == 0 || labels.shape() != &y_pred.shape()[..y_pred.rank() - 1] {

@@ -163,7 +163,13 @@ pub fn from_config(class: &str, config: &Value) -> Result<Arc<dyn Loss>> {
         .map_err(|e| Error::invalid(class, format!("configuration: {e}")))
 }
 
-/// Labels and predictions as `float32` of one shape, or a tensor that says what is wrong.
+/// The type of a loss: `float64` of `float64` predictions, else `float32`, which is what Keras' losses have with `dtype` as
+/// the predictions'.
+pub(crate) fn working(y_pred: &Tensor) -> DType {
+    if y_pred.dtype() == DType::F64 { DType::F64 } else { DType::F32 }
+}
+
+/// Labels and predictions in the type of the loss and of one shape, or a tensor that says what is wrong.
 ///
 /// As in Keras a last axis of extent 1 that only one of them has is squeezed or added; unlike in Keras other
 /// differences do not broadcast, because `[n, 1]` against `[n, k]` is a mistake more often than a wish.
@@ -175,7 +181,8 @@ pub(crate) fn aligned(
     if let Some(failed) = [y_true, y_pred].into_iter().find(|t| t.error().is_some()) {
         return Err(failed.clone());
     }
-    let (y_true, y_pred) = same_rank(&y_true.cast(DType::F32), &y_pred.cast(DType::F32));
+    let dtype = working(y_pred);
+    let (y_true, y_pred) = same_rank(&y_true.cast(dtype), &y_pred.cast(dtype));
     if y_true.shape() != y_pred.shape() || y_pred.rank() == 0 {
         let message = format!(
             "arguments y_true and y_pred must have the same shape of at least one axis, received y_true {:?}, y_pred \
@@ -277,6 +284,35 @@ mod tests {
         let error =
             CategoricalCrossentropy::new().call(&Tensor::zeros(&[4]), &p).error().expect("one").to_string();
         assert!(error.contains("sparse"), "{error}");
+    }
+
+    /// In doubles every loss is what it is in singles, with more digits and no number rounded to singles among them.
+    #[test]
+    fn losses_of_doubles_are_doubles() {
+        kiln_graph::set_default_device(&kiln_graph::Device::cpu());
+        let odds = [0.2f64, 0.7, 0.1, 0.25, 0.35, 0.4];
+        let (p, labels) = (Tensor::from_vec(odds, &[2, 3]), Tensor::from_slice(&[1, 0]));
+        let one_hot = Tensor::from_vec([0.0f64, 1.0, 0.0, 1.0, 0.0, 0.0], &[2, 3]);
+        for entry in TABLE {
+            let loss = from_name(entry.names[0]).expect("a loss");
+            let t = if entry.class.starts_with("Sparse") { &labels } else { &one_hot };
+            let value = |p: &Tensor| loss.call(t, p).sum(());
+            let double = value(&p).item::<f64>().expect("a double");
+            let single = value(&p.cast(DType::F32)).item::<f32>().expect("a single");
+            assert!((double - f64::from(single)).abs() <= 2e-6 * double.abs(), "{}", entry.class);
+            assert_eq!(value(&p.cast(DType::F16)).dtype(), DType::F32, "{}", entry.class);
+        }
+        let of = |name: &str, t: &Tensor| {
+            from_name(name).expect("a loss").reduced(t, &p, None).item::<f64>().expect("a double")
+        };
+        let near = |got: f64, want: f64| assert!((got - want).abs() < 1e-15, "{got} instead of {want}");
+        near(of("sparse_categorical_crossentropy", &labels), -(0.7f64.ln() + 0.25f64.ln()) / 2.0);
+        near(of("categorical_crossentropy", &one_hot), -(0.7f64.ln() + 0.25f64.ln()) / 2.0);
+        let error = |i: usize| odds[i] - f64::from(u8::from(i == 1 || i == 3));
+        near(of("mse", &one_hot), (0..6).map(|i| error(i).powi(2)).sum::<f64>() / 6.0);
+        near(of("log_cosh", &one_hot), (0..6).map(|i| error(i).cosh().ln()).sum::<f64>() / 6.0);
+        let poisson = |i: usize| odds[i] - if i == 1 || i == 3 { (odds[i] + 1e-7).ln() } else { 0.0 };
+        near(of("poisson", &one_hot), (0..6).map(poisson).sum::<f64>() / 6.0);
     }
 
     #[test]

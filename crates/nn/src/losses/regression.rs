@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Loss, Reduction, aligned, plain_losses, softplus};
 
 /// What Keras adds where a quotient or logarithm could be of 0.
-pub(crate) const EPSILON: f32 = 1e-7;
+pub(crate) const EPSILON: f64 = 1e-7;
 
 plain_losses! {
     /// `mean((y_true − y_pred)²)` over the last axis.
@@ -35,7 +35,7 @@ plain_losses! {
     /// `mean(log(cosh(y_pred − y_true)))` over the last axis: square near 0, absolute far from it.
     LogCosh, "log_cosh", |t, p| {
         let error = p - t;
-        (&error + softplus(&(&error * -2.0)) - std::f32::consts::LN_2).mean(-1)
+        (&error + softplus(&(&error * -2.0)) - std::f64::consts::LN_2).mean(-1)
     };
 }
 

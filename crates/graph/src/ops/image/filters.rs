@@ -6,10 +6,10 @@ use crate::ops::{DataFormat, Padding};
 use crate::tensor::{Tensor, here};
 
 /// The taps of a Gaussian window, with sum 1.
-fn gaussian(size: usize, sigma: f32) -> Vec<f64> {
+fn gaussian(size: usize, sigma: f64) -> Vec<f64> {
     let middle = (size as f64 - 1.0) / 2.0;
     let taps: Vec<f64> =
-        (0..size).map(|i| (-0.5 * ((i as f64 - middle) / f64::from(sigma)).powi(2)).exp()).collect();
+        (0..size).map(|i| (-0.5 * ((i as f64 - middle) / sigma).powi(2)).exp()).collect();
     let sum: f64 = taps.iter().sum();
     taps.iter().map(|t| t / sum).collect()
 }
@@ -46,7 +46,7 @@ fn batch(op: &'static str, images: &Tensor, format: DataFormat, at: At) -> Resul
 pub fn gaussian_blur(
     images: &Tensor,
     kernel_size: [usize; 2],
-    sigma: [f32; 2],
+    sigma: [f64; 2],
     data_format: DataFormat,
 ) -> Tensor {
     let at = here();
@@ -92,11 +92,11 @@ pub struct Similarity {
     /// Pixels of the Gaussian window along height and width; 11.
     pub filter_size: usize,
     /// Its standard deviation in pixels; 1.5.
-    pub filter_sigma: f32,
+    pub filter_sigma: f64,
     /// Stabilises the luminance; 0.01.
-    pub k1: f32,
+    pub k1: f64,
     /// Stabilises the contrast; 0.03.
-    pub k2: f32,
+    pub k2: f64,
 }
 
 impl Default for Similarity {
@@ -114,7 +114,7 @@ impl Default for Similarity {
 pub fn ssim(
     image1: &Tensor,
     image2: &Tensor,
-    max_val: f32,
+    max_val: impl Into<f64>,
     options: Similarity,
     data_format: DataFormat,
 ) -> Tensor {
@@ -138,6 +138,7 @@ pub fn ssim(
         Ok((a, b)) => (a.images, b.images),
         Err(failed) => return failed,
     };
+    let max_val = max_val.into();
     let taps = gaussian(options.filter_size, options.filter_sigma);
     let blurred = |x: &Tensor| filtered(&filtered(x, 1, &taps, Padding::Valid), 2, &taps, Padding::Valid);
     let (c1, c2) = ((options.k1 * max_val).powi(2), (options.k2 * max_val).powi(2));

@@ -54,7 +54,7 @@ impl std::str::FromStr for Interpolation {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum FillMode {
     /// `k k k k | a b c d | k k k k`
-    Constant(f32),
+    Constant(f64),
     /// `a a a a | a b c d | d d d d`
     Nearest,
     /// `a b c d | a b c d | a b c d`

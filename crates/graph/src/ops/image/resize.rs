@@ -17,7 +17,7 @@ pub enum AspectRatio {
     /// What does not fit is cut off at both sides first; Keras' `crop_to_aspect_ratio`.
     Crop,
     /// Pixels of this value are added at both sides first; Keras' `pad_to_aspect_ratio`.
-    Pad(f32),
+    Pad(f64),
 }
 
 /// Distances of two pixels at which a kernel ends.
@@ -106,7 +106,7 @@ fn with_ratio(x: &Tensor, size: [usize; 2], aspect_ratio: AspectRatio) -> Tensor
             let side = |i: usize| (outer[i] - extents[i]) / 2;
             // One axis only, as many cells before as after.
             let (rows, columns) = if side(0) > 0 { (side(0), 0) } else { (0, side(1)) };
-            x.pad(&[(0, 0), (rows, rows), (columns, columns), (0, 0)], f64::from(value))
+            x.pad(&[(0, 0), (rows, rows), (columns, columns), (0, 0)], value)
         }
     }
 }

@@ -101,7 +101,7 @@ pub(super) fn interpolate(
         let Some(index) = index else { return rows.clone() };
         let mut value = rows.take(&index, 0);
         if let (Some(inside), FillMode::Constant(constant)) = (inside, fill) {
-            let constant = Tensor::full(&[], f64::from(constant), whole);
+            let constant = Tensor::full(&[], constant, whole);
             value = Tensor::select(&inside.expand_dims(-1), &value, constant);
         }
         if let Some(weight) = weight {

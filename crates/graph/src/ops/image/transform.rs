@@ -176,7 +176,7 @@ pub fn perspective_transform(
     start_points: &Tensor,
     end_points: &Tensor,
     interpolation: Interpolation,
-    fill_value: f32,
+    fill_value: impl Into<f64>,
     data_format: DataFormat,
 ) -> Tensor {
     const OP: &str = "perspective_transform";
@@ -206,7 +206,7 @@ pub fn perspective_transform(
     let (rows, columns) = projected(&numbers, &batch.images);
     let shape = &batch.images.shape()[..3];
     let (rows, columns) = (rows.broadcast_to(shape), columns.broadcast_to(shape));
-    let fill = FillMode::Constant(fill_value);
+    let fill = FillMode::Constant(fill_value.into());
     let result = warped(&batch.images, &rows, &columns, linear, fill);
     let given = [images.clone(), start_points.clone(), end_points.clone()];
     batch.restore(&result).part_of(OP, at, &given)
@@ -222,8 +222,8 @@ pub fn perspective_transform(
 #[track_caller]
 pub fn elastic_transform(
     images: &Tensor,
-    alpha: f32,
-    sigma: f32,
+    alpha: impl Into<f64>,
+    sigma: impl Into<f64>,
     interpolation: Interpolation,
     fill_mode: FillMode,
     seed: impl Into<Seed>,
@@ -235,7 +235,8 @@ pub fn elastic_transform(
         Ok(prepared) => prepared,
         Err(failed) => return failed,
     };
-    let size = (6.0 * f64::from(sigma)) as usize | 1;
+    let (alpha, sigma) = (alpha.into(), sigma.into());
+    let size = (6.0 * sigma) as usize | 1;
     if !sigma.is_finite() || sigma <= 0.0 || size > i16::MAX as usize {
         let message = format!("expected 0 < sigma ≤ {}, received {sigma}", i16::MAX / 6);
         return Tensor::failed(OP, message, at);
