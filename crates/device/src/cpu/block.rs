@@ -309,7 +309,7 @@ fn prefetch(first: *const u32, lines: usize) {
 ///
 /// # Safety
 /// `first` must point to as many elements that nothing else uses.
-unsafe fn stream_run(first: *mut u32, lanes: &[u32]) {
+pub(crate) unsafe fn stream_run(first: *mut u32, lanes: &[u32]) {
     #[cfg(target_arch = "x86_64")]
     let (first, lanes) = {
         use std::arch::x86_64::{__m128i, _mm_loadu_si128, _mm_stream_si128};
@@ -329,7 +329,7 @@ unsafe fn stream_run(first: *mut u32, lanes: &[u32]) {
 }
 
 /// Orders streamed stores before whatever follows.
-fn settle() {
+pub(crate) fn settle() {
     // SAFETY: SSE is part of the architecture.
     #[cfg(target_arch = "x86_64")]
     unsafe {

@@ -101,7 +101,7 @@ enum Place {
 /// Bytes of a load whose blocks are fetched early: a part of what the second cache of a core holds.
 const AHEAD: usize = 1 << 19;
 /// Bytes of a result that goes past the cache: as much as the last cache of a processor holds.
-const STREAM: usize = 1 << 25;
+pub(crate) const STREAM: usize = 1 << 25;
 
 /// How full lanes relate to row values in a section.
 #[derive(Clone, Copy, Debug, PartialEq)]

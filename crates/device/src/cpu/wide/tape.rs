@@ -3,19 +3,22 @@
 use crate::cpu::address::{Axes, Path, Walk};
 use crate::cpu::block::{self, Launched};
 use crate::cpu::lanes::{Kind, Source};
-use crate::cpu::wide::lanes::{self, Lanes, View};
+use crate::cpu::tape::STREAM;
+use crate::cpu::wide::lanes::{self, Lanes, Long, View};
 use crate::cpu::wide::memory;
 use crate::dtype::{DType, Scalar, Value};
 use crate::error::Result;
-use crate::kernel::{Instr, Kernel, Reg, Tape};
+use crate::kernel::{Access, Instr, Kernel, Reg, Tape};
 
 /// What an instruction does; its result is the register of its number.
 #[derive(Debug)]
 enum Step {
     Index(Path),
-    Load { path: Path, buffer: usize, dtype: DType, fill: u64 },
+    /// The register may be elements of the buffer themselves where it may `borrow`.
+    Load { path: Path, buffer: usize, dtype: DType, fill: u64, borrow: bool },
     LoadAt { buffer: usize, dtype: DType, index: Reg, len: usize },
-    Store { path: Path, buffer: usize, dtype: DType, value: Reg },
+    /// Past the cache where it is to `stream`.
+    Store { path: Path, buffer: usize, dtype: DType, value: Reg, stream: bool },
     Compute { kind: Kind, args: Vec<Reg> },
     Same(Reg),
     Check { ok: Reg, value: Reg, position: Reg, site: u32 },
@@ -51,7 +54,7 @@ impl Plan {
             lanes[*reg as usize] = Lanes::filled(value.scalar(), value.bits(), 1);
             uniform[*reg as usize] = true;
         }
-        Registers { launched, lanes, uniform }
+        Registers { launched, borrowed: vec![None; lanes.len()], lanes, uniform }
     }
 
     /// The instructions `regs` of the tape, walking along `axes`. Those that others execute (constants, reductions, the
@@ -74,8 +77,10 @@ impl Plan {
             Instr::Const(_) | Instr::Accumulator | Instr::Reduce(..) => return None,
             Instr::Index(affine) => return Some(Step::Index(Path::new(Walk::of_affine(affine, axes)))),
             Instr::Load { buffer, map, fill } => {
-                let fill = fill.bits();
-                return Some(Step::Load { path: path(map), buffer: *buffer, dtype: dtype(buffer), fill });
+                let (dtype, fill) = (dtype(buffer), fill.bits());
+                // Nothing writes to such a buffer while the kernel runs.
+                let borrow = dtype.is_wide() && kernel.buffers[*buffer].access == Access::Read;
+                return Some(Step::Load { path: path(map), buffer: *buffer, dtype, fill, borrow });
             }
             Instr::LoadAt { buffer, index, len } => {
                 return Some(Step::LoadAt {
@@ -86,8 +91,10 @@ impl Plan {
                 });
             }
             Instr::Store { buffer, map, value } => {
-                let value = *value;
-                return Some(Step::Store { path: path(map), buffer: *buffer, dtype: dtype(buffer), value });
+                let (path, dtype) = (path(map), dtype(buffer));
+                let bytes = path.walk.extents.iter().product::<usize>() * dtype.host_size();
+                let stream = dtype.is_wide() && bytes >= STREAM;
+                return Some(Step::Store { path, buffer: *buffer, dtype, value: *value, stream });
             }
             Instr::Check { ok, value, position, site } => {
                 return Some(Step::Check { ok: *ok, value: *value, position: *position, site: *site });
@@ -109,19 +116,46 @@ impl Plan {
 pub(crate) struct Registers<'a> {
     pub(crate) launched: Launched<'a>,
     lanes: Vec<Lanes>,
+    /// Where a load left its lanes in the buffer.
+    borrowed: Vec<Option<&'a [u64]>>,
     /// Registers whose first lane stands for all.
     uniform: Vec<bool>,
 }
 
+impl Drop for Registers<'_> {
+    /// Orders streamed stores before what follows the task.
+    fn drop(&mut self) {
+        block::settle();
+    }
+}
+
 impl Registers<'_> {
     pub(crate) fn view(&self, reg: Reg) -> View<'_> {
-        self.lanes[reg as usize].view(self.uniform[reg as usize])
+        let (register, uniform) = (reg as usize, self.uniform[reg as usize]);
+        match self.borrowed[register] {
+            Some(lanes) if uniform => View::Wide(Long::Splat(lanes[0])),
+            Some(lanes) => View::Wide(Long::Lanes(lanes)),
+            None => self.lanes[register].view(uniform),
+        }
     }
 
     /// Gives a register its lanes: one for each point, or one for all.
     pub(crate) fn set(&mut self, reg: Reg, lanes: Lanes, uniform: bool) {
         self.lanes[reg as usize] = lanes;
+        self.borrowed[reg as usize] = None;
         self.uniform[reg as usize] = uniform;
+    }
+
+    /// The lanes of a load in the buffer itself, if they lie side by side there and stay what they are.
+    fn borrow(&mut self, reg: Reg, step: &Step, start: usize, count: usize) -> bool {
+        let Step::Load { path, buffer, borrow: true, .. } = step else { return false };
+        let Some(first) = path.walk.run(start, count) else { return false };
+        let base = self.launched.bases.0[*buffer].cast_const().cast::<u64>();
+        // SAFETY: the points of a run are within the buffer, whose memory is aligned to 64 bytes, holds for as long as the
+        // launch, and is only read by this kernel.
+        let lanes = unsafe { std::slice::from_raw_parts(base.offset(first as isize), count) };
+        self.borrowed[reg as usize] = Some(lanes);
+        true
     }
 
     /// Executes a section at the points `start..start + count` of its axes; `uniform` results stand for all lanes of
@@ -129,6 +163,11 @@ impl Registers<'_> {
     pub(crate) fn execute(&mut self, section: &Section, start: usize, count: usize, uniform: bool) {
         for (reg, step) in &section.steps {
             let out = *reg as usize;
+            if self.borrow(*reg, step, start, count) {
+                self.uniform[out] = uniform;
+                continue;
+            }
+            self.borrowed[out] = None;
             let mut lanes = std::mem::replace(&mut self.lanes[out], Lanes::Narrow(Vec::new()));
             lanes.resize(count);
             self.step(step, &mut lanes, start, count);
@@ -145,7 +184,7 @@ impl Registers<'_> {
                     block::index(path, start, out);
                 }
             }
-            Step::Load { path, buffer, dtype, fill } => {
+            Step::Load { path, buffer, dtype, fill, .. } => {
                 memory::load(base(buffer).cast_const(), *dtype, path, *fill, start, out)
             }
             Step::LoadAt { buffer, dtype, index, len } => {
@@ -153,8 +192,17 @@ impl Registers<'_> {
                     memory::gather(base(buffer).cast_const(), *dtype, index, *len, out);
                 }
             }
-            Step::Store { path, buffer, dtype, value } => {
-                memory::store(base(buffer), *dtype, path, self.view(*value), start, count)
+            Step::Store { path, buffer, dtype, value, stream } => {
+                match (self.view(*value), path.walk.run(start, count)) {
+                    (View::Wide(Long::Lanes(lanes)), Some(first)) if *stream => {
+                        let lanes = bytemuck::cast_slice(&lanes[..count]);
+                        // SAFETY: the run is within the buffer, and no other task uses these elements (kernel contract).
+                        unsafe {
+                            block::stream_run(base(buffer).cast::<u32>().offset(2 * first as isize), lanes);
+                        }
+                    }
+                    (value, _) => memory::store(base(buffer), *dtype, path, value, start, count),
+                }
             }
             Step::Compute { kind, args } => {
                 let none = View::Narrow(Source::Splat(0));
