@@ -93,7 +93,7 @@ fn atan_ratio(numerator: f64, denominator: f64) -> (f64, f64) {
     let z = q * q;
     let w = z * z;
     let even = [
-        -1.789_238_715_490_874_3e-2,
+        -1.789_238_705_490_874_3e-2,
         -5.038_813_971_552_192e-2,
         -6.663_090_418_109_086e-2,
         -9.090_897_696_971_183e-2,
@@ -105,7 +105,7 @@ fn atan_ratio(numerator: f64, denominator: f64) -> (f64, f64) {
         5.847_785_228_116_102e-2,
         7.692_059_075_014_811e-2,
         1.111_111_078_146_260_8e-1,
-        1.999_999_999_995_324e-1,
+        1.999_999_999_995_323_9e-1,
     ];
     let tail = q * (z * (polynomial(w, even) + z * polynomial(w, odd)));
     // Half of the error of π/2 as a float is that of π/4.

@@ -19,7 +19,7 @@ pub(super) fn expm1_near(r: f64, low: f64) -> f64 {
         2.755_725_491_160_583e-6,
         1.984_126_987_520_663_5e-4,
         8.333_333_333_326_025e-3,
-        1.666_666_666_666_666_7e-1,
+        1.666_666_666_666_667e-1,
     ];
     let tail = polynomial(square, even) + r * polynomial(square, odd);
     r + (low + square * tail)
