@@ -302,13 +302,13 @@ fn sequences_are_scored_in_doubles() {
     let odds = [0.3f64, 0.9, -0.2, 0.7];
     let logits = Tensor::from_vec(odds, &[1, 2, 2]);
     let (one, two) = (Tensor::from_slice(&[1]), Tensor::from_slice(&[2]));
-    let loss = ops::ctc_loss(&Tensor::from_vec(&[1], &[1, 1]), &logits, &one, &two, 0);
+    let loss = ops::ctc_loss(&Tensor::from_vec([1], &[1, 1]), &logits, &one, &two, 0);
     let p = |frame: usize| 1.0 / (1.0 + (odds[2 * frame] - odds[2 * frame + 1]).exp());
     let some = 1.0 - (1.0 - p(0)) * (1.0 - p(1));
     assert!((loss.item::<f64>().unwrap() + some.ln()).abs() < 1e-14, "{loss:?}");
     let slope = gradients(&loss.sum(()), std::slice::from_ref(&logits)).unwrap();
     let numeric = differences(&odds, &|x| {
-        ops::ctc_loss(&Tensor::from_vec(&[1], &[1, 1]), &x.reshape(&[1, 2, 2]), &one, &two, 0)
+        ops::ctc_loss(&Tensor::from_vec([1], &[1, 1]), &x.reshape(&[1, 2, 2]), &one, &two, 0)
     });
     for (got, want) in slope[0].to_vec::<f64>().unwrap().iter().zip(&numeric) {
         assert!((got - want).abs() < 1e-8, "{got} instead of {want}");

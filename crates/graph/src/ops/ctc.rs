@@ -75,7 +75,8 @@ pub fn ctc_loss(
         return Tensor::failed("ctc_loss", message, at);
     }
     let lengths = [target_length, output_length].map(|t| t.cast(DType::I32).expand_dims(-1));
-    let loss = forward(&target.cast(DType::I32), &output.cast(working(output.dtype())), &lengths, mask_index as i32);
+    let loss =
+        forward(&target.cast(DType::I32), &output.cast(working(output.dtype())), &lengths, mask_index as i32);
     let given = [target, output, target_length, output_length].map(Tensor::clone);
     loss.part_of("ctc_loss", at, &given)
 }

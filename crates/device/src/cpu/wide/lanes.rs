@@ -137,7 +137,9 @@ pub(crate) fn compute(isa: Isa, kind: Kind, args: [View; 3], out: &mut Lanes) {
         (Kind::Select, Lanes::Wide(out)) => choose(isa, a.narrow(), [b.wide(), c.wide()], out),
         (Kind::Cast(from, to), Lanes::Wide(out)) if !from.is_wide() => widen(isa, from, to, a.narrow(), out),
         (kind, Lanes::Wide(out)) => arithmetic(isa, kind, a.wide(), pair(a, b), out),
-        (Kind::Cast(from, to), Lanes::Narrow(out)) if from.is_wide() => narrowed(isa, from, to, a.wide(), out),
+        (Kind::Cast(from, to), Lanes::Narrow(out)) if from.is_wide() => {
+            narrowed(isa, from, to, a.wide(), out)
+        }
         (Kind::Compare(op, scalar), Lanes::Narrow(out)) if scalar.is_wide() => {
             compare(isa, op, scalar, a.wide(), b.wide(), out)
         }

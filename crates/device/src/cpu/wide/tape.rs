@@ -15,13 +15,38 @@ use crate::kernel::{Access, Instr, Kernel, Reg, Tape};
 enum Step {
     Index(Path),
     /// The register may be elements of the buffer themselves where it may `borrow`.
-    Load { path: Path, buffer: usize, dtype: DType, fill: u64, borrow: bool },
-    LoadAt { buffer: usize, dtype: DType, index: Reg, len: usize },
+    Load {
+        path: Path,
+        buffer: usize,
+        dtype: DType,
+        fill: u64,
+        borrow: bool,
+    },
+    LoadAt {
+        buffer: usize,
+        dtype: DType,
+        index: Reg,
+        len: usize,
+    },
     /// Past the cache where it is to `stream`.
-    Store { path: Path, buffer: usize, dtype: DType, value: Reg, stream: bool },
-    Compute { kind: Kind, args: Vec<Reg> },
+    Store {
+        path: Path,
+        buffer: usize,
+        dtype: DType,
+        value: Reg,
+        stream: bool,
+    },
+    Compute {
+        kind: Kind,
+        args: Vec<Reg>,
+    },
     Same(Reg),
-    Check { ok: Reg, value: Reg, position: Reg, site: u32 },
+    Check {
+        ok: Reg,
+        value: Reg,
+        position: Reg,
+        site: u32,
+    },
 }
 
 /// Instructions in order, with the addresses that they have along some axes.

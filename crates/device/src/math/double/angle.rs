@@ -123,7 +123,8 @@ pub(super) fn atan(x: f64) -> f64 {
     let endless = magnitude == f64::INFINITY;
     let numerator = if large { 1.0 } else { magnitude };
     let denominator = if large { magnitude } else { 1.0 };
-    let (high, low) = atan_ratio(if endless { 0.0 } else { numerator }, if endless { 1.0 } else { denominator });
+    let (high, low) =
+        atan_ratio(if endless { 0.0 } else { numerator }, if endless { 1.0 } else { denominator });
     let y = if large { from(FRAC_PI_2, FRAC_PI_2_LOW, (high, low)) } else { high + low };
     copy_sign(y, x)
 }

@@ -8,8 +8,7 @@ use crate::tensor::{Tensor, here};
 /// The taps of a Gaussian window, with sum 1.
 fn gaussian(size: usize, sigma: f64) -> Vec<f64> {
     let middle = (size as f64 - 1.0) / 2.0;
-    let taps: Vec<f64> =
-        (0..size).map(|i| (-0.5 * ((i as f64 - middle) / sigma).powi(2)).exp()).collect();
+    let taps: Vec<f64> = (0..size).map(|i| (-0.5 * ((i as f64 - middle) / sigma).powi(2)).exp()).collect();
     let sum: f64 = taps.iter().sum();
     taps.iter().map(|t| t / sum).collect()
 }
