@@ -18,6 +18,10 @@ use crate::kernel::{Instr, Kernel, Phase, Reg, Tape};
 
 /// Lanes of a block.
 const WIDTH: usize = 512;
+/// Lanes of a block along the rows, and the instructions up to which it has so many: a whole row of memory is read faster, and
+/// few registers of that length fit the first cache.
+const BROAD: usize = 2048;
+const SIMPLE: usize = 4;
 /// Points of one task.
 const TASK: usize = 32_768;
 /// Inner points that fold one after another along the rows, before they become a partial result.
@@ -122,7 +126,12 @@ impl RowKernel {
         };
         let before = section(before, &row_axes);
         let passes: Vec<Pass> = phases.iter().map(pass).collect();
-        let group = if order == Order::RowFast { WIDTH.min(rows) } else { 1 };
+        let simple = passes.iter().all(|pass| pass.each.len() <= SIMPLE);
+        let group = match order {
+            Order::InnerFast => 1,
+            Order::RowFast if simple => BROAD.min(rows),
+            Order::RowFast => WIDTH.min(rows),
+        };
         let parts = match rows.div_ceil(group) < 16 && passes.len() == 1 {
             true => (inner * group / PART).clamp(1, PARTS),
             false => 1,

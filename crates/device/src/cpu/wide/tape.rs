@@ -55,6 +55,13 @@ pub(crate) struct Section {
     steps: Vec<(Reg, Step)>,
 }
 
+impl Section {
+    /// The number of its instructions.
+    pub(crate) fn len(&self) -> usize {
+        self.steps.len()
+    }
+}
+
 /// The types and constants of a tape's registers.
 #[derive(Debug)]
 pub(crate) struct Plan {
