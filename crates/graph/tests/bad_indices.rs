@@ -258,7 +258,13 @@ fn a_state_that_the_call_would_have_set() {
             let before = floats(&other.read()).expect("values");
             let _ = outcome(bad(9)).expect_err("an index");
             assert_eq!(floats(&other.read()).expect("values"), before);
-            floats(&state.read()).expect("the state is there to be read");
+            // As with some valid index instead of the wrong one.
+            let found = floats(&state.read()).expect("the state is there to be read");
+            let with = |index: i32| {
+                let rows = data() + data().take(&bad(index), 0);
+                floats(&rows).expect("valid indices")
+            };
+            assert!((0..4).any(|index| with(index) == found), "{device}: {found:?}");
             outcome(good()).expect("good indices");
         });
     }
