@@ -315,6 +315,8 @@ fn a_thread_is_told_of_its_own_wrong_index_and_others_are_not() {
             let right = own.call(&[good()]).and_then(|y| floats(&y[0])).expect("rows");
             let ((called, wait), (go, told)) = (mpsc::channel(), mpsc::channel());
             thread::scope(|scope| {
+                // Dropped where an assertion fails, which lets the other thread go on.
+                let go = go;
                 let (rows, device) = (&rows, &device);
                 let other = scope.spawn(move || {
                     with_device(device, || {
