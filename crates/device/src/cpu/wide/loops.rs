@@ -3,6 +3,7 @@
 //! The lanes of a Row kernel lie along the inner loop of one row, or along the rows with one inner point after another:
 //! whichever its loads prefer.
 
+use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use crate::cpu::address::Axes;
@@ -18,6 +19,8 @@ use crate::kernel::{Instr, Kernel, Phase, Reg, Tape};
 
 /// Lanes of a block.
 const WIDTH: usize = 512;
+/// Inner points up to which a row of several passes is one block, so that a pass keeps what an earlier one has computed.
+const LONG: usize = 2048;
 /// Lanes of a block along the rows, and the instructions up to which it has so many: a whole row of memory is read faster, and
 /// few registers of that length fit the first cache.
 const BROAD: usize = 2048;
@@ -91,6 +94,8 @@ pub(crate) struct RowKernel {
     order: Order,
     /// Rows of a block: 1 where lanes lie along the inner loop.
     group: usize,
+    /// Inner points of a block where lanes lie along them.
+    chunk: usize,
     /// Parts into which the inner loop is split over tasks.
     parts: usize,
 }
@@ -119,13 +124,19 @@ impl RowKernel {
             }
             _ => None,
         };
-        let pass = |phase: &Phase| Pass {
-            each: section(&phase.each, &all_axes),
+        let keep = order == Order::InnerFast && phases.len() > 1 && inner <= LONG;
+        let mut kept = HashSet::new();
+        let mut pass = |phase: &Phase| Pass {
+            each: {
+                let new = |reg: &&Reg| !keep || kept.insert(**reg);
+                section(&phase.each.iter().filter(new).copied().collect::<Vec<Reg>>(), &all_axes)
+            },
             reductions: phase.after.iter().filter_map(reduction).collect(),
             after: section(&phase.after, &row_axes),
         };
         let before = section(before, &row_axes);
-        let passes: Vec<Pass> = phases.iter().map(pass).collect();
+        let passes: Vec<Pass> = phases.iter().map(&mut pass).collect();
+        let chunk = if keep { inner.max(1) } else { WIDTH };
         let simple = passes.iter().all(|pass| pass.each.len() <= SIMPLE);
         let group = match order {
             Order::InnerFast => 1,
@@ -136,7 +147,7 @@ impl RowKernel {
             true => (inner * group / PART).clamp(1, PARTS),
             false => 1,
         };
-        Ok(RowKernel { before, passes, plan, rows, inner, order, group, parts })
+        Ok(RowKernel { before, passes, plan, rows, inner, order, group, chunk, parts })
     }
 
     fn blocks(&self) -> usize {
@@ -255,8 +266,8 @@ impl RowKernel {
     ) -> Vec<Lanes> {
         let isa = registers.launched.isa;
         let mut blocks: Vec<Lanes> = pass.reductions.iter().map(|r| Lanes::of(r.fold.scalar)).collect();
-        for at in (low..high).step_by(WIDTH) {
-            let count = WIDTH.min(high - at);
+        for at in (low..high).step_by(self.chunk) {
+            let count = self.chunk.min(high - at);
             registers.execute(&pass.each, row * self.inner + at, count, false);
             for (blocks, reduction) in blocks.iter_mut().zip(&pass.reductions) {
                 blocks.push(fold::collapse(isa, reduction.fold, registers.view(reduction.source), count));
