@@ -381,7 +381,7 @@ impl Op {
                     ConvKind::KernelGradient => (inputs[0].0, shape, inputs[1].0),
                 };
                 want(
-                    geometry.matches(x, w, y) && inputs.iter().all(|i| i.1 == dtype),
+                    geometry.matches(x, w, y) && inputs.iter().all(|i| i.1 == dtype) && dtype != DType::Bool,
                     "operands of convolution",
                 )
             }
