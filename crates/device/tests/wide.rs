@@ -136,6 +136,14 @@ fn every_kernel_means_the_same_in_doubles() {
     assert!(count > 30, "{count} kernels have a form in f64");
 }
 
+/// A row of several passes that is one block, and one that is not.
+#[test]
+fn rows_agree_whether_passes_keep_them_or_not() {
+    for (rows, inner) in [(3, 2048), (3, 2049), (2, 5000), (40, 1024)] {
+        check(&in_doubles(&kernels::bodies::softmax(rows, inner)), 2e-12);
+    }
+}
+
 /// Numbers of all sizes, beyond 2⁵³ and at the ends among them.
 fn wholes(count: usize, seed: u32) -> Vec<Value> {
     let pairs: Vec<u32> = words(2 * count, seed);
