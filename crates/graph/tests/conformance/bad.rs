@@ -26,7 +26,7 @@ const HUGE: i64 = 1 << 40;
 
 /// Lines of the tables that are no operations but several.
 const COMBINED: &[&str] =
-    &["erfc_log", "jvp", "custom_gradient", "result_type", "eigh_vectors", "qr_vectors", "svd_vectors"];
+    &["erfc_log", "jvp", "custom_gradient", "result_type", "eig_vectors", "eigh_vectors", "qr_vectors", "svd_vectors"];
 
 /// Operations that compute their inputs at once, for the size of the result: of huge ones that has no end.
 const AT_ONCE: &[&str] = &["bincount"];

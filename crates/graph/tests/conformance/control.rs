@@ -70,7 +70,7 @@ fn associative_scan(c: &Call<'_>) -> Vec<Tensor> {
 /// Gradients of `Σ cos(0.7 i) · yᵢ` over all float outputs with respect to the float inputs.
 fn gradient_of(c: &Call<'_>, outputs: &[Tensor]) -> Vec<Tensor> {
     let floats = |list: &[Tensor]| -> Vec<Tensor> {
-        list.iter().filter(|t| t.dtype() == DType::F32).cloned().collect()
+        list.iter().filter(|t| matches!(t.dtype(), DType::F32 | DType::F64)).cloned().collect()
     };
     let weighted = |y: &Tensor| {
         let weights = (Tensor::range(y.len()).cast(y.dtype()) * 0.7).cos();

@@ -45,6 +45,7 @@ pub(crate) const ANY_ZERO: &[(&str, &str)] = &[
     ("sort", EQUAL),
     ("celu", "Keras' backends differ at −0"),
     ("det", "a sum of products of either sign"),
+    ("eig_vectors", "a product of either sign"),
     ("erfinv", "odd, so −0 at −0; SciPy gives 0"),
     ("gradient_vectorized_map", "0 times the gradient of a branch that is not taken"),
     ("mod", "WGSL may take a subnormal divisor for 0, and with it its sign"),
