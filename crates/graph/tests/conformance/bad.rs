@@ -25,8 +25,16 @@ const SMALL: usize = 1 << 13;
 const HUGE: i64 = 1 << 40;
 
 /// Lines of the tables that are no operations but several.
-const COMBINED: &[&str] =
-    &["erfc_log", "jvp", "custom_gradient", "result_type", "eig_vectors", "eigh_vectors", "qr_vectors", "svd_vectors"];
+const COMBINED: &[&str] = &[
+    "erfc_log",
+    "jvp",
+    "custom_gradient",
+    "result_type",
+    "eig_vectors",
+    "eigh_vectors",
+    "qr_vectors",
+    "svd_vectors",
+];
 
 /// Operations that compute their inputs at once, for the size of the result: of huge ones that has no end.
 const AT_ONCE: &[&str] = &["bincount"];
@@ -233,7 +241,8 @@ fn bad_calls(group: &Group, golden: &Golden, case: &Case) -> Vec<Bad> {
 
 /// Whether a call would turn for hours, as Keras' would: a loop that nothing bounds, or ends that far apart.
 fn endless(op: &str, bad: &Bad) -> bool {
-    let unbounded = op == "while_loop" && bad.args["maximum_iterations"].as_i64().is_none_or(|most| most > 1000);
+    let unbounded =
+        op == "while_loop" && bad.args["maximum_iterations"].as_i64().is_none_or(|most| most > 1000);
     unbounded || ["while_loop", "fori_loop"].contains(&op) && bad.what.contains("the last element")
 }
 

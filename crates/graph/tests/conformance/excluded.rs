@@ -35,7 +35,10 @@ pub(crate) const TREE: &[(&str, &str)] = &[
          the tensors, which have them",
     ),
     ("map_structure", "`tree::map_structure`, and `tree::map_structures` of several"),
-    ("map_structure_up_to", "a structure within another is a field or an item of it, to which `tree::map_structure` applies"),
+    (
+        "map_structure_up_to",
+        "a structure within another is a field or an item of it, to which `tree::map_structure` applies",
+    ),
     ("pack_sequence_as", "`tree::pack_sequence_as`"),
     ("traverse", "replaces inner structures by others, of a type that is not known; a `match` does it"),
 ];

@@ -87,10 +87,7 @@ fn of_vectors(g: &Complex, w: &Complex, v: &Complex) -> Complex {
     let largest = squares.argmax(-2).one_hot(extent(&squares), v.re.dtype());
     let largest = transposed(&largest);
     let pivot = (&v.re * &largest).sum(-2).expand_dims(-2);
-    let free = Complex {
-        re: &g.re - &along * &v.re,
-        im: &g.im - &along * &v.im + turned / pivot * largest,
-    };
+    let free = Complex { re: &g.re - &along * &v.re, im: &g.im - &along * &v.im + turned / pivot * largest };
     // Divided by the conjugates of wⱼ − wᵢ.
     let differences = w.map(|part| part.expand_dims(-2) - part.expand_dims(-1));
     let inner = v.adjoint_product(&free);

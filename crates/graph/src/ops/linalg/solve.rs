@@ -303,10 +303,13 @@ pub fn lstsq(a: &Tensor, b: &Tensor, rcond: impl Into<Option<f64>>) -> Tensor {
     };
     let inputs = [matrices.x.clone(), sides];
     let outputs = [(&[n, k][..], inputs[0].dtype())];
-    let [value] =
-        call::per_matrix("lstsq", at, &[&inputs[0], &inputs[1], &share(limit.share, &inputs[0])], outputs, |x| {
-            host::least_squares(x[0], x[1], x[2].values[0])
-        });
+    let [value] = call::per_matrix(
+        "lstsq",
+        at,
+        &[&inputs[0], &inputs[1], &share(limit.share, &inputs[0])],
+        outputs,
+        |x| host::least_squares(x[0], x[1], x[2].values[0]),
+    );
     let x = Tensor::custom_gradient(&value, &inputs, move |g, _, x| {
         let product = pseudo_inverse(&x[0], (m, n), limit, at).matmul(&x[1]);
         through(&product, g, x, at)
