@@ -1,6 +1,6 @@
-//! Bad calls made of good ones: every argument of a golden case is changed in every way that its kind allows, and each
-//! call must end in an error in the operation's name at this folder's line, or in a result. Never in a panic, in an error
-//! that names another operation, or in one that calls itself a bug.
+//! Bad calls made of good ones: every argument of a golden case is changed in every way that its kind allows, and all
+//! tensors at once; each call must end in an error in the operation's name at this folder's line, or in a result. Never in a
+//! panic, in an error that names another operation, or in one that calls itself a bug.
 //!
 //! `KILN_DUMP=FILE` writes each call and its end as a line of JSON, which `tests/golden/ops/review.py` compares with Keras.
 

@@ -70,7 +70,7 @@ fn table() -> String {
     let mut text = String::from(
         "# Operations\n\nWritten by `KILN_UPDATE=1 cargo test -p kiln-graph --test conformance`. Golden cases run on the CPU \
          executor, and on the\nWGSL path but for those of 64 bits. First and second derivatives of cases are compared with differences; 0 \
-         where no case has a\nfloat input and a float output. Bad calls are golden ones with one argument changed: each is refused in the \
+         where no case has a\nfloat input and a float output. Bad calls are golden ones with one argument, or all tensors, changed: each is refused in the \
          operation's name, or\nhas a result.\n\n| operation | golden cases (CPU) | golden cases (WGSL) | gradients | \
          second derivatives | bad calls refused | with a result |\n|---|---|---|---|---|---|---|\n",
     );
