@@ -110,3 +110,16 @@ fn two_layer_mlp_with_cross_entropy_and_adam_is_ten_kernels() {
     let labels = Tensor::from_vec((0..64).map(|i| i % 10).collect::<Vec<i32>>(), &[64]);
     assert_kernels(&f, &[input(&[64, 784]), labels], 10);
 }
+
+/// A driver may round `x · w + b` differently in two kernels, and then no element would be the largest.
+#[test]
+fn what_is_compared_with_its_maximum_is_computed_once() {
+    let (x, w, b) = (input(&[64, 100]), variable(&[100]), variable(&[100]));
+    let slope = Function::new("slope", move |a| {
+        let largest = (&a[0] * w.read() + b.read()).max(-1);
+        gradients(&largest.sum(()).square(), &[a[0].clone(), w.read()])
+    });
+    let report = with_device(&Device::cpu(), || slope.explain(&[x])).expect("compiles");
+    let computing = report.kernels.iter().filter(|k| k.name.contains("mul+add")).count();
+    assert_eq!(computing, 1, "\n{report}");
+}
