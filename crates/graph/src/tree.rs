@@ -1,7 +1,7 @@
 //! Structures of tensors: what functions take and return beyond flat lists, in the manner of `keras.tree`.
 //!
-//! Of its functions those that ask for types (`is_nested`, `lists_to_tuples`, `map_structure_up_to`, `traverse`) have no
-//! counterpart: here the type of a structure is known.
+//! Of its functions those that ask for types (`is_nested`, `lists_to_tuples`, `map_shape_structure`, `map_structure_up_to`,
+//! `traverse`) have no counterpart: here the type of a structure is known.
 //!
 //! ```
 //! use kiln_graph::{Tensor, tree};

@@ -114,11 +114,38 @@ fn where_there_is_no_gradient_is_said() {
     assert!(text(&ops::qr(&x, QrMode::Complete).0, &x).starts_with("[qr] the complete Q"));
     assert!(text(&ops::svd(&x, true).0, &x).starts_with("[svd] full matrices"));
     assert!(text(&ops::lu_factor(&x).0, &x).starts_with("[lu_factor] has a gradient for square"));
-    let square = matrix(&[1.0, 2.0, 3.0, 4.0], 2);
-    assert!(text(&ops::eig(&square).0, &square).starts_with("[eig] has no gradient"));
     // Of the other results there is one.
     assert!(gradients(&ops::svd(&x, true).1.sum(()), std::slice::from_ref(&x)).is_ok());
     assert!(gradients(&ops::qr(&x, QrMode::Complete).1.sum(()), std::slice::from_ref(&x)).is_ok());
+}
+
+#[test]
+fn dependent_eigenvectors_are_an_error_of_the_run() -> Result<()> {
+    let x = matrix(&[0.0, 1.0, 0.0, 0.0], 2);
+    let gradient = gradients(&ops::eig(&x).0.sum(()), std::slice::from_ref(&x))?.remove(0);
+    let text = error(&gradient);
+    assert!(text.starts_with("[eig] the matrix has no gradient: its eigenvectors"), "{text}");
+    assert!(text.contains("linear_algebra.rs:"), "{text}");
+    // No eigenvalue, no gradient.
+    let empty = Tensor::zeros(&[2, 0, 0]);
+    let gradient = gradients(&ops::eig(&empty).2.sum(()), std::slice::from_ref(&empty))?.remove(0);
+    assert_eq!(gradient.shape(), [2, 0, 0]);
+    assert!(gradient.to_vec::<f32>()?.is_empty());
+    Ok(())
+}
+
+#[test]
+fn complex_eigenvectors_have_a_real_largest_element() -> Result<()> {
+    let x = matrix(&[0.0, -2.0, 1.0, 0.0], 2);
+    let (_, w, re, im) = ops::eig(&x);
+    let (w, re, im) = (w.to_vec::<f32>()?, re.to_vec::<f32>()?, im.to_vec::<f32>()?);
+    assert_eq!(w[0], -w[1]);
+    // (√2 i, 1) of √2 i, turned so that its first element is real.
+    for column in 0..2 {
+        assert!((re[column] - (2.0f32 / 3.0).sqrt()).abs() < 1e-6 && im[column] == 0.0, "{re:?} {im:?}");
+        assert!((im[2 + column].abs() - (1.0f32 / 3.0).sqrt()).abs() < 1e-6 && re[2 + column].abs() < 1e-6);
+    }
+    Ok(())
 }
 
 #[test]

@@ -225,6 +225,33 @@ mod archives {
     }
 
     #[test]
+    fn every_type_of_numpy_is_read_from_a_compressed_archive() {
+        let arrays = numpy::load_npz(folder().join("types.npz")).expect("read");
+        let types: Vec<(&str, &str)> =
+            arrays.iter().map(|(name, x)| (name.as_str(), x.dtype().name())).collect();
+        let expected = [
+            ("bool", "bool"),
+            ("float16", "float16"),
+            ("float32", "float32"),
+            ("float64", "float64"),
+            ("int16", "int32"),
+            ("int32", "int32"),
+            ("int64", "int64"),
+            ("int8", "int32"),
+            ("uint16", "uint32"),
+            ("uint32", "uint32"),
+            ("uint64", "int64"),
+            ("uint8", "uint8"),
+        ];
+        assert_eq!(types, expected);
+        for (name, x) in arrays {
+            let found = support::computed(&x).expect("values");
+            let numbers: Vec<f64> = (0..600).map(|n| f64::from(n % 2)).collect();
+            assert!(x.shape() == [20, 30] && found == numbers, "{name}");
+        }
+    }
+
+    #[test]
     fn archives_come_back_and_are_the_same_every_time() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name);

@@ -11,6 +11,7 @@ import json
 import os
 import struct
 
+import ml_dtypes
 import numpy as np
 
 os.chdir(os.path.dirname(os.path.abspath(__file__)))
@@ -69,6 +70,7 @@ for version in [(2, 0), (3, 0)]:
     files.append({"file": name, "dtype": "float32", "shape": [3], "data": [0, 1, 2], "canonical": False})
 
 refuse("beyond_u8.npy", "9223372036854775808 is beyond int64", np.array([2**63], "u8"))
+refuse("bfloat16.npy", "save bfloat16 as float32", np.array([1, -2.5], ml_dtypes.bfloat16))
 refuse("objects.npy", "pickled objects", np.array([{}], object))
 refuse("strings.npy", "strings", np.array(["a", "b"]))
 refuse("complex.npy", "complex", np.array([1j]))
@@ -105,6 +107,9 @@ refuse("no_bytes.npy", "is no .npy file", b"")
 arrays = {"x": np.arange(6, dtype="f4").reshape(2, 3), "layer/y": np.array([1, 2], "i8")}
 np.savez("stored.npz", **arrays)
 np.savez_compressed("compressed.npz", **arrays)
+# Every number type, long enough to be compressed.
+TYPES = ["bool"] + [f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)] + ["float16", "float32", "float64"]
+np.savez_compressed("types.npz", **{name: (np.arange(600) % 2).reshape(20, 30).astype(name) for name in TYPES})
 with open("files.json", "w") as file:
     lines = ",\n".join("  " + json.dumps(f) for f in files)
     bad = ",\n".join("  " + json.dumps(f) for f in refused)

@@ -179,4 +179,18 @@ for format in FORMATS:
             if "height" in args:
                 args = {**args, "height": h + 4, "width": w + 3}
             case("pad_images", [x], named("padding"), tol="exact", grad=len(shape) == 3)
+
+# No images: as many results (Keras on JAX).
+none = np.zeros((0, 6, 5, 3), np.float32)
+last = {"data_format": "channels_last"}
+for op, inputs, args, shape in [
+        ("gaussian_blur", [none], {"kernel_size": [3, 3], "sigma": [1.0, 1.0]}, none.shape),
+        ("sobel_edges", [none], {}, (*none.shape, 2)),
+        ("ssim", [none, none], {"filter_size": 5, "k1": 0.01, "k2": 0.03}, (0,)),
+        ("affine_transform", [none, np.zeros((0, 8), np.float32)], {"interpolation": "bilinear", "fill_mode": "constant"}, none.shape),
+        ("affine_transform", [none, np.arange(8, dtype=np.float32)], {"interpolation": "nearest", "fill_mode": "reflect"}, none.shape),
+        ("perspective_transform", [none, np.zeros((0, 4, 2), np.float32), np.zeros((0, 4, 2), np.float32)],
+         {"interpolation": "bilinear", "fill_value": 0.0}, none.shape),
+        ("elastic_transform", [none], {"alpha": 2.0, "sigma": 1.0, "fill_mode": "reflect", "seed": 3}, none.shape)]:
+    group.case(op, inputs, args | last, [np.zeros(shape, np.float32)], "exact")
 group.write()

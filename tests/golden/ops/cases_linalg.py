@@ -89,7 +89,7 @@ for a, b, args in [((5, 3), (5,), {}), ((5, 3), (5, 2), {}), ((3, 5), (3, 2), {}
     rcond = args.get("rcond", max(a[-2:]) * np.finfo(F).eps)
     pseudo = np.linalg.pinv(wide(x), rcond)
     out = pseudo @ wide(y)
-    group.case("lstsq", [x, y], args, outputs=[out], grad=bool(rcond < 0.1), **near)
+    group.case("lstsq", [x, y], args, outputs=[out], grad=True, **near)
 rank_one = np.outer(np.arange(1, 5), [1, 2, 3]).astype(F)
 y = normal(4)
 group.case("lstsq", [rank_one, y], outputs=[np.linalg.pinv(wide(rank_one), 1e-6) @ wide(y)], **near)
@@ -97,7 +97,7 @@ for shape in [(3, 3), (5, 2), (2, 5), (2, 4, 3), (1, 1), (30, 20)]:
     x = normal(*shape)
     group.case("pinv", [x], outputs=[np.linalg.pinv(wide(x))], grad=small(shape), **near)
 group.case("pinv", [rank_one], outputs=[np.linalg.pinv(wide(rank_one), 1e-6)], **near)
-group.case("pinv", [np.diag([4.0, 2, 1]).astype(F)], {"rcond": 0.3}, outputs=[np.diag([0.25, 0.5, 0])], **near)
+group.case("pinv", [np.diag([4.0, 2, 1]).astype(F)], {"rcond": 0.3}, outputs=[np.diag([0.25, 0.5, 0])], grad=True, **near)
 group.case("pinv", [np.zeros((3, 2), F)], outputs=[np.zeros((2, 3))], **near)
 group.case("pinv", [np.zeros((2, 0, 3), F)], outputs=[np.zeros((2, 3, 0))], **near)
 for x, args in [(rank_one, {}), (normal(4, 6), {}), (normal(2, 5, 3), {}), (np.zeros((3, 3), F), {}), (np.diag([3.0, 1, 1e-9]).astype(F), {}), (np.diag([3.0, 1, 0.5]).astype(F), {"tol": 0.7})]:
@@ -240,4 +240,51 @@ for order in (None, "nuc", 2):
     gradient("norm", [normal(3, 4)], lambda x: jnp.linalg.norm(x, ord=order), **({} if order is None else {"ord": order}))
 gradient("norm", [normal(3, 4)], lambda x: jnp.linalg.norm(x, ord=3, axis=1), ord=3, axis=1)
 
+
+# Eigenvectors and their gradients, which JAX has where it is asked for them. Values in the order of re + 0.37 im, and what no
+# sign changes; then what neither order nor turn changes.
+def eig(x):
+    return jax.lax.linalg.eig(x, compute_left_eigenvectors=False, enable_eigvec_derivs=True)
+
+
+def sorted_eig(x):
+    w, v = np.linalg.eig(wide(x))
+    k = np.argsort(w.real + 0.37 * w.imag, -1)
+    w, v = np.take_along_axis(w, k, -1), np.take_along_axis(v, k[..., None, :], -1)
+    return w.real, w.imag, v.real**2, v.real * v.imag
+
+
+def eigen_invariants(x):
+    w, v = eig(x)
+    whole = (v * w.real[..., None, :]) @ jnp.swapaxes(v.conj(), -1, -2)
+    return (w.real**2).sum(-1), (w.imag**2).sum(-1), whole.real, whole.imag
+
+
+triangular = (np.triu(rng.standard_normal((4, 4))) + np.diag([1.0, 3, 5, 7])).astype(F)
+quarter = np.array([[0, -2], [1, 0]], F)
+for x in [normal(1, 1), normal(3, 3), normal(5, 5), normal(2, 4, 4), triangular, quarter]:
+    group.case("eig_vectors", [x], outputs=list(sorted_eig(x)), tol="rel:1e-5", grad=True)
+    gradient("eig", [x], eigen_invariants, tol="rel:1e-5")
+group.case("eig_vectors", [np.zeros((2, 0, 0), F)], outputs=[np.zeros((2, 0)), np.zeros((2, 0)), *[np.zeros((2, 0, 0))] * 2], tol="exact")
+
+
+# Singular values that are cut off and not 0.
+def cut_pinv(x, rcond):
+    u, s, vt = jnp.linalg.svd(x, full_matrices=False)
+    kept = s > rcond * s[..., :1]
+    inverse = jnp.where(kept, 1 / jnp.where(kept, s, 1), 0)
+    return (jnp.swapaxes(vt, -1, -2) * inverse[..., None, :]) @ jnp.swapaxes(u, -1, -2)
+
+
+for shape, rcond in [((4, 4), 0.5), ((5, 3), 0.6), ((3, 5), 0.4), ((2, 4, 3), 0.5), ((6, 6), 0.3), ((3, 3), 2.0)]:
+    x = normal(*shape)
+    group.case("pinv", [x], {"rcond": rcond}, outputs=[np.asarray(cut_pinv(wide(x), rcond))], grad=True, **near)
+    gradient("pinv", [x], lambda x: cut_pinv(x, rcond), tol="rel:3e-6", rcond=rcond)
+    y = normal(*shape[:-1], 2)
+    gradient("lstsq", [x, y], lambda x, y: cut_pinv(x, rcond) @ y, tol="rel:3e-6", rcond=rcond)
+# Equal ones and zeros among those kept and those cut, where the vectors have no gradient of their own.
+turn = lambda n: np.linalg.qr(rng.standard_normal((n, n)))[0]
+for m, n, s in [(5, 5, [4, 2, 2, 1, 1]), (5, 4, [4, 4, 1, 0]), (4, 6, [3, 3, 0, 0])]:
+    x = (turn(m)[:, :len(s)] * np.array(s)) @ turn(n)[:, :len(s)].T
+    group.case("pinv", [x.astype(F)], {"rcond": 0.4}, outputs=[np.linalg.pinv(x, 0.4)], grad=True, tol="rel:2e-6")
 group.write()

@@ -346,4 +346,10 @@ def beams(x, lengths, top, blank):
 x, n = 2 * f32(3, 6, 4), np.array([6, 4, 2], np.int32)
 given("ctc_decode", [x, n], {"strategy": "beam_search", "beam_width": 5000, "top_paths": 3, "mask_index": 0},
       lambda x, n: beams(x, n, 3, 0), tol="abs:2e-6")
+
+# No batch: none of results (Keras on JAX).
+for op in ("adaptive_average_pool", "adaptive_max_pool"):
+    for shape, size in [((0, 5, 2), [3]), ((0, 5, 4, 2), [2, 7]), ((3, 4, 4, 0), [2, 2]), ((0, 3, 4, 5, 2), [1, 2, 3])]:
+        group.case(op, [np.zeros(shape, np.float32)], {"output_size": size, "data_format": "channels_last"},
+                   [np.zeros((shape[0], *size, shape[-1]), np.float32)], "exact")
 group.write()

@@ -235,6 +235,7 @@ pub fn sparsemax(x: &Tensor, axis: i64) -> Tensor {
         return Tensor::failed("sparsemax", message, at);
     };
     // A shift changes nothing but the rounding.
+    let given = [x.clone()];
     let x = x.to_float();
     let shifted = &x - x.max(axis).keep_dims(&x, axis).stop_gradient();
     let fixed = shifted.stop_gradient();
@@ -246,5 +247,5 @@ pub fn sparsemax(x: &Tensor, axis: i64) -> Tensor {
     let chosen = shifted.greater_equal(smallest);
     let count = chosen.cast(x.dtype()).sum(axis);
     let threshold = (Tensor::select(&chosen, &shifted, 0.0).sum(axis) - 1.0) / count;
-    (&shifted - threshold.keep_dims(&x, axis)).relu()
+    (&shifted - threshold.keep_dims(&x, axis)).relu().part_of("sparsemax", at, &given)
 }

@@ -5,7 +5,7 @@
 //! they cannot create or assign variables, nor read a value. Gradients flow through all of them but loops of unbounded length. What does not depend on the variables of a
 //! loop is computed once, before it, also where there is no turn; of branches only the one that is taken is computed.
 
-use kiln_device::{DType, Value};
+use kiln_device::{DType, Value, size};
 
 use crate::batch::over_rows;
 use crate::body::{like, parameter};
@@ -391,6 +391,10 @@ fn scanned(
         let rows: Vec<Tensor> = xs.iter().map(row).collect();
         let (next, stacked) = f(&carried, &rows, &counter);
         keeps_form(op, &next, init, at)?;
+        for result in &stacked {
+            let shape = [&[turns], result.check()?.shape()].concat();
+            size::element_count(&shape).map_err(|overflow| error(op, overflow.to_string(), at))?;
+        }
         let row = if reverse { number(turns, at) - 1 - &counter } else { counter.clone() };
         let (most, conditional, constants) = (turns, false, vec![]);
         let body = LoopBody { counter, carried, rows, constants, row, next, stacked, most, conditional };

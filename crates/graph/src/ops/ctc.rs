@@ -185,7 +185,8 @@ pub fn ctc_decode(
     let (inputs, lengths) = (inputs.cast(working(inputs.dtype())), sequence_lengths.cast(DType::I32));
     match strategy {
         CtcStrategy::Greedy { merge_repeated } => {
-            greedy(&inputs, &lengths, merge_repeated, mask_index as i32)
+            let (labels, scores) = greedy(&inputs, &lengths, merge_repeated, mask_index as i32);
+            (labels.part_of("ctc_decode", at, &[]), scores.part_of("ctc_decode", at, &[]))
         }
         CtcStrategy::BeamSearch { beam_width, top_paths } if top_paths == 0 || top_paths > beam_width => {
             let message = format!(

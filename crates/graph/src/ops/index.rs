@@ -78,6 +78,7 @@ impl Tensor {
         let Some(axis) = resolve_axis(axis, self.rank()) else {
             return Tensor::failed("take", crate::shape::no_axis(axis, self.shape()), at);
         };
+        let given = [self.clone(), indices.clone()];
         let indices = indices.wrapped_index(self.shape()[axis], "take", at);
         let first: Vec<i64> =
             std::iter::once(axis).chain((0..self.rank()).filter(|i| *i != axis)).map(|i| i as i64).collect();
@@ -86,7 +87,7 @@ impl Tensor {
         // The index axes stand first; they go where the axis was.
         let axis = axis as i64;
         let order: Vec<i64> = (n..n + axis).chain(0..n).chain(n + axis..rank).collect();
-        taken.transpose(&order)
+        taken.transpose(&order).part_of("take", at, &given)
     }
 
     /// `[v, d..]` at checked indices `[n..]`: `[n.., d..]`.
@@ -118,6 +119,10 @@ impl Tensor {
             );
             return Tensor::failed("take_along_axis", message, at);
         };
+        if self.len() > i32::MAX as usize {
+            let message = format!("expected fewer than 2³¹ elements, received shape {extents:?}");
+            return Tensor::failed("take_along_axis", message, at);
+        }
         let index = indices.wrapped_index(extents[axis], "take_along_axis", at);
         let strides = crate::shape::strides(extents);
         let mut flat = index * strides[axis] as i32;

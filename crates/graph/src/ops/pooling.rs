@@ -119,9 +119,11 @@ fn adaptive(
     fold: fn(&Tensor, &Parts) -> Tensor,
 ) -> Result<Tensor, String> {
     let axes = inputs.rank().saturating_sub(2);
-    if axes == 0 || inputs.shape().contains(&0) {
+    let fits = |x: &Tensor| axes > 0 && !x.shape()[1..=axes].contains(&0);
+    let mut x = if axes > 0 { format.channels_last(inputs, axes) } else { inputs.clone() };
+    if !fits(&x) {
         return Err(format!(
-            "expected input [n, spatial.., channels] of ≥ 1 cell, received {:?}",
+            "expected input [n, spatial.., channels] with spatial extents ≥ 1, received {:?}",
             inputs.shape()
         ));
     }
@@ -129,7 +131,6 @@ fn adaptive(
         PerAxis::Default => return Err("expected an output size, received none".into()),
         given => given.positive("output_size", axes, &[])?,
     };
-    let mut x = format.channels_last(inputs, axes);
     for (i, count) in sizes.iter().enumerate() {
         let shape = x.shape().to_vec();
         let most = (shape[i + 1] / count).saturating_add(2);
@@ -152,7 +153,7 @@ fn adaptive(
 /// `floor(i · extent / size)` up to `ceil((i + 1) · extent / size)`.
 ///
 /// # Errors
-/// Where the output sizes do not fit the spatial axes, or the input is empty.
+/// Where the output sizes do not fit the spatial axes, or one of these is empty.
 #[track_caller]
 pub fn adaptive_average_pool(
     inputs: &Tensor,

@@ -69,6 +69,11 @@ impl<'a> Call<'a> {
         if self.has(name) { self.int(name) } else { default }
     }
 
+    /// How many of the inputs are of a kind, which is no argument of the operation's; 0 where it is missing.
+    pub(crate) fn count(&self, name: &str) -> usize {
+        self.args[name].as_u64().map_or(0, |n| usize::try_from(n).expect("a count"))
+    }
+
     pub(crate) fn float(&self, name: &str) -> f64 {
         self.used(name, Use::Float).as_f64().unwrap_or_else(|| panic!("no number {name} in {}", self.args))
     }

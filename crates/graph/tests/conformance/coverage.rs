@@ -3,18 +3,24 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 
-use crate::excluded::EXCLUDED;
+use kiln_graph::{Tensor, tree};
+
+use crate::excluded::{EXCLUDED, TREE};
 use crate::golden::ANY_ZERO;
 use crate::gradients::NOT_DIFFERENTIABLE;
 use crate::{bad, gradients, groups};
 
 const NAMES: &str = include_str!("../../../../tests/golden/ops/keras_ops.json");
 
-/// Section and name of everything that Keras has.
+fn sections() -> BTreeMap<String, Vec<String>> {
+    serde_json::from_str(NAMES).expect("lists of names")
+}
+
+/// Section and name of every operation that Keras has.
 fn names() -> Vec<(String, String)> {
-    let sections: BTreeMap<String, Vec<String>> = serde_json::from_str(NAMES).expect("lists of names");
+    let sections = sections().into_iter().filter(|(section, _)| section != "tree");
     let flat = |(section, names): (String, Vec<String>)| names.into_iter().map(move |n| (section.clone(), n));
-    sections.into_iter().flat_map(flat).collect()
+    sections.flat_map(flat).collect()
 }
 
 /// Golden cases of every operation: on the CPU, and on the WGSL path.
@@ -46,12 +52,25 @@ fn every_name_of_keras_is_covered_or_excluded() {
     assert!(stale.is_empty(), "excluded, but covered or unknown: {stale:?}");
 }
 
+#[test]
+fn every_name_of_the_trees_has_a_place_or_a_reason() {
+    let known: Vec<&str> = TREE.iter().map(|(name, _)| *name).collect();
+    assert_eq!(sections()["tree"], known);
+    // Those that have a place have it.
+    let pair = (Tensor::zeros(&[2]), vec![Tensor::ones(&[3])]);
+    let leaves = tree::flatten(&pair);
+    let packed = tree::pack_sequence_as(&pair, &leaves).expect("as many tensors");
+    tree::assert_same_structure(&pair, &packed).expect("one structure");
+    tree::assert_same_paths(&pair, &tree::map_structure(&pair, |t| t * 2.0)).expect("one structure");
+    assert_eq!(tree::flatten_with_path(&pair).len(), 2);
+}
+
 fn table() -> String {
     let (counts, gradients, bad) = (counts(), gradients::survey(), bad::survey());
     let mut text = String::from(
         "# Operations\n\nWritten by `KILN_UPDATE=1 cargo test -p kiln-graph --test conformance`. Golden cases run on the CPU \
          executor, and on the\nWGSL path but for those of 64 bits. First and second derivatives of cases are compared with differences; 0 \
-         where no case has a\nfloat input and a float output. Bad calls are golden ones with one argument changed: each is refused in the \
+         where no case has a\nfloat input and a float output. Bad calls are golden ones with one argument, or all tensors, changed: each is refused in the \
          operation's name, or\nhas a result.\n\n| operation | golden cases (CPU) | golden cases (WGSL) | gradients | \
          second derivatives | bad calls refused | with a result |\n|---|---|---|---|---|---|---|\n",
     );
@@ -79,6 +98,7 @@ fn table() -> String {
         text.push('\n');
     };
     list("Names of Keras without golden cases:", EXCLUDED);
+    list("Names of `keras.tree`, and what has their place in `kiln_graph::tree`:", TREE);
     list(
         "Operations of floats without a gradient that differences can be compared with:",
         NOT_DIFFERENTIABLE,

@@ -48,6 +48,25 @@ fn eigen(x: &Tensor) -> Vec<Tensor> {
     vec![re.sum(-1), square.0.sum(-1), cube.sum(-1), left_re, left_im, lengths]
 }
 
+/// In the order of `re + 0.37 im`: the values, and products of the vectors' parts, which no sign changes.
+fn eigen_vectors(x: &Tensor) -> Vec<Tensor> {
+    let (re, im, v_re, v_im) = ops::eig(x);
+    let order = ops::argsort(&(&re + &im * 0.37), -1);
+    let columns = order.expand_dims(-2).broadcast_to(v_re.shape());
+    let values = |w: &Tensor| ops::take_along_axis(w, &order, -1);
+    let vectors = |v: Tensor| ops::take_along_axis(&v, &columns, -1);
+    vec![values(&re), values(&im), vectors(v_re.square()), vectors(&v_re * &v_im)]
+}
+
+/// What no order and no turn of a vector changes: Σ re², Σ im², and the sum of re · v vᴴ.
+fn eigen_invariants(x: &Tensor) -> Vec<Tensor> {
+    let (re, im, v_re, v_im) = ops::eig(x);
+    let scaled = |v: &Tensor| v * re.expand_dims(-2);
+    let real = scaled(&v_re).matmul(&transposed(&v_re)) + scaled(&v_im).matmul(&transposed(&v_im));
+    let imaginary = scaled(&v_im).matmul(&transposed(&v_re)) - scaled(&v_re).matmul(&transposed(&v_im));
+    vec![re.square().sum(-1), im.square().sum(-1), real, imaginary]
+}
+
 fn pair(pair: (Tensor, Tensor)) -> Vec<Tensor> {
     vec![pair.0, pair.1]
 }
@@ -71,6 +90,7 @@ pub(crate) const TABLE: &[(&str, Run)] = &[
     ("cholesky_inverse", |c| vec![ops::cholesky_inverse(c.x(0), c.flag("upper"))]),
     ("det", |c| vec![ops::det(c.x(0))]),
     ("eig", |c| eigen(c.x(0))),
+    ("eig_vectors", |c| eigen_vectors(c.x(0))),
     ("eigh", |c| {
         let (w, v) = ops::eigh(c.x(0));
         let whole = (&v * w.expand_dims(-2)).matmul(&transposed(&v));
@@ -83,6 +103,7 @@ pub(crate) const TABLE: &[(&str, Run)] = &[
     ("expm", |c| vec![ops::expm(c.x(0))]),
     ("gradient_cholesky", |c| gradient_of(c, &[ops::cholesky(c.x(0), c.flag("upper"))])),
     ("gradient_det", |c| gradient_of(c, &[ops::det(c.x(0))])),
+    ("gradient_eig", |c| gradient_of(c, &eigen_invariants(c.x(0)))),
     ("gradient_eigh", |c| {
         let (w, v) = ops::eigh(c.x(0));
         gradient_of(c, &[w, v.square()])
@@ -90,10 +111,10 @@ pub(crate) const TABLE: &[(&str, Run)] = &[
     ("gradient_expm", |c| gradient_of(c, &[ops::expm(c.x(0))])),
     ("gradient_inv", |c| gradient_of(c, &[ops::inv(c.x(0))])),
     ("gradient_logdet", |c| gradient_of(c, &[ops::logdet(c.x(0))])),
-    ("gradient_lstsq", |c| gradient_of(c, &[ops::lstsq(c.x(0), c.x(1), None)])),
+    ("gradient_lstsq", |c| gradient_of(c, &[ops::lstsq(c.x(0), c.x(1), number(c, "rcond"))])),
     ("gradient_lu_factor", |c| gradient_of(c, &[ops::lu_factor(c.x(0)).0])),
     ("gradient_norm", |c| gradient_of(c, &[ops::norm(c.x(0), order(c), c.axes("axis"), false)])),
-    ("gradient_pinv", |c| gradient_of(c, &[ops::pinv(c.x(0), None)])),
+    ("gradient_pinv", |c| gradient_of(c, &[ops::pinv(c.x(0), number(c, "rcond"))])),
     ("gradient_qr", |c| {
         let (q, r) = ops::qr(c.x(0), ops::QrMode::Reduced);
         gradient_of(c, &[q.square(), r.abs()])

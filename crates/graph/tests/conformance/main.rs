@@ -6,6 +6,7 @@
 //! path runs every case but those of 64 bits. `KILN_UPDATE=1` writes `docs/operations.md` anew.
 
 mod bad;
+mod bodies;
 mod call;
 mod coverage;
 mod excluded;
@@ -49,6 +50,7 @@ macro_rules! groups {
 
 groups! {
     arrange,
+    control,
     core,
     creation,
     double,

@@ -1,6 +1,5 @@
 //! Filters over neighbouring pixels, and the likeness of images that is made of them.
 
-use crate::error::At;
 use crate::ops::spatial::{Batched, check_table, failed_of};
 use crate::ops::{DataFormat, Padding};
 use crate::tensor::{Tensor, here};
@@ -18,22 +17,19 @@ fn filtered(x: &Tensor, axis: usize, taps: &[f64], padding: Padding) -> Tensor {
     if x.error().is_some() {
         return x.clone();
     }
-    let channels = x.shape()[3];
+    let (extent, channels) = (x.shape()[axis], x.shape()[3]);
+    // Without a pixel there is nothing to sum.
+    if x.is_empty() && padding == Padding::Same {
+        return x.clone();
+    }
+    if x.is_empty() && extent >= taps.len() {
+        return x.slice_axis(axis as i64, 0, (extent - taps.len() + 1) as i64);
+    }
     let window = if axis == 1 { [taps.len(), 1, 1, 1] } else { [1, taps.len(), 1, 1] };
     let mut shape = window;
     shape[3] = channels;
     let kernel = Tensor::table(taps, &window, x.dtype()).broadcast_to(&shape);
     x.conv(&kernel, &[1, 1], padding, &[1, 1], channels)
-}
-
-/// A non-empty batch for a filter.
-fn batch(op: &'static str, images: &Tensor, format: DataFormat, at: At) -> Result<Batched, Tensor> {
-    let batch = Batched::new(op, images, 2, format, at)?;
-    if batch.images.is_empty() {
-        let message = format!("expected at least one pixel, received {:?}", images.shape());
-        return Err(Tensor::failed(op, message, at));
-    }
-    Ok(batch)
 }
 
 /// Images blurred by a Gaussian window, with zeros around them. As in Keras, the first number of `kernel_size` and `sigma` is
@@ -49,7 +45,7 @@ pub fn gaussian_blur(
     data_format: DataFormat,
 ) -> Tensor {
     let at = here();
-    let batch = match batch("gaussian_blur", images, data_format, at) {
+    let batch = match Batched::new("gaussian_blur", images, 2, data_format, at) {
         Ok(batch) => batch,
         Err(failed) => return failed,
     };
@@ -71,7 +67,7 @@ pub fn gaussian_blur(
 #[track_caller]
 pub fn sobel_edges(images: &Tensor, data_format: DataFormat) -> Tensor {
     let at = here();
-    let batch = match batch("sobel_edges", images, data_format, at) {
+    let batch = match Batched::new("sobel_edges", images, 2, data_format, at) {
         Ok(batch) => batch,
         Err(failed) => return failed,
     };
@@ -131,8 +127,8 @@ pub fn ssim(
         );
         return Tensor::failed("ssim", message, at);
     }
-    let pair = batch("ssim", &image1.to_float(), data_format, at)
-        .and_then(|a| Ok((a, batch("ssim", &image2.to_float(), data_format, at)?)));
+    let batch = |images: &Tensor| Batched::new("ssim", &images.to_float(), 2, data_format, at);
+    let pair = batch(image1).and_then(|a| Ok((a, batch(image2)?)));
     let (a, b) = match pair {
         Ok((a, b)) => (a.images, b.images),
         Err(failed) => return failed,

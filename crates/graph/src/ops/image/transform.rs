@@ -29,8 +29,8 @@ fn prepared(
         }
     };
     let count = size::element_count(&batch.images.shape()[..3]).unwrap_or(usize::MAX);
-    if batch.images.is_empty() || count > i32::MAX as usize {
-        let message = format!("expected between 1 and 2³¹ − 1 pixels, received {:?}", images.shape());
+    if count > i32::MAX as usize {
+        let message = format!("expected fewer than 2³¹ pixels, received {:?}", images.shape());
         return Err(Tensor::failed(op, message, at));
     }
     Ok((batch, linear))
@@ -38,6 +38,9 @@ fn prepared(
 
 /// Images `[batch, height, width, channels]` at rows and columns `[batch, height, width]`.
 fn warped(images: &Tensor, rows: &Tensor, columns: &Tensor, linear: bool, fill: FillMode) -> Tensor {
+    if images.is_empty() {
+        return images.clone();
+    }
     let s = images.shape();
     let pixels = (s[1] * s[2]) as i32;
     let base = Tensor::iota(&[s[0], 1, 1], 0) * pixels;

@@ -238,19 +238,41 @@ pub(super) fn symmetric_eigen(a: Matrix<'_>) -> Outcome {
     Ok(vec![(0..n).map(|i| eigen.S()[i]).collect(), rows_of(eigen.U())])
 }
 
-/// Eigenvalues and eigenvectors of length 1 as columns: real and imaginary parts of the one, then of the other.
+/// Eigenvalues and eigenvectors of length 1 as columns: real and imaginary parts of the one, then of the other. The largest
+/// element of a vector is real, as LAPACK has it.
 pub(super) fn eigen(a: Matrix<'_>) -> Outcome {
     let n = a.rows;
     finite(a)?;
     let eigen = a.dense().eigen().map_err(|_| diverged())?;
     let (values, vectors) = (eigen.S(), eigen.U());
-    let length = |j: usize| (0..n).map(|i| vectors[(i, j)].norm_sqr()).sum::<f64>().sqrt();
-    let lengths: Vec<f64> = (0..n).map(length).collect();
-    let part = |of: fn(&faer::c64) -> f64| {
-        (0..n * n).map(|i| of(&vectors[(i / n, i % n)]) / lengths[i % n]).collect::<Vec<f64>>()
+    // What a vector is divided by: its length, turned by the angle of its largest element.
+    let divisor = |j: usize| {
+        let length = (0..n).map(|i| vectors[(i, j)].norm_sqr()).sum::<f64>().sqrt();
+        let largest = (0..n).map(|i| vectors[(i, j)]).max_by(|x, y| x.norm_sqr().total_cmp(&y.norm_sqr()));
+        match largest {
+            Some(z) if z.im != 0.0 => z / z.norm() * length,
+            _ => faer::c64::new(length, 0.0),
+        }
+    };
+    let divisors: Vec<faer::c64> = (0..n).map(divisor).collect();
+    let part = |of: fn(faer::c64) -> f64| {
+        (0..n * n).map(|i| of(vectors[(i / n, i % n)] / divisors[i % n])).collect::<Vec<f64>>()
     };
     let value = |of: fn(&faer::c64) -> f64| (0..n).map(|i| of(&values[i])).collect::<Vec<f64>>();
     Ok(vec![value(|z| z.re), value(|z| z.im), part(|z| z.re), part(|z| z.im)])
+}
+
+/// `Z` of `Z − B·Z·C = M` (Stein's equation) for symmetric `B` and `C` of which no product of eigenvalues is 1.
+pub(super) fn stein(b: Matrix<'_>, c: Matrix<'_>, m: Matrix<'_>) -> Outcome {
+    let (left, right) = (symmetric_eigen(b)?, symmetric_eigen(c)?);
+    let (u, v) = (matrix(&left[1], b.rows, b.rows), matrix(&right[1], c.rows, c.rows));
+    let mut inner = u.transpose() * m.dense() * &v;
+    for (i, p) in left[0].iter().enumerate() {
+        for (j, q) in right[0].iter().enumerate() {
+            inner[(i, j)] /= 1.0 - p * q;
+        }
+    }
+    Ok(vec![rows_of((u * inner * v.transpose()).as_ref())])
 }
 
 /// `U`, `S` and `Vᵀ` of `A = U S Vᵀ`; the vectors of all rows and columns where `full`, else of the shorter side.

@@ -6,15 +6,17 @@
 
 mod call;
 mod factor;
+mod general;
 mod host;
 mod norm;
 mod solve;
 mod spectral;
 
 pub use factor::{QrMode, cholesky, cholesky_inverse, lu_factor, qr};
+pub use general::eig;
 pub use norm::{NormOrder, norm};
 pub use solve::{det, expm, inv, logdet, lstsq, pinv, slogdet, solve, solve_triangular};
-pub use spectral::{eig, eigh, matrix_rank, svd, svdvals};
+pub use spectral::{eigh, matrix_rank, svd, svdvals};
 
 use kiln_device::DType;
 

@@ -191,14 +191,31 @@ fn signed_log(op: &'static str, x: &Tensor, at: At) -> [Tensor; 2] {
 /// The Moore–Penrose inverses of matrices `[.., m, n]`, `[.., n, m]`, by their singular values above `rcond` times the
 /// largest; without it `10 · max(m, n)` times the type's epsilon.
 ///
-/// The gradient is that of a rank which does not change.
+/// The gradient is that of a number of singular values above the limit which does not change; it is infinite where one
+/// above and one below are equal.
 #[track_caller]
 pub fn pinv(x: &Tensor, rcond: impl Into<Option<f64>>) -> Tensor {
     let at = here();
     match Matrices::new("pinv", x, at) {
-        Ok(a) => a.give(pseudo_inverse(&a.x, (a.rows, a.columns), rcond.into(), at)),
+        Ok(a) => {
+            let size = (a.rows, a.columns);
+            let limit = match rcond.into() {
+                Some(share) => Limit { share, cuts: true },
+                None => Limit { share: 10.0 * smallest_kept(a.rows, a.columns, a.x.dtype()), cuts: false },
+            };
+            a.give(pseudo_inverse(&a.x, size, limit, at))
+        }
         Err(failed) => failed,
     }
+}
+
+/// Which singular values count as 0.
+#[derive(Clone, Copy)]
+struct Limit {
+    /// Those up to this share of the largest.
+    share: f64,
+    /// Whether values that are not 0 but for rounding may be among them.
+    cuts: bool,
 }
 
 /// A number as an input of the host.
@@ -206,19 +223,49 @@ pub(super) fn share(number: f64, of: &Tensor) -> Tensor {
     Tensor::full(&[], number, of.dtype())
 }
 
-fn pseudo_inverse(x: &Tensor, (m, n): (usize, usize), rcond: Option<f64>, at: At) -> Tensor {
-    let cutoff = share(rcond.unwrap_or(10.0 * smallest_kept(m, n, x.dtype())), x);
+fn pseudo_inverse(x: &Tensor, (m, n): (usize, usize), limit: Limit, at: At) -> Tensor {
+    let cutoff = share(limit.share, x);
     let [value] = call::per_matrix("pinv", at, &[x, &cutoff], [(&[n, m], x.dtype())], |x| {
         let n = x[0].rows;
         host::least_squares(x[0], Matrix { values: &host::identity(n), rows: n, columns: n }, x[1].values[0])
     });
-    // dP = −P dA P + P Pᵀ dAᵀ (1 − A P) + (1 − P A) dAᵀ Pᵀ P (G. Golub, V. Pereyra 1973).
-    Tensor::custom_gradient(&value, std::slice::from_ref(x), |g, p, x| {
-        let (gt, pt) = (transposed(g), transposed(p));
-        let left = gt.matmul(p) - x[0].matmul(p).matmul(&gt.matmul(p));
-        let right = p.matmul(&x[0]);
-        let right = &gt - gt.matmul(&right);
-        vec![Some(left.matmul(&pt) + pt.matmul(p).matmul(&right) - pt.matmul(g).matmul(&pt))]
+    Tensor::custom_gradient(&value, std::slice::from_ref(x), move |g, p, x| {
+        vec![Some(pseudo_inverse_gradient(g, p, &x[0], limit.cuts, at))]
+    })
+}
+
+/// With nothing cut off, dP = −P dA P + P Pᵀ dAᵀ (1 − A P) + (1 − P A) dAᵀ Pᵀ P (G. Golub, V. Pereyra 1973).
+///
+/// With a rest R = A − A P A of singular values that are cut off, a pair of a kept one s and a cut one r has
+/// 1 / (s² − r²) in the place of 1 / s², and gives r / (s (s² − r²)) to the element across: both are solutions of Stein's
+/// equation, in which 1 − r² / s² is divided by.
+fn pseudo_inverse_gradient(g: &Tensor, p: &Tensor, a: &Tensor, cuts: bool, at: At) -> Tensor {
+    let (gt, pt) = (transposed(g), transposed(p));
+    let (of_rows, of_columns) = (pt.matmul(p), p.matmul(&pt));
+    let mut below = (&gt - a.matmul(p).matmul(&gt)).matmul(&of_columns);
+    let mut beside = of_rows.matmul(&(&gt - gt.matmul(p).matmul(a)));
+    if cuts {
+        let rest = a - a.matmul(p).matmul(a);
+        let rest_t = transposed(&rest);
+        let cubed = of_rows.matmul(&pt);
+        below = below + rest.matmul(g).matmul(&cubed);
+        beside = beside + cubed.matmul(g).matmul(&rest);
+        below = stein(&rest.matmul(&rest_t), &of_columns, &below, at);
+        beside = stein(&of_rows, &rest_t.matmul(&rest), &beside, at);
+    }
+    below + beside - pt.matmul(g).matmul(&pt)
+}
+
+/// `Z` of `Z − B·Z·C = M` for symmetric `B` and `C`.
+fn stein(b: &Tensor, c: &Tensor, m: &Tensor, at: At) -> Tensor {
+    let outputs = [(&[extent(m, 2), extent(m, 1)][..], m.dtype())];
+    let [value] = call::per_matrix("pinv", at, &[b, c, m], outputs, |x| host::stein(x[0], x[1], x[2]));
+    // Of Z the gradient of M is the solution for it, Y, and dM = dB Z C + B Z dC.
+    Tensor::custom_gradient(&value, &[b.clone(), c.clone(), m.clone()], move |g, z, x| {
+        let y = stein(&x[0], &x[1], g, at);
+        let of_b = y.matmul(&transposed(&z.matmul(&x[1])));
+        let of_c = transposed(&x[0].matmul(z)).matmul(&y);
+        vec![Some(of_b), Some(of_c), Some(y)]
     })
 }
 
@@ -226,7 +273,7 @@ fn pseudo_inverse(x: &Tensor, (m, n): (usize, usize), rcond: Option<f64>, at: At
 /// one matrix; `X [.., n, k]` or `[n]`.
 ///
 /// Singular values of `a` up to `rcond` times the largest count as 0; without it `max(m, n)` times the type's epsilon. The
-/// gradient is that of a rank which does not change.
+/// gradient is as that of [`pinv`].
 #[track_caller]
 pub fn lstsq(a: &Tensor, b: &Tensor, rcond: impl Into<Option<f64>>) -> Tensor {
     let at = here();
@@ -249,15 +296,22 @@ pub fn lstsq(a: &Tensor, b: &Tensor, rcond: impl Into<Option<f64>>) -> Tensor {
         );
         return Tensor::failed("lstsq", message, at);
     }
-    let (k, cutoff) = (extent(&sides, 1), rcond.into().unwrap_or(smallest_kept(m, n, matrices.x.dtype())));
+    let k = extent(&sides, 1);
+    let limit = match rcond.into() {
+        Some(share) => Limit { share, cuts: true },
+        None => Limit { share: smallest_kept(m, n, matrices.x.dtype()), cuts: false },
+    };
     let inputs = [matrices.x.clone(), sides];
     let outputs = [(&[n, k][..], inputs[0].dtype())];
-    let [value] =
-        call::per_matrix("lstsq", at, &[&inputs[0], &inputs[1], &share(cutoff, &inputs[0])], outputs, |x| {
-            host::least_squares(x[0], x[1], x[2].values[0])
-        });
+    let [value] = call::per_matrix(
+        "lstsq",
+        at,
+        &[&inputs[0], &inputs[1], &share(limit.share, &inputs[0])],
+        outputs,
+        |x| host::least_squares(x[0], x[1], x[2].values[0]),
+    );
     let x = Tensor::custom_gradient(&value, &inputs, move |g, _, x| {
-        let product = pseudo_inverse(&x[0], (m, n), Some(cutoff), at).matmul(&x[1]);
+        let product = pseudo_inverse(&x[0], (m, n), limit, at).matmul(&x[1]);
         through(&product, g, x, at)
     });
     matrices.give(if vector { x.squeeze(-1) } else { x })

@@ -3,7 +3,7 @@
 use kiln_device::DType;
 
 use super::solve::share;
-use super::{Matrices, all, call, host, plus_identity, scaled_columns, transposed};
+use super::{Matrices, call, host, plus_identity, scaled_columns, transposed};
 use crate::error::At;
 use crate::ops::convert::epsilon;
 use crate::tensor::{Tensor, here};
@@ -53,31 +53,6 @@ fn eigen_gradients(x: &Tensor, values: [Tensor; 2]) -> [Tensor; 2] {
 fn over_differences(w: &Tensor, x: &Tensor) -> Tensor {
     let differences = plus_identity(&(w.expand_dims(-2) - w.expand_dims(-1)));
     super::masked(&(x / differences), |row, column| row.not_equal(column))
-}
-
-/// Eigenvalues `[.., n]` and eigenvectors `[.., n, n]` (columns, of length 1) of any square matrices `[.., n, n]`, which
-/// are complex: `(values_real, values_imaginary, vectors_real, vectors_imaginary)`.
-///
-/// In no order; there is no gradient. Symmetric matrices have [`eigh`].
-#[track_caller]
-pub fn eig(x: &Tensor) -> (Tensor, Tensor, Tensor, Tensor) {
-    let at = here();
-    let [values_re, values_im, vectors_re, vectors_im] = match Matrices::square("eig", x, at) {
-        Ok(a) => {
-            let n = a.rows;
-            let (value, vector): (&[usize], &[usize]) = (&[n], &[n, n]);
-            let outputs = [value, value, vector, vector].map(|shape| (shape, a.x.dtype()));
-            let parts = call::per_matrix("eig", at, &[&a.x], outputs, |x| host::eigen(x[0]));
-            parts.map(|part| {
-                a.give(Tensor::custom_gradient(&part, std::slice::from_ref(&a.x), move |_, _, _| {
-                    let message = "has no gradient; use eigh for symmetric matrices, or stop_gradient";
-                    vec![Some(Tensor::failed("eig", message.into(), at))]
-                }))
-            })
-        }
-        Err(failed) => all(failed),
-    };
-    (values_re, values_im, vectors_re, vectors_im)
 }
 
 /// `U`, `S` and `Vᵀ` of `A = U·diag(S)·Vᵀ` for matrices `[.., m, n]`: `U [.., m, m]`, `S [.., min(m, n)]` in descending

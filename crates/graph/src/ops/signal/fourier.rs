@@ -131,7 +131,8 @@ fn joined(op: &'static str, x: (&Tensor, &Tensor), rank: usize, at: At) -> Resul
         );
         return Err(Tensor::failed(op, message, at));
     }
-    Ok(view_as_real(x))
+    let z = view_as_real(x);
+    if z.error().is_some() { Err(z.part_of(op, at, &[x.0.clone(), x.1.clone()])) } else { Ok(z) }
 }
 
 /// Scaled by 1 / length where the transform goes back.
