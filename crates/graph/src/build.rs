@@ -91,11 +91,8 @@ pub(crate) fn build(
         builder.graph.outputs.push(id);
     }
     for assigned in &recorded.assigns {
-        let mut value = builder.visit(&assigned.value)?;
-        // A slab is flat: what is written need not take the variable's shape before.
-        while builder.graph.node(value).op == Op::Reshape {
-            value = builder.graph.node(value).inputs[0];
-        }
+        let value = builder.visit(&assigned.value)?;
+        let value = builder.graph.flat(value);
         let (slab, offset) = assigned.variable.place();
         let node = builder.state(&slab, assigned.value.node.at);
         let Op::Input(leaf) = builder.graph.node(node).op else {

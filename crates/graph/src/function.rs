@@ -46,17 +46,13 @@ macro_rules! shared_methods {
             self
         }
 
-        /// Writes the programs of every signature called so far to one file, with the values that variables and captured
-        /// tensors have now: [`crate::SavedFunction::load`] runs them without the closure, in another process too. The format is
-        /// described in `docs/formats.md`.
-        ///
-        /// A program is of concrete shapes. Where the signature has open dimensions ([`TensorSpec`] with `None`), call or
-        /// prepare every size that shall run from the file first: other ones are errors there.
+        /// Writes the programs of the signatures called or prepared so far, and no others, to one file: as `save` does, but
+        /// where the signature has open dimensions, only sizes that were called or prepared run from the file.
         ///
         /// # Errors
         /// Where there is no program yet, one calls back into Rust code, or the file cannot be written.
         #[track_caller]
-        pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        pub fn save_prepared(&self, path: impl AsRef<Path>) -> Result<()> {
             self.cache.save(path)
         }
 
@@ -120,6 +116,44 @@ impl Function {
     }
 
     shared_methods!();
+
+    /// Writes its programs to one file, with the values that variables and captured tensors have now:
+    /// [`crate::SavedFunction::load`] runs them without the closure, in another process too. The format is described in
+    /// `docs/formats.md`.
+    ///
+    /// Where the [signature](Function::signature) has open dimensions, the file runs any sizes of them. It need not have
+    /// been called: the closure is traced at several sizes, and the program is written as formulas of them. Without such a
+    /// signature the programs of the arguments called or prepared so far are written.
+    ///
+    /// ```
+    /// use kiln_graph::{DType, Function, SavedFunction, Tensor, TensorSpec};
+    /// let folder = tempfile::tempdir()?;
+    /// let path = folder.path().join("mean.kiln");
+    /// Function::new("mean", |x| Ok(vec![x[0].mean(0)]))
+    ///     .signature([TensorSpec::new([None, Some(2)], DType::F32)])
+    ///     .save(&path)?;
+    /// let mean = SavedFunction::load(&path)?;
+    /// assert_eq!(mean.signatures(), ["mean(float32 [None, 2])"]);
+    /// for rows in [1, 3, 50] {
+    ///     assert_eq!(mean.call(&[Tensor::ones(&[rows, 2])])?[0].to_vec::<f32>()?, [1.0, 1.0]);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// Open dimensions may be of different sizes where the closure can be traced so; else those are found that have to be
+    /// of one size, as two batches that are added. The file takes the sizes that the closure takes, and names these in the
+    /// error for another one. More than twenty sizes of each open dimension, small and large, are compared with what the
+    /// closure makes of them before the file is written. A closure that takes another way at other sizes alone, above
+    /// 65,536 for instance, takes the way of the compared ones there (`docs/design/open_sizes.md`).
+    ///
+    /// # Errors
+    /// Where the operations depend on the sizes of open dimensions, as those of a Rust loop over rows do, or there is no
+    /// program yet; a program that calls back into Rust code; the closure's errors; a file that cannot be written.
+    #[track_caller]
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let body = cache::plain(&*self.body);
+        self.cache.save_any(path.as_ref(), &[(String::new(), &body)], crate::tensor::here())
+    }
 
     /// Runs it: traces and compiles at the first call of a signature, replays after.
     ///

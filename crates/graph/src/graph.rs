@@ -12,8 +12,10 @@ use serde::{Deserialize, Serialize};
 use crate::shape::Shape;
 
 mod file;
+mod plain;
 mod subsume;
 
+pub(crate) use plain::{plainly, simplified};
 pub(crate) use subsume::subsume;
 
 /// A node of one graph; its number is its place, and inputs have smaller numbers.
@@ -160,6 +162,10 @@ impl Graph {
     /// The node of an operation: an equal one that is there, a simpler one that equals it, or a new one.
     pub fn add(&mut self, op: Op, inputs: Vec<NodeId>, shape: Shape, dtype: DType, at: At) -> NodeId {
         let node = Node { op, inputs, shape, dtype, at };
+        if plain::is_plain() {
+            self.nodes.push(node);
+            return NodeId(self.nodes.len() as u32 - 1);
+        }
         match self.simplify(&node) {
             Simpler::Is(id) => id,
             Simpler::Constant(value) => {
@@ -193,6 +199,14 @@ impl Graph {
         let id = NodeId(self.nodes.len() as u32);
         self.known.insert(node.clone(), id);
         self.nodes.push(node);
+        id
+    }
+
+    /// The value before the reshapes that end in a node: what is written to a flat slab need not take a shape before.
+    pub(crate) fn flat(&self, mut id: NodeId) -> NodeId {
+        while !plain::is_plain() && self.node(id).op == Op::Reshape {
+            id = self.node(id).inputs[0];
+        }
         id
     }
 

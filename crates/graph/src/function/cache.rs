@@ -32,8 +32,15 @@ pub(super) type Kept = dyn Any + Send + Sync;
 /// A closure that is traced.
 pub(super) type Traceable<'a> = dyn Fn(&[Tensor]) -> Result<Made> + 'a;
 
+/// A trace that is not compiled.
+pub(super) struct Traced {
+    pub(super) built: Built,
+    pub(super) outputs: Vec<Form>,
+    kept: Option<Arc<Kept>>,
+}
+
 /// A compiled trace.
-pub(super) struct Concrete {
+pub(crate) struct Concrete {
     pub(super) compiled: Compiled,
     pub(super) bound: Vec<Bound>,
     pub(super) outputs: Vec<Form>,
@@ -106,17 +113,37 @@ impl FunctionCache {
         FunctionCache { limit: Some(limit), ..self }
     }
 
-    /// As [`crate::Function::save`].
+    /// As [`crate::Function::save_prepared`].
     ///
     /// # Errors
-    /// As [`crate::Function::save`].
+    /// As [`crate::Function::save_prepared`].
     #[track_caller]
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let at = here();
+        self.save_prepared(path.as_ref(), here())
+    }
+
+    /// The programs traced so far, in a file.
+    pub(super) fn save_prepared(&self, path: &Path, at: At) -> Result<()> {
         let first = |(s, c): (&Signature, &Vec<Arc<Concrete>>)| Some((s.clone(), c.first()?.clone()));
         let mut programs: Vec<_> = self.state().concrete.iter().filter_map(first).collect();
         programs.sort_by(|a, b| a.0.cmp(&b.0));
-        saved::save(&self.name, &programs, path.as_ref(), at)
+        saved::save(&self.name, &programs, path, at)
+    }
+
+    /// Whether the signature has open dimensions.
+    pub(super) fn is_open(&self) -> bool {
+        self.specs.iter().flatten().any(|spec| spec.shape.contains(&None))
+    }
+
+    /// [`FunctionCache::save`], or where the signature has open dimensions, programs for any sizes of them, of these
+    /// closures in their structures.
+    pub(super) fn save_any(&self, path: &Path, bodies: &[(String, &Traceable<'_>)], at: At) -> Result<()> {
+        let Some(specs) = self.specs.as_ref().filter(|_| self.is_open()) else {
+            return self.save_prepared(path, at);
+        };
+        trace::forbid("a function cannot be saved", at)?;
+        let _tracing = self.tracing.lock().unwrap_or_else(PoisonError::into_inner);
+        saved::save_any(self, specs, bodies, path, at)
     }
 
     /// Forgets every program: the next call traces again.
@@ -343,14 +370,14 @@ impl FunctionCache {
         text
     }
 
-    /// Traces and compiles. Variables may be created at the first trace of the function; it is traced again then, and what
-    /// it creates again is an error: it would be lost.
-    fn trace(&self, request: &Request, body: &Traceable<'_>) -> Result<Concrete> {
-        let _running = nested::enter(self, &self.name, &request.signature, request.at)?;
+    /// Traces. Variables may be created at the first trace of the function; it is traced again then, and what it creates
+    /// again is an error: it would be lost.
+    pub(super) fn traced(&self, signature: &Signature, body: &Traceable<'_>, at: At) -> Result<Traced> {
+        let _running = nested::enter(self, &self.name, signature, at)?;
         let record = |creates: bool| {
             let (traced, recorded) = trace::record_function(&self.name, creates, |id| {
-                let placeholder = |(shape, dtype): &Form| parameter(id, shape.clone(), *dtype, request.at);
-                let placeholders: Vec<Tensor> = request.signature.forms.iter().map(placeholder).collect();
+                let placeholder = |(shape, dtype): &Form| parameter(id, shape.clone(), *dtype, at);
+                let placeholders: Vec<Tensor> = signature.forms.iter().map(placeholder).collect();
                 body(&placeholders).map(|made| (placeholders, id, made))
             });
             traced.map(|traced| (traced, recorded))
@@ -360,14 +387,26 @@ impl FunctionCache {
             traced = record(false)?;
         }
         let ((placeholders, id, (outputs, kept)), recorded) = traced;
-        let Built { graph, bound } = build(Some(id), &placeholders, &outputs, &recorded, request.at)?;
-        let read: Vec<Tensor> = bound.iter().filter_map(Bound::captured_reading).cloned().collect();
-        evaluate(&read, None, request.at)?;
-        let devices = request.home.iter().cloned().chain(bound.iter().filter_map(Bound::device));
-        let device = one_device(devices, request.at)?.map_or_else(crate::default_device, Ok)?;
-        let compiled = Compiled::new(graph, &device)?;
-        Ok(Concrete { compiled, bound, outputs: signature::forms_of(&outputs), device, kept })
+        let built = build(Some(id), &placeholders, &outputs, &recorded, at)?;
+        Ok(Traced { built, outputs: signature::forms_of(&outputs), kept })
     }
+
+    /// Traces and compiles.
+    fn trace(&self, request: &Request, body: &Traceable<'_>) -> Result<Concrete> {
+        let Traced { built, outputs, kept } = self.traced(&request.signature, body, request.at)?;
+        let Built { graph, bound } = built;
+        let device = settled(&bound, request.home.clone(), request.at)?;
+        let compiled = Compiled::new(graph, &device)?;
+        Ok(Concrete { compiled, bound, outputs, device, kept })
+    }
+}
+
+/// The device of what a program is bound to, whose captured readings have their values then.
+pub(super) fn settled(bound: &[Bound], home: Option<Device>, at: At) -> Result<Device> {
+    let read: Vec<Tensor> = bound.iter().filter_map(Bound::captured_reading).cloned().collect();
+    evaluate(&read, None, at)?;
+    let devices = home.into_iter().chain(bound.iter().filter_map(Bound::device));
+    one_device(devices, at)?.map_or_else(crate::default_device, Ok)
 }
 
 /// A closure that gives a plain list.

@@ -1,6 +1,6 @@
 //! What a function is called with: shapes and dtypes, asked for and received.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use kiln_device::{DType, size};
 
@@ -146,15 +146,17 @@ pub(crate) fn difference(known: &Signature, new: &Signature) -> Vec<String> {
 
 /// A signature as a call: `step(float32 [2, 3], int32 [2])`.
 pub(crate) fn as_call(name: &str, signature: &Signature) -> String {
-    let mut text = format!("{name}(");
-    for (i, (shape, dtype)) in signature.forms.iter().enumerate() {
-        let _ = write!(text, "{}{dtype} {shape:?}", if i > 0 { ", " } else { "" });
+    let forms: Vec<String> =
+        signature.forms.iter().map(|(shape, dtype)| format!("{dtype} {shape:?}")).collect();
+    call_of(name, &forms.join(", "), &signature.structure)
+}
+
+/// Arguments in a structure, as a call.
+pub(crate) fn call_of(name: &str, arguments: &str, structure: &str) -> String {
+    match structure.is_empty() {
+        true => format!("{name}({arguments})"),
+        false => format!("{name}({arguments} in {})", shortened(structure)),
     }
-    if !signature.structure.is_empty() {
-        let _ = write!(text, " in {}", shortened(&signature.structure));
-    }
-    text.push(')');
-    text
 }
 
 /// The beginning of a long text.

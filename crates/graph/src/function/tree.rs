@@ -1,9 +1,10 @@
 //! Functions of structured arguments and results.
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::cache::{FunctionCache, Kept, Made, Request};
+use super::cache::{FunctionCache, Kept, Made, Request, Traceable};
 use super::{TensorSpec, shared_methods};
 use crate::error::{At, Error, Result};
 use crate::report::Report;
@@ -33,18 +34,39 @@ type Body<I, O> = dyn Fn(I) -> Result<O> + Send + Sync;
 pub struct TreeFunction<I, O> {
     cache: FunctionCache,
     body: Box<Body<I, O>>,
+    /// Arguments of every structure seen, around tensors of no meaning, where the signature has open dimensions.
+    seen: Mutex<BTreeMap<String, I>>,
 }
 
-impl<I: Tree, O: Tree + Send + Sync + 'static> TreeFunction<I, O> {
+impl<I: Tree + Send, O: Tree + Send + Sync + 'static> TreeFunction<I, O> {
     /// A function of a closure; nothing is traced yet.
     pub fn new(
         name: impl Into<String>,
         body: impl Fn(I) -> Result<O> + Send + Sync + 'static,
     ) -> TreeFunction<I, O> {
-        TreeFunction { cache: FunctionCache::new(name), body: Box::new(body) }
+        TreeFunction { cache: FunctionCache::new(name), body: Box::new(body), seen: Mutex::default() }
     }
 
     shared_methods!();
+
+    /// As [`crate::Function::save`], for the structures of arguments that it has been called or prepared with: of each,
+    /// any sizes of the open dimensions.
+    ///
+    /// # Errors
+    /// As [`crate::Function::save`], and where no structure of arguments is known.
+    #[track_caller]
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let at = here();
+        // The closure runs outside of the lock: it may call this function.
+        let seen: Vec<(String, I)> = {
+            let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.iter().map(|(text, argument)| Ok((text.clone(), blank(argument)?))).collect::<Result<_>>()?
+        };
+        let bodies: Vec<_> = seen.iter().map(|(_, argument)| self.traceable(argument)).collect();
+        let texts = seen.iter().map(|(text, _)| text.clone());
+        let bodies: Vec<_> = texts.zip(&bodies).map(|(text, body)| (text, body as &Traceable<'_>)).collect();
+        self.cache.save_any(path.as_ref(), &bodies, at)
+    }
 
     /// Runs it: traces and compiles at the first call of a structure and signature, replays after. The structure of the
     /// result may depend on both.
@@ -53,7 +75,7 @@ impl<I: Tree, O: Tree + Send + Sync + 'static> TreeFunction<I, O> {
     /// As [`crate::Function::call`].
     #[track_caller]
     pub fn call(&self, argument: &I) -> Result<O> {
-        let (tensors, request) = asked(argument, here())?;
+        let (tensors, request) = self.asked(argument, here())?;
         let (outputs, kept) = self.cache.run(&request, &tensors, &self.traceable(argument))?;
         match kept.as_deref().and_then(<Kept>::downcast_ref::<O>) {
             Some(structure) => tree::pack_sequence_as(structure, &outputs),
@@ -67,7 +89,7 @@ impl<I: Tree, O: Tree + Send + Sync + 'static> TreeFunction<I, O> {
     /// As [`crate::Function::call`].
     #[track_caller]
     pub fn prepare(&self, argument: &I) -> Result<()> {
-        self.cache.compiled(&asked(argument, here())?.1, &self.traceable(argument)).map(drop)
+        self.cache.compiled(&self.asked(argument, here())?.1, &self.traceable(argument)).map(drop)
     }
 
     /// As [`crate::Function::explain`].
@@ -76,7 +98,7 @@ impl<I: Tree, O: Tree + Send + Sync + 'static> TreeFunction<I, O> {
     /// As [`crate::Function::call`].
     #[track_caller]
     pub fn explain(&self, argument: &I) -> Result<Report> {
-        self.cache.report(&asked(argument, here())?.1, &self.traceable(argument))
+        self.cache.report(&self.asked(argument, here())?.1, &self.traceable(argument))
     }
 
     /// As [`crate::Function::profile`].
@@ -85,7 +107,7 @@ impl<I: Tree, O: Tree + Send + Sync + 'static> TreeFunction<I, O> {
     /// As [`crate::Function::call`].
     #[track_caller]
     pub fn profile(&self, argument: &I) -> Result<Report> {
-        let (tensors, request) = asked(argument, here())?;
+        let (tensors, request) = self.asked(argument, here())?;
         self.cache.timed(&request, &tensors, &self.traceable(argument))
     }
 
@@ -95,7 +117,7 @@ impl<I: Tree, O: Tree + Send + Sync + 'static> TreeFunction<I, O> {
     /// As [`crate::Function::call`].
     #[track_caller]
     pub fn kernel_sources(&self, argument: &I) -> Result<Vec<String>> {
-        self.cache.sources(&asked(argument, here())?.1, &self.traceable(argument))
+        self.cache.sources(&self.asked(argument, here())?.1, &self.traceable(argument))
     }
 
     /// The closure over lists; beside the results it gives their structure, around tensors of no meaning.
@@ -103,20 +125,31 @@ impl<I: Tree, O: Tree + Send + Sync + 'static> TreeFunction<I, O> {
         |tensors| {
             let returned = (self.body)(tree::pack_sequence_as(argument, tensors)?)?;
             let outputs = tree::flatten(&returned);
-            let nothing = vec![Tensor::zeros(&[]); outputs.len()];
-            let structure: Arc<Kept> = Arc::new(tree::pack_sequence_as(&returned, &nothing)?);
+            let structure: Arc<Kept> = Arc::new(blank(&returned)?);
             Ok((outputs, Some(structure)))
         }
     }
+
+    /// The tensors of an argument, and what is asked of the cache for it.
+    fn asked(&self, argument: &I, at: At) -> Result<(Vec<Tensor>, Request)> {
+        let tensors = tree::flatten(argument);
+        let mut structure = String::new();
+        argument.describe(&mut structure);
+        if self.cache.is_open() {
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            if !seen.contains_key(&structure) {
+                seen.insert(structure.clone(), blank(argument)?);
+            }
+        }
+        let request = Request::new(structure, &tensors, at)?;
+        Ok((tensors, request))
+    }
 }
 
-/// The tensors of an argument, and what is asked of the cache for it.
-fn asked(argument: &impl Tree, at: At) -> Result<(Vec<Tensor>, Request)> {
-    let tensors = tree::flatten(argument);
-    let mut structure = String::new();
-    argument.describe(&mut structure);
-    let request = Request::new(structure, &tensors, at)?;
-    Ok((tensors, request))
+/// The structure around tensors of no meaning.
+fn blank<T: Tree>(structure: &T) -> Result<T> {
+    let nothing = vec![Tensor::zeros(&[]); tree::flatten(structure).len()];
+    tree::pack_sequence_as(structure, &nothing)
 }
 
 impl<I, O> std::fmt::Debug for TreeFunction<I, O> {

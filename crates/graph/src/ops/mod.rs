@@ -17,7 +17,7 @@ mod convert;
 mod convolution;
 mod count;
 mod create;
-mod creation;
+pub(crate) mod creation;
 mod ctc;
 mod diagonal;
 mod double;
