@@ -97,6 +97,8 @@ struct Registered {
 struct Registry {
     next: u32,
     programs: Vec<Registered>,
+    /// Threads that are about to ask what a site means.
+    examining: usize,
 }
 
 /// The report buffer of a device and the sites that its numbers mean.
@@ -150,7 +152,7 @@ impl Reports {
     }
 
     fn sweep(&self, registry: &mut Registry) {
-        if self.pending.load(Ordering::Acquire) == 0 {
+        if self.pending.load(Ordering::Acquire) == 0 && registry.examining == 0 {
             registry.programs.retain(|p| !p.retired);
         }
     }
@@ -170,33 +172,53 @@ impl Reports {
     pub(crate) fn examine(
         &self,
         pages: Pages,
-        mut read: impl FnMut(usize, &mut [u8]) -> Result<()>,
+        read: impl FnMut(usize, &mut [u8]) -> Result<()>,
         clear: impl FnOnce(u64, u64),
     ) -> Result<()> {
-        let mut due = self.take_pending(pages);
-        if due == Pages::default() {
+        if self.pending.load(Ordering::Acquire) & pages.0 == 0 {
             return Ok(());
         }
+        lock(&self.registry).examining += 1;
+        let found = self.first(self.take_pending(pages), read);
+        let mut registry = lock(&self.registry);
+        registry.examining -= 1;
+        let outcome = found.and_then(|found| match found {
+            None => Ok(()),
+            Some((page, (site, position, value))) => {
+                clear(page as u64 * PAGE_BYTES, PAGE_BYTES);
+                Err(registry.error(site, position, value))
+            }
+        });
+        self.sweep(&mut registry);
+        outcome
+    }
+
+    /// The first of these pages that tells of a failure, and which; those behind it are pending again.
+    fn first(
+        &self,
+        mut due: Pages,
+        mut read: impl FnMut(usize, &mut [u8]) -> Result<()>,
+    ) -> Result<Option<(usize, Failure)>> {
         let mut words = vec![0u32; READ_WORDS];
         while let Some(page) = due.pop() {
-            let offset = page * PAGE_BYTES as usize;
-            let outcome = read(offset, bytemuck::cast_slice_mut(&mut words));
+            let outcome = read(page * PAGE_BYTES as usize, bytemuck::cast_slice_mut(&mut words));
             let failure = outcome.map(|()| worst(&words));
             if failure != Ok(None) {
                 self.submitted(due);
             }
-            if let Some((site, position, value)) = failure? {
-                clear(offset as u64, PAGE_BYTES);
-                return Err(lock(&self.registry).error(site, position, value));
+            if let Some(failure) = failure? {
+                return Ok(Some((page, failure)));
             }
         }
-        self.sweep(&mut lock(&self.registry));
-        Ok(())
+        Ok(None)
     }
 }
 
+/// Site, position and value of a check that failed.
+type Failure = (u32, u32, i32);
+
 /// The failure that a page tells of, if any: that of the smallest site, of these the one at the smallest position.
-fn worst(words: &[u32]) -> Option<(u32, u32, i32)> {
+fn worst(words: &[u32]) -> Option<Failure> {
     let count = words.first().map_or(0, |n| *n as usize).min(RECORDED);
     let records = words.get(1..1 + 3 * count)?.chunks_exact(3);
     records.map(|r| (r[0], r[2], r[1] as i32)).min()
