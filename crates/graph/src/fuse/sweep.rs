@@ -70,7 +70,7 @@ pub(crate) fn fuse(prepared: Prepared, room: Room) -> Result<Fused> {
     let count = prepared.graph.nodes.len();
     let mut homed = vec![false; count];
     let mut parts_of: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
-    for id in prepared.graph.outputs.iter().chain(prepared.graph.assigns.iter().map(|a| &a.value)) {
+    for id in prepared.graph.outputs.iter().chain(prepared.written.iter().flatten()) {
         homed[id.index()] = true;
     }
     for (i, part) in prepared.part.iter().enumerate() {
@@ -143,9 +143,7 @@ impl Sweep {
                 let Some(group) = self.calls.get(&id).copied() else { return Ok(()) };
                 let starts = from_start(call);
                 for (n, input) in self.node(id).inputs.clone().into_iter().enumerate() {
-                    let movable = starts.get(n) != Some(&true);
-                    let request = Request { group, place: Place::whole(movable), need: Need::Stored };
-                    self.ask(input, request);
+                    self.ask_all(input, group, starts.get(n) != Some(&true));
                 }
                 Ok(())
             }
@@ -159,8 +157,8 @@ impl Sweep {
         requests.iter().filter(|r| r.need != Need::Order).for_each(|r| self.binds(r.group, id));
         for part in self.parts_of.get(&id).cloned().unwrap_or_default() {
             for request in requests {
-                let ordered = Request { group: request.group, place: Place::whole(true), need: Need::Order };
-                self.ask(part, ordered);
+                let place = Place::whole(self.node(part).len(), true);
+                self.ask(part, Request { group: request.group, place, need: Need::Order });
             }
         }
     }
@@ -367,9 +365,9 @@ impl Sweep {
             Op::Scatter { .. } | Op::ArgSort { .. } | Op::Scan { .. } => {
                 let group = self.open(Kind::Whole(id));
                 self.store(id, group, requests);
-                for input in self.node(id).inputs.clone() {
-                    let request = Request { group, place: Place::whole(false), need: Need::Stored };
-                    self.ask(input, request);
+                let moved = self.prepared.moved.contains_key(&id);
+                for (n, input) in self.node(id).inputs.clone().into_iter().enumerate() {
+                    self.ask_all(input, group, moved && n == 0);
                 }
             }
             _ => {
@@ -407,6 +405,12 @@ impl Sweep {
         }
     }
 
+    /// Asks for all of a node in memory, which may be anywhere in a buffer or is to be at its start.
+    fn ask_all(&mut self, id: NodeId, group: GroupId, anywhere: bool) {
+        let place = Place::whole(self.node(id).len(), anywhere);
+        self.ask(id, Request { group, place, need: Need::Stored });
+    }
+
     /// Asks for the inputs of an elementwise node computed at some positions of a group.
     fn ask_inputs(&mut self, id: NodeId, group: GroupId, positions: &[Linear]) {
         let node = self.node(id);
@@ -415,7 +419,8 @@ impl Sweep {
             Op::Gather => {
                 let index_rank = self.node(inputs[1]).shape.len();
                 let index = Place::at(positions[..index_rank].iter().cloned());
-                vec![(inputs[0], Place::whole(true), Need::Stored), (inputs[1], index, Need::Value)]
+                let rows = Place::whole(self.node(inputs[0]).len(), true);
+                vec![(inputs[0], rows, Need::Stored), (inputs[1], index, Need::Value)]
             }
             Op::Random => {
                 let word = |n: i64| (inputs[0], Place::at([Linear::constant(n)]), Need::Stored);
