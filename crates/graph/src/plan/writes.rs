@@ -119,7 +119,7 @@ impl Write<'_> {
     /// whole-array operation, which is another binding of the same buffer.
     fn may_read_beside(&self, fused: &Fused, value: NodeId, group: GroupId) -> bool {
         let entry = &fused.groups[group];
-        let is_apart = |id: &NodeId| !self.is_in_state(fused, *id);
+        let is_apart = |id: &NodeId| !self.is_in_state(fused, *id, group);
         match entry.kind {
             Kind::Map | Kind::Row => true,
             Kind::Contract(_) => entry.operands.iter().all(|(node, _)| is_apart(node)),
@@ -130,11 +130,14 @@ impl Write<'_> {
         }
     }
 
-    /// True for views of the state, and of what is assigned to parts of it.
-    fn is_in_state(&self, fused: &Fused, id: NodeId) -> bool {
+    /// True for views of the state, and of what is assigned to parts of it, as a group reads them.
+    fn is_in_state(&self, fused: &Fused, id: NodeId, group: GroupId) -> bool {
         let graph = &fused.prepared.graph;
+        // A view may be stored for others only.
+        let is_read =
+            |id: NodeId| fused.stored_by[id.index()].is_some_and(|g| fused.readers[g].contains(&group));
         let mut id = id;
-        while is_view(&graph.node(id).op) && fused.stored_by[id.index()].is_none() {
+        while is_view(&graph.node(id).op) && !is_read(id) {
             id = graph.node(id).inputs[0];
         }
         let written = |(assign, written): (&Assign, &Vec<NodeId>)| {
