@@ -15,6 +15,7 @@ use crate::report::{KernelReport, Report};
 use crate::shape::strides;
 
 mod memory;
+mod merge;
 mod order;
 #[cfg(test)]
 mod tests;
@@ -114,6 +115,7 @@ fn attempt(
         lowered.push(lower(&mut context, group, &once)?);
     }
     let Context { checks, scratch, .. } = context;
+    let mut lowered = merge::copies(lowered, room);
     let mut copies = deferred_copies(fused, deferred);
     if let Some(first) = copies.first_mut() {
         ride_on_copy(&mut lowered, first, room);
@@ -217,9 +219,9 @@ fn storages(fused: &Fused, deferred: &[usize], offsets: &[usize]) -> Vec<Option<
     for (i, part) in fused.prepared.part.iter().enumerate() {
         let Some(part) = part else { continue };
         let whole = graph.node(part.of);
-        let Op::Concat { axis } = whole.op else { continue };
-        let all = strides(&whole.shape);
-        let (offset, key) = (part.start * all[axis], Key::Node(part.of));
+        let (Op::Concat { axis }, Some(of)) = (&whole.op, &storage[part.of.index()]) else { continue };
+        let (axis, all) = (*axis, strides(&whole.shape));
+        let (offset, key) = (part.start * all[axis], of.key);
         let contiguous = whole.shape[..axis].iter().all(|d| *d == 1);
         let shape = &graph.nodes[i].shape;
         storage[i] = Some(match contiguous {

@@ -52,8 +52,12 @@ pub(crate) fn prepare(graph: &Graph, device: &Device, apart: &BTreeSet<usize>) -
     let mut claimed = vec![false; out.nodes.len()];
     written.iter().flatten().for_each(|id| claimed[id.index()] = true);
     for output in &graph.outputs {
-        let id = claim(&mut out, &mut claimed, map[output.index()], |_| true);
-        out.outputs.push(id);
+        let id = map[output.index()];
+        // The parts of a concatenation are written to the output itself.
+        let is_free = matches!(out.node(id).op, Op::Concat { .. }) && !claimed[id.index()];
+        claimed[id.index()] |= is_free;
+        let own = if is_free { id } else { claim(&mut out, &mut claimed, id, |_| true) };
+        out.outputs.push(own);
     }
     let layouts = layouts(&out);
     let out_ops: Vec<Op> = out.nodes.iter().map(|n| n.op.clone()).collect();
