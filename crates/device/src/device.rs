@@ -50,7 +50,8 @@ pub(crate) trait Executor: Send + Sync + fmt::Debug {
     fn allocate(&self, bytes: usize) -> Result<Buffer>;
     /// Writes host elements (`count × dtype.host_size()` bytes) at element `first` of the buffer.
     fn upload(&self, buffer: &Buffer, dtype: DType, first: usize, host: &[u8]) -> Result<()>;
-    /// Waits for what was submitted, reports pending check failures, reads elements back.
+    /// Waits for what was submitted, reads elements back; an error where a check failed on which they depend, or in a run
+    /// of this thread, that was not told yet.
     fn download(&self, buffer: &Buffer, dtype: DType, first: usize, host: &mut [u8]) -> Result<()>;
     /// Copies elements between two buffers (or two disjoint ranges of one), in order with submitted programs.
     fn copy(
@@ -64,7 +65,8 @@ pub(crate) trait Executor: Send + Sync + fmt::Debug {
     ) -> Result<()>;
     /// Makes a verified program ready to run: pipelines, temporaries.
     fn prepare(&self, program: Program) -> Result<Box<dyn Prepared>>;
-    /// Waits until all submitted work is done; reports pending check failures and device loss.
+    /// Waits until all submitted work is done; an error where a check failed in a run of this thread that was not told
+    /// yet, or the device is lost.
     fn synchronize(&self) -> Result<()>;
     /// Number of distinct shaders compiled so far.
     fn shader_count(&self) -> usize;
@@ -296,7 +298,7 @@ impl Device {
     /// Waits for all submitted work.
     ///
     /// # Errors
-    /// [`Error::IndexOutOfRange`] of an earlier run; [`Error::Lost`].
+    /// [`Error::IndexOutOfRange`] of an earlier run of this thread; [`Error::Lost`].
     pub fn synchronize(&self) -> Result<()> {
         self.executor.synchronize()
     }

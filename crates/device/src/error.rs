@@ -119,7 +119,9 @@ pub enum Error {
         /// The factors.
         detail: String,
     },
-    /// An index read from data was out of range.
+    /// An index read from data was out of range. A CPU says so with the run. A GPU says so once: to the thread of the run
+    /// with the next value that it reads, or to whoever reads something that the run has made before.
+    /// The run goes on with some valid index instead, and so do variables that it assigns.
     #[error("[{op}] index {value} at position {position} is out of range, expected 0 ≤ index < {bound}{at}")]
     IndexOutOfRange {
         /// The operation that read it.

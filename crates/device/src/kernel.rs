@@ -503,8 +503,10 @@ impl Kernel {
                 if batch + m > self.rows.len() || !lhs.map.fits(variables) || !rhs.map.fits(variables) {
                     return Err(broken(self, "contraction axes or operand maps".into()));
                 }
-                if lhs.buffer >= self.buffers.len() || rhs.buffer >= self.buffers.len() {
-                    return Err(broken(self, "no such operand buffer".into()));
+                let scalar = |operand: &Operand| self.buffers.get(operand.buffer).map(|b| b.dtype.scalar());
+                match (scalar(lhs), scalar(rhs)) {
+                    (Some(a), Some(b)) if a == b && a != Scalar::Bool => {}
+                    types => return Err(broken(self, format!("operands of types {types:?}"))),
                 }
                 let (first_n, rows) = (batch + m, self.rows.len());
                 let uses = |map: &Map, from: usize, to: usize| {

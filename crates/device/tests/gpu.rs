@@ -4,15 +4,13 @@
 mod common;
 
 use std::io::Write;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
 use common::kernels::{self, Case, affine, kernel, load, map, map_body, store};
 use common::naive;
 use kiln_device::*;
 
-/// The device, and the turn on it: a failed check is reported to whoever reads next.
-fn device() -> Option<(Device, MutexGuard<'static, ()>)> {
-    static TURN: Mutex<()> = Mutex::new(());
+fn device() -> Option<Device> {
     static DEVICE: OnceLock<Option<Device>> = OnceLock::new();
     DEVICE
         .get_or_init(|| {
@@ -31,7 +29,6 @@ fn device() -> Option<(Device, MutexGuard<'static, ()>)> {
             device.ok()
         })
         .clone()
-        .map(|device| (device, TURN.lock().unwrap_or_else(PoisonError::into_inner)))
 }
 
 fn to_host(dtype: DType, values: &[Value]) -> Vec<u8> {
@@ -160,7 +157,7 @@ fn check(device: &Device, case: &Case) -> Result<(), String> {
 
 #[test]
 fn every_kernel_means_what_the_contract_says() {
-    let Some((device, _turn)) = device() else { return };
+    let Some(device) = device() else { return };
     let mut wrong = vec![];
     for case in kernels::cases() {
         let start = std::time::Instant::now();
@@ -198,7 +195,7 @@ fn words(values: &[i32]) -> Vec<u8> {
 
 #[test]
 fn a_failed_check_is_reported_once_and_the_device_goes_on() {
-    let Some((device, _turn)) = device() else { return };
+    let Some(device) = device() else { return };
     let count = 5000;
     let kernels = [checked(count, 0), checked(count, 1)];
     let sizes = [(DType::I32, count); 3];
@@ -237,7 +234,7 @@ fn a_failed_check_is_reported_once_and_the_device_goes_on() {
 
 #[test]
 fn programs_replay_with_other_buffers_and_temporaries() {
-    let Some((device, _turn)) = device() else { return };
+    let Some(device) = device() else { return };
     let count = 333;
     let [first, second] = [checked(count, 0), checked(count, 0)];
     let mut program = program(
@@ -272,7 +269,7 @@ fn programs_replay_with_other_buffers_and_temporaries() {
 
 #[test]
 fn a_buffer_that_is_written_is_not_bound_twice() {
-    let Some((device, _turn)) = device() else { return };
+    let Some(device) = device() else { return };
     let kernel = checked(10, 0);
     let program = program(&device, &[(&kernel, &[0, 1])], &[(DType::I32, 10); 2], vec![site("check")]);
     let executable = device.compile(program).unwrap();
@@ -283,7 +280,7 @@ fn a_buffer_that_is_written_is_not_bound_twice() {
 
 #[test]
 fn elements_travel_unchanged() {
-    let Some((device, _turn)) = device() else { return };
+    let Some(device) = device() else { return };
     for dtype in DType::ALL {
         let size = dtype.host_size();
         let host: Vec<u8> = (0..7 * size)
@@ -318,7 +315,7 @@ fn elements_travel_unchanged() {
 
 #[test]
 fn odd_halves_are_copied_inside_programs() {
-    let Some((device, _turn)) = device() else { return };
+    let Some(device) = device() else { return };
     let host: Vec<u8> = (0..10u8).collect();
     let spec = |n| BufferSpec { role: Role::External(n), bytes: 5 * device.element_size(DType::F16) };
     let program = Program {
@@ -335,7 +332,7 @@ fn odd_halves_are_copied_inside_programs() {
 
 #[test]
 fn memory_is_counted_and_limited() {
-    let Some((device, _turn)) = device() else { return };
+    let Some(device) = device() else { return };
     let limit = device.info().max_buffer_bytes as usize;
     match device.allocate(DType::F32, limit / 4 + 1) {
         Err(Error::Limit { what, .. }) => assert_eq!(what, "buffer"),

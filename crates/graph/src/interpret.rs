@@ -118,7 +118,7 @@ fn evaluate(
             let key = [x(0)[0] as u32, x(0)[1] as u32];
             points.map(|i| scalar::threefry2x32(key, [i as u32, 0])[0] as f64).collect()
         }
-        Op::CheckIndex { bound, op } => check_index(node, inputs[0], *bound, op, failure),
+        Op::CheckIndex { bound, wrap, op } => check_index(node, inputs[0], (*bound, *wrap), op, failure),
         Op::Reduce { op, axes } => fold::reduce(*op, axes, inputs[0], shape),
         Op::MatMul => fold::matmul(inputs[0], inputs[1], shape),
         Op::Conv { kind, geometry } => fold::conv(*kind, geometry, inputs[0], inputs[1], shape),
@@ -159,18 +159,20 @@ fn number(value: Value) -> f64 {
 fn check_index(
     node: &Node,
     indices: Array<'_>,
-    bound: usize,
+    (bound, wrap): (usize, bool),
     op: &str,
     failure: &mut Option<kiln_device::Error>,
 ) -> Vec<f64> {
-    let last = bound as i64 - 1;
+    let (extent, last) = (bound as i64, bound as i64 - 1);
     let index = |i: &f64| if indices.dtype == DType::I64 { whole(*i) } else { *i as i64 };
     let indices: Vec<i64> = indices.values.iter().map(index).collect();
-    if let Some(position) = indices.iter().position(|i| *i < 0 || *i > last) {
+    let first = if wrap { -extent } else { 0 };
+    if let Some(position) = indices.iter().position(|i| *i < first || *i > last) {
         let site = CheckSite { op: op.to_owned(), bound: bound as u64, at: node.at.to_string() };
         failure.get_or_insert_with(|| site.error(indices[position], position as u64));
     }
-    indices.iter().map(|i| (*i).clamp(0, last) as f64).collect()
+    let counted = |i: &i64| if wrap && *i < 0 { i.saturating_add(extent) } else { *i };
+    indices.iter().map(|i| counted(i).clamp(0, last) as f64).collect()
 }
 
 /// The graph of tensors and the present values of its leaves, of which `arguments` are the first; for tests.

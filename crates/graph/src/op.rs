@@ -105,11 +105,14 @@ pub enum Op {
     Bitcast,
     /// Random bits, `u32`: threefry2x32 with the key of the input (`u32 [2]`) and each element's flat index as counter.
     Random,
-    /// The input (`i32` or `i64`) as `i32`; an element outside `0..bound` is reported with the run and replaced by the
-    /// nearest valid one.
+    /// The input (`i32` or `i64`) as `i32`, of which negative elements count from the end where `wrap` says so; an element
+    /// outside `0..bound` then is reported with the run, as it came, and replaced by some valid one.
     CheckIndex {
         /// One past the largest valid index.
         bound: usize,
+        /// Whether `-bound..0` stands for `0..bound`.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        wrap: bool,
         /// The operation that the error names.
         op: Cow<'static, str>,
     },
@@ -378,7 +381,7 @@ impl Op {
                     ConvKind::KernelGradient => (inputs[0].0, shape, inputs[1].0),
                 };
                 want(
-                    geometry.matches(x, w, y) && inputs.iter().all(|i| i.1 == dtype),
+                    geometry.matches(x, w, y) && inputs.iter().all(|i| i.1 == dtype) && dtype != DType::Bool,
                     "operands of convolution",
                 )
             }

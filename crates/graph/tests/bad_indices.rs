@@ -4,7 +4,8 @@
 #[path = "support/gpu.rs"]
 mod gpu;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc;
+use std::thread;
 
 use kiln_graph::{
     DType, Device, DeviceError, Error, Function, ReduceOp, ScatterOp, Tensor, Variable, gradients, ops,
@@ -89,11 +90,8 @@ fn data() -> Tensor {
     Tensor::from_vec((0..12).map(|n| n as f32 * 0.25 + 0.5).collect::<Vec<_>>(), &[4, 3])
 }
 
-/// The devices, one test at a time: a GPU tells of a wrong index at the next wait of any thread.
-fn devices() -> (Vec<Device>, MutexGuard<'static, ()>) {
-    static TURN: Mutex<()> = Mutex::new(());
-    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    ([Some(Device::cpu()), gpu::gpu()].into_iter().flatten().collect(), turn)
+fn devices() -> impl Iterator<Item = Device> {
+    [Some(Device::cpu()), gpu::gpu()].into_iter().flatten()
 }
 
 fn good() -> Tensor {
@@ -132,8 +130,7 @@ fn floats(t: &Tensor) -> kiln_graph::Result<Vec<f32>> {
 
 #[test]
 fn a_wrong_index_is_an_error_and_the_next_call_works() {
-    let (devices, _turn) = devices();
-    for device in devices {
+    for device in devices() {
         with_device(&device, || {
             for row in table() {
                 let (x, right) = (data(), floats(&(row.build)(&data(), &good())).expect(row.op));
@@ -154,8 +151,7 @@ fn a_wrong_index_is_an_error_and_the_next_call_works() {
 
 #[test]
 fn other_tensors_keep_their_values() {
-    let (devices, _turn) = devices();
-    for device in devices {
+    for device in devices() {
         with_device(&device, || {
             for row in table() {
                 let x = data();
@@ -179,8 +175,7 @@ fn other_tensors_keep_their_values() {
 
 #[test]
 fn in_a_function() {
-    let (devices, _turn) = devices();
-    for device in devices {
+    for device in devices() {
         with_device(&device, || {
             for row in table() {
                 let build = row.build;
@@ -201,8 +196,7 @@ fn in_a_function() {
 
 #[test]
 fn in_a_loop_and_a_branch() {
-    let (devices, _turn) = devices();
-    for device in devices {
+    for device in devices() {
         with_device(&device, || {
             for row in table() {
                 let build = row.build;
@@ -232,8 +226,7 @@ fn in_a_loop_and_a_branch() {
 
 #[test]
 fn in_a_gradient() {
-    let (devices, _turn) = devices();
-    for device in devices {
+    for device in devices() {
         with_device(&device, || {
             for row in table().into_iter().filter(|row| row.differentiable) {
                 let slope = |i: &Tensor| {
@@ -252,8 +245,7 @@ fn in_a_gradient() {
 
 #[test]
 fn a_state_that_the_call_would_have_set() {
-    let (devices, _turn) = devices();
-    for device in devices {
+    for device in devices() {
         with_device(&device, || {
             let (state, other) =
                 (Variable::new(&data()).expect("state"), Variable::new(&data()).expect("state"));
@@ -266,7 +258,13 @@ fn a_state_that_the_call_would_have_set() {
             let before = floats(&other.read()).expect("values");
             let _ = outcome(bad(9)).expect_err("an index");
             assert_eq!(floats(&other.read()).expect("values"), before);
-            floats(&state.read()).expect("the state is there to be read");
+            // As with some valid index instead of the wrong one.
+            let found = floats(&state.read()).expect("the state is there to be read");
+            let with = |index: i32| {
+                let rows = data() + data().take(&bad(index), 0);
+                floats(&rows).expect("valid indices")
+            };
+            assert!((0..4).any(|index| with(index) == found), "{device}: {found:?}");
             outcome(good()).expect("good indices");
         });
     }
@@ -284,8 +282,7 @@ fn the_largest_k_and_segments() {
         assert!(error.starts_with(text) && error.contains("tests/bad_indices.rs:"), "{error}");
     }
     // As in Keras, segments and classes that are not there are left out.
-    let (devices, _turn) = devices();
-    for device in devices {
+    for device in devices() {
         with_device(&device, || {
             let ids = Tensor::from_slice(&[0, 7, -1, 1]);
             assert_eq!(
@@ -294,6 +291,81 @@ fn the_largest_k_and_segments() {
             );
             let hot = ops::one_hot(&ids, 3, -1, DType::F32).sum(-1);
             assert_eq!(floats(&hot).expect("rows"), [1.0, 0.0, 0.0, 1.0]);
+        });
+    }
+}
+
+/// What a function that runs on and on gives; a CPU tells of a wrong index at once, a GPU with the next value read.
+fn rows_of(state: &Variable) -> Function {
+    let state = state.clone();
+    Function::new("rows", move |a| {
+        let rows = data().take(&a[0], 0);
+        state.assign(&rows)?;
+        Ok(vec![rows])
+    })
+}
+
+#[test]
+fn a_thread_is_told_of_its_own_wrong_index_and_others_are_not() {
+    for device in devices() {
+        with_device(&device, || {
+            let state = Variable::new(&data()).expect("state");
+            let rows = rows_of(&state);
+            let own = rows_of(&Variable::new(&data()).expect("state"));
+            let right = own.call(&[good()]).and_then(|y| floats(&y[0])).expect("rows");
+            let ((called, wait), (go, told)) = (mpsc::channel(), mpsc::channel());
+            thread::scope(|scope| {
+                // Dropped where an assertion fails, which lets the other thread go on.
+                let go = go;
+                let (rows, device) = (&rows, &device);
+                let other = scope.spawn(move || {
+                    with_device(device, || {
+                        let y = rows.call(&[bad(4)]);
+                        called.send(()).expect("the test waits");
+                        told.recv().expect("the test goes on");
+                        // Not the wrong one's value: the next one that this thread reads.
+                        y.and_then(|_| floats(&good().cast(DType::F32).exp()))
+                    })
+                });
+                wait.recv().expect("the other thread goes on");
+                assert_eq!(own.call(&[good()]).and_then(|y| floats(&y[0])).expect("rows"), right, "{device}");
+                assert_eq!(floats(&(data() + 1.0).sum(())).expect("a sum").len(), 1);
+                device.synchronize().expect("no mistake of this thread");
+                go.send(()).expect("the other thread waits");
+                let error = other.join().expect("no panic").expect_err("a wrong index");
+                assert!(error.to_string().starts_with("[take] index 4 at position 2"), "{error}");
+            });
+            // Told once.
+            assert_eq!(rows.call(&[good()]).and_then(|y| floats(&y[0])).expect("rows"), right, "{device}");
+        });
+    }
+}
+
+#[test]
+fn who_reads_what_a_wrong_index_made_is_told() {
+    for device in devices() {
+        with_device(&device, || {
+            let state = Variable::new(&data()).expect("state");
+            let rows = rows_of(&state);
+            let doubled = Function::new("doubled", |a| Ok(vec![&a[0] * 2.0]));
+            let elsewhere = |index: Tensor| {
+                thread::scope(|scope| {
+                    let call = || with_device(&device, || rows.call(&[index]).map(|mut y| y.remove(0)));
+                    scope.spawn(call).join().expect("no panic")
+                })
+            };
+            let readings: [&dyn Fn(Tensor) -> kiln_graph::Result<Vec<f32>>; 4] = [
+                &|index| elsewhere(index).and_then(|y| floats(&y)),
+                &|index| elsewhere(index).and_then(|y| floats(&y.exp())),
+                &|index| elsewhere(index).and_then(|y| floats(&doubled.call(&[y])?[0])),
+                &|index| elsewhere(index).and_then(|_| floats(&(state.read() + 1.0))),
+            ];
+            for (way, read) in readings.iter().enumerate() {
+                read(good()).expect("good indices");
+                let error = read(bad(-5)).expect_err("a wrong index").to_string();
+                assert!(error.starts_with("[take] index -5 at position 2"), "{device}, way {way}: {error}");
+                read(good()).expect("good indices");
+            }
         });
     }
 }

@@ -3,15 +3,10 @@
 #[path = "support/gpu.rs"]
 mod gpu;
 
-use std::sync::{Mutex, PoisonError};
-
 use kiln_graph::{DType, Device, Function, Result, Tensor, Variable, gradients, ops, with_device};
 
-/// Runs a test on the CPU and, where there is one, on the WGSL path. One at a time: a GPU reports an index out of range
-/// to who reads next.
+/// Runs a test on the CPU and, where there is one, on the WGSL path.
 fn everywhere(test: impl Fn() -> Result<()>) {
-    static TURN: Mutex<()> = Mutex::new(());
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     for device in [Some(Device::cpu()), gpu::gpu()].into_iter().flatten() {
         with_device(&device, || test().unwrap_or_else(|e| panic!("{device}: {e}")));
     }

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use crate::cpu::address::{Path, Segment, Walk};
 use crate::cpu::isa::Isa;
 use crate::cpu::lanes::{self, Kind, Source};
-use crate::cpu::tape::{Arg, Op};
+use crate::cpu::tape::{Arg, Op, Position};
 use crate::dtype::DType;
 
 /// Base addresses of a launch's buffers.
@@ -190,7 +190,9 @@ impl<'a> Block<'a> {
                     let index = self.source(*index, count);
                     gather(base, *dtype, index, *len, self.slot_mut(*out, count));
                 }
-                Op::Check { ok, value, position, site } => self.check([*ok, *value, *position], *site, count),
+                Op::Check { ok, value, position, site } => {
+                    self.check([*ok, *value], position, *site, start, count)
+                }
                 Op::Expand { .. } | Op::Reduce { .. } => unreachable!("executed by the row loop"),
             }
         }
@@ -231,23 +233,29 @@ impl<'a> Block<'a> {
         }
     }
 
-    fn check(&self, args: [Arg; 3], site: u32, count: usize) {
-        let at = |arg: Arg, i: usize| match self.source(arg, count) {
-            Source::Lanes(lanes) => lanes[i],
-            Source::Splat(bits) => bits,
-        };
-        // Nearly always all hold, which is seen without a branch for each lane.
-        let holds = match self.source(args[0], count) {
-            Source::Lanes(lanes) => !lanes.iter().fold(false, |failed, ok| failed | (*ok == 0)),
+    fn check(&self, [ok, value]: [Arg; 2], position: &Position, site: u32, start: usize, count: usize) {
+        // Nearly always all hold, which is seen without a branch for each lane: true is 1.
+        let holds = match self.source(ok, count) {
+            Source::Lanes(lanes) => lanes.iter().fold(1, |all, ok| all & ok) != 0,
             Source::Splat(bits) => bits != 0,
         };
         if holds {
             return;
         }
-        for i in 0..count {
-            if at(args[0], i) == 0 {
-                self.launched.fail(site, at(args[2], i), i64::from(at(args[1], i) as i32));
+        let at = |arg: Arg, i: usize| match self.source(arg, count) {
+            Source::Lanes(lanes) => lanes[i],
+            Source::Splat(bits) => bits,
+        };
+        let positions: Vec<u32> = match position {
+            Position::Value(arg) => (0..count).map(|i| at(*arg, i)).collect(),
+            Position::Walked(path) => {
+                let mut positions = vec![0; count];
+                index(path, start, &mut positions);
+                positions
             }
+        };
+        for i in (0..count).filter(|i| at(ok, *i) == 0) {
+            self.launched.fail(site, positions[i], i64::from(at(value, i) as i32));
         }
     }
 }

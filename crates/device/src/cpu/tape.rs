@@ -18,6 +18,15 @@ pub(crate) enum Arg {
     Bits(u32),
 }
 
+/// Where a check's position is found.
+#[derive(Clone, Debug)]
+pub(crate) enum Position {
+    /// It was computed like any value.
+    Value(Arg),
+    /// It follows from the point, and is asked for where a check fails.
+    Walked(Path),
+}
+
 /// One translated instruction; `out` is the slot of its result.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
@@ -61,7 +70,7 @@ pub(crate) enum Op {
     Check {
         ok: Arg,
         value: Arg,
-        position: Arg,
+        position: Position,
         site: u32,
     },
     /// Repeats the lanes of a row register over a block of full lanes.
@@ -131,6 +140,8 @@ pub(crate) struct Translator<'a> {
     /// Position in the current schedule of the first store to each buffer.
     first_store: Vec<usize>,
     expanded: Vec<Option<usize>>,
+    /// Registers that are nothing but the positions of checks.
+    reported: Vec<bool>,
 }
 
 impl<'a> Translator<'a> {
@@ -147,6 +158,7 @@ impl<'a> Translator<'a> {
             once: None,
             first_store: vec![usize::MAX; kernel.buffers.len()],
             expanded: vec![None; count],
+            reported: reported(tape),
         })
     }
 
@@ -277,25 +289,31 @@ impl<'a> Translator<'a> {
         if known || matches!(instr, Instr::Bitcast(..) | Instr::Accumulator | Instr::Reduce(..)) {
             return;
         }
+        if let Instr::Check { ok, value, position, site } = *instr {
+            let [ok, value] = [ok, value].map(|reg| self.arg(reg, level, expansions));
+            let position = match &self.tape.instrs[position as usize] {
+                Instr::Index(affine) if self.reported[position as usize] => {
+                    Position::Walked(Path::new(Walk::of_affine(affine, axes)))
+                }
+                _ => Position::Value(self.arg(position, level, expansions)),
+            };
+            ops.push(Op::Check { ok, value, position, site });
+            return;
+        }
+        if self.reported[reg as usize] {
+            return;
+        }
         let operands: Vec<Arg> = instr.operands().iter().map(|r| self.arg(*r, level, expansions)).collect();
         let binding = |buffer: &usize| self.kernel.buffers[*buffer].dtype;
         let bytes = |walk: &Walk| walk.extents.iter().product::<usize>() * 4;
-        match instr {
-            Instr::Store { buffer, map, .. } => {
-                let (walk, dtype, value) = (Walk::new(map, axes), binding(buffer), operands[0]);
-                let stream = bytes(&walk) >= STREAM && dtype.host_size() == 4;
-                let path = Path::new(walk);
-                if stream || !self.stored_at_once(*buffer, &path, value, ops) {
-                    ops.push(Op::Store { path, buffer: *buffer, dtype, value, stream });
-                }
-                return;
+        if let Instr::Store { buffer, map, .. } = instr {
+            let (walk, dtype, value) = (Walk::new(map, axes), binding(buffer), operands[0]);
+            let stream = bytes(&walk) >= STREAM && dtype.host_size() == 4;
+            let path = Path::new(walk);
+            if stream || !self.stored_at_once(*buffer, &path, value, ops) {
+                ops.push(Op::Store { path, buffer: *buffer, dtype, value, stream });
             }
-            Instr::Check { site, .. } => {
-                let [ok, value, position] = [operands[0], operands[1], operands[2]];
-                ops.push(Op::Check { ok, value, position, site: *site });
-                return;
-            }
-            _ => {}
+            return;
         }
         let once = self.once.is_some() && self.same_everywhere(instr, &operands, axes);
         let out = if once { self.fresh_slot() } else { self.take_slot() };
@@ -411,6 +429,23 @@ impl<'a> Translator<'a> {
         accumulators.push(Accumulator { fold: Fold { op, scalar }, identity, out });
         self.places[reg as usize] = Place::Row(out);
     }
+}
+
+/// Which registers are indices that are used as positions of checks alone.
+fn reported(tape: &Tape) -> Vec<bool> {
+    let mut reported: Vec<bool> = tape.instrs.iter().map(|i| matches!(i, Instr::Index(_))).collect();
+    let mut used = vec![false; reported.len()];
+    for instr in &tape.instrs {
+        let position = match instr {
+            Instr::Check { position, .. } => Some(*position),
+            _ => None,
+        };
+        for operand in instr.operands() {
+            used[operand as usize] = true;
+            reported[operand as usize] &= position == Some(operand);
+        }
+    }
+    reported.iter().zip(used).map(|(reported, used)| *reported && used).collect()
 }
 
 fn three(operands: &[Arg]) -> [Arg; 3] {

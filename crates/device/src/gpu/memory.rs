@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::fault::{Faults, lock};
+use super::reports::Pages;
 use crate::error::{Error, Result};
 use crate::memory::{Buffer, Ledger, Storage};
 
@@ -23,6 +24,8 @@ struct Slot {
 pub(crate) struct Memory {
     slot: Option<Slot>,
     pool: Arc<Pool>,
+    /// The report pages of the runs that the contents come from.
+    pages: AtomicU64,
 }
 
 impl Memory {
@@ -32,6 +35,16 @@ impl Memory {
             Some(slot) => Ok((&slot.buffer, slot.number)),
             None => Err(Error::Buffer("its memory is gone".into())),
         }
+    }
+
+    /// Where failures are reported that spoil the contents.
+    pub(crate) fn pages(&self) -> Pages {
+        Pages(self.pages.load(Ordering::Acquire))
+    }
+
+    /// Notes that contents come from runs that report on these pages.
+    pub(crate) fn depend_on(&self, pages: Pages) {
+        self.pages.fetch_or(pages.0, Ordering::AcqRel);
     }
 
     /// True where the memory came from this pool.
@@ -98,7 +111,7 @@ impl Pool {
             Some(slot) => slot,
             None => self.create(class, bytes)?,
         };
-        let memory = Memory { slot: Some(slot), pool: self.clone() };
+        let memory = Memory { slot: Some(slot), pool: self.clone(), pages: AtomicU64::new(0) };
         Ok(Buffer::new(bytes, Storage::Gpu(memory), lease))
     }
 

@@ -30,7 +30,7 @@ use context::Context;
 use fault::Faults;
 use pipeline::Pipelines;
 use program::GpuProgram;
-use reports::Reports;
+use reports::{Pages, Reports};
 use wgsl::Target;
 
 pub(crate) use memory::Memory;
@@ -152,7 +152,9 @@ impl Executor for GpuExecutor {
             return Ok(());
         }
         if [bytes, at, to_at].iter().all(|n| n.is_multiple_of(4)) {
-            let (from, to) = (self.context.slot(from)?.0, self.context.slot(to)?.0);
+            let (from, to) = (self.context.memory(from)?, self.context.memory(to)?);
+            to.depend_on(from.pages());
+            let (from, to) = (from.slot()?.0, to.slot()?.0);
             return self.context.copy_words((from, at as u64), (to, to_at as u64), bytes as u64);
         }
         // Halves that do not fill words go through the host: rare, and never inside a program.
@@ -166,7 +168,7 @@ impl Executor for GpuExecutor {
     }
 
     fn synchronize(&self) -> Result<()> {
-        self.context.synchronize_reports()?;
+        self.context.synchronize_reports(Pages::default())?;
         self.context.wait()
     }
 

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::context::Context;
 use super::fault::lock;
+use super::reports::PAGE_BYTES;
 use super::wgsl::Printed;
 use crate::error::{Error, Result};
 
@@ -65,6 +66,16 @@ fn entry(binding: usize, ty: wgpu::BufferBindingType) -> wgpu::BindGroupLayoutEn
     }
 }
 
+/// The page of the thread that runs the kernel.
+fn reports_entry(binding: usize) -> wgpu::BindGroupLayoutEntry {
+    let ty = wgpu::BindingType::Buffer {
+        ty: wgpu::BufferBindingType::Storage { read_only: false },
+        has_dynamic_offset: true,
+        min_binding_size: wgpu::BufferSize::new(PAGE_BYTES),
+    };
+    wgpu::BindGroupLayoutEntry { ty, ..entry(binding, wgpu::BufferBindingType::Uniform) }
+}
+
 fn compile(context: &Context, kernel: &Printed) -> Result<Pipeline> {
     let device = &context.device;
     let storage = |read_only| wgpu::BufferBindingType::Storage { read_only };
@@ -72,7 +83,7 @@ fn compile(context: &Context, kernel: &Printed) -> Result<Pipeline> {
         kernel.read_only.iter().enumerate().map(|(at, read_only)| entry(at, storage(*read_only))).collect();
     entries.push(entry(entries.len(), wgpu::BufferBindingType::Uniform));
     if kernel.checks {
-        entries.push(entry(entries.len(), storage(false)));
+        entries.push(reports_entry(entries.len()));
     }
     context
         .faults

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::context::Context;
 use super::program::{BoundSet, GpuProgram, Work};
-use super::run::{Sink, walk};
+use super::run::{Run, Sink, walk};
 use crate::error::Result;
 use crate::memory::Buffer;
 
@@ -46,7 +46,8 @@ pub(crate) fn profile(program: &GpuProgram, external: &[Buffer]) -> Result<Vec<D
     program.context.wait()?;
     let times = vec![Duration::ZERO; program.steps];
     let mut profiler = Profiler { program, set: &set, stamps, times };
-    walk(program, &program.blocks, external, &mut profiler)?;
+    let run = Run { program, external, pages: program.depend(external)? };
+    walk(&run, &program.blocks, &mut profiler)?;
     Ok(profiler.times)
 }
 

@@ -8,7 +8,8 @@ use super::context::Context;
 use super::fault::lock;
 use super::pipeline::{Pipeline, Pipelines};
 use super::profile;
-use super::run::{Recorder, walk};
+use super::reports::{self, Pages};
+use super::run::{Recorder, Run, walk};
 use super::wgsl::{self, Printed};
 use crate::device::Prepared;
 use crate::dtype::{DType, Value};
@@ -75,6 +76,8 @@ pub(crate) struct GpuProgram {
     /// Held while a run is submitted: two runs share the temporaries.
     turn: Mutex<()>,
     site_base: u32,
+    /// Numbers of the external buffers that are written.
+    written: Vec<usize>,
 }
 
 /// A kernel that copies the first elements of a buffer: for sizes that are not whole words.
@@ -260,6 +263,7 @@ impl GpuProgram {
                 Role::External(_) => Ok(None),
             })
             .collect::<Result<Vec<_>>>()?;
+        let written = written(&program);
         let site_base = context.reports.register(&program.checks);
         let (mut words, mut work) = (vec![], vec![]);
         for (step, plan) in plans.work {
@@ -287,6 +291,7 @@ impl GpuProgram {
             sets: Mutex::default(),
             turn: Mutex::default(),
             site_base,
+            written,
             program,
         })
     }
@@ -363,7 +368,7 @@ impl GpuProgram {
             size: wgpu::BufferSize::new(dispatch.params.end - dispatch.params.start),
         }));
         if dispatch.checks {
-            resources.push(whole(self.context.reports.buffer()));
+            resources.push(wgpu::BindingResource::Buffer(self.context.reports.binding()));
         }
         let entries: Vec<_> = resources
             .into_iter()
@@ -415,19 +420,65 @@ impl GpuProgram {
             });
             while let Some((at, Work::Dispatch(dispatch))) = rest.first().map(|at| (*at, &self.work[*at].1)) {
                 pass.set_pipeline(&dispatch.pipeline.pipeline);
-                pass.set_bind_group(0, &set.groups[at], &[]);
+                let page: &[u32] = if dispatch.checks { &[reports::own_offset()] } else { &[] };
+                pass.set_bind_group(0, &set.groups[at], page);
                 pass.dispatch_workgroups(dispatch.grid[0], dispatch.grid[1], 1);
                 rest = &rest[1..];
             }
         }
     }
 
+    /// The report pages that the results of a run depend on; the buffers that it writes know them from now on.
+    pub(crate) fn depend(&self, external: &[Buffer]) -> Result<Pages> {
+        let mut pages = if self.program.checks.is_empty() { Pages::default() } else { Pages::own() };
+        for buffer in external {
+            pages = pages.and(self.context.memory(buffer)?.pages());
+        }
+        if pages != Pages::default() {
+            for buffer in self.written.iter().filter_map(|number| external.get(*number)) {
+                self.context.memory(buffer)?.depend_on(pages);
+            }
+        }
+        Ok(pages)
+    }
+
     /// After a submission: its checks may have reported.
     pub(crate) fn note_checks(&self) {
         if !self.program.checks.is_empty() {
-            self.context.reports.submitted();
+            self.context.reports.submitted(Pages::own());
         }
     }
+}
+
+/// Numbers of the external buffers that a program writes.
+fn written(program: &Program) -> Vec<usize> {
+    let mut written = vec![];
+    let mut pending: Vec<&Step> = program.steps.iter().collect();
+    while let Some(step) = pending.pop() {
+        let targets: Vec<BufferId> = match step {
+            Step::Launch(launch) => {
+                let bindings = launch.kernel.buffers.iter().zip(&launch.buffers);
+                bindings.filter(|(binding, _)| binding.access != Access::Read).map(|(_, id)| *id).collect()
+            }
+            Step::Copy { to, .. } => vec![*to],
+            Step::Host(host) => host.outputs.iter().map(|output| output.buffer).collect(),
+            Step::Branch { arms, .. } => {
+                pending.extend(arms.iter().flatten());
+                continue;
+            }
+            Step::Loop { body, .. } => {
+                pending.extend(body);
+                continue;
+            }
+        };
+        written.extend(targets.into_iter().filter_map(|id| match program.buffers[id].role {
+            Role::External(number) => Some(number),
+            Role::Temporary => None,
+        }));
+    }
+    written.sort_unstable();
+    written.dedup();
+    written
 }
 
 /// Appends a kernel's parameters; their place in bytes.
@@ -463,7 +514,8 @@ impl Prepared for GpuProgram {
         let set = self.bind(external)?;
         let _turn = lock(&self.turn);
         let mut recorder = Recorder::new(self, &set);
-        let outcome = walk(self, &self.blocks, external, &mut recorder);
+        let run = Run { program: self, external, pages: self.depend(external)? };
+        let outcome = walk(&run, &self.blocks, &mut recorder);
         recorder.submit();
         outcome?;
         self.context.check()

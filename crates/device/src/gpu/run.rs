@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::program::{Block, BoundSet, GpuProgram};
+use super::reports::Pages;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::memory::Buffer;
@@ -66,38 +67,41 @@ impl Sink for Recorder<'_> {
     fn called(&mut self, _: usize, _: Duration) {}
 }
 
+/// One run of a program.
+pub(crate) struct Run<'a> {
+    pub(crate) program: &'a GpuProgram,
+    pub(crate) external: &'a [Buffer],
+    /// Where failures are reported that spoil what it computes.
+    pub(crate) pages: Pages,
+}
+
 /// Sends the work of some blocks to a sink.
-pub(crate) fn walk(
-    program: &GpuProgram,
-    blocks: &[Block],
-    external: &[Buffer],
-    sink: &mut dyn Sink,
-) -> Result<()> {
+pub(crate) fn walk(run: &Run, blocks: &[Block], sink: &mut dyn Sink) -> Result<()> {
     for block in blocks {
         match block {
             Block::Record(range) => range.clone().try_for_each(|at| sink.piece(at))?,
             Block::Host(step, host) => {
                 sink.flush();
                 let start = Instant::now();
-                call(program, host, external)?;
+                run.call(host)?;
                 sink.called(*step, start.elapsed());
             }
             Block::Branch { index, arms } => {
                 sink.flush();
-                let index = scalar(program, *index, DType::I32, external)?;
+                let index = run.scalar(*index, DType::I32)?;
                 let index = i32::from_ne_bytes([index[0], index[1], index[2], index[3]]);
                 let arm = &arms[(index.max(0) as usize).min(arms.len() - 1)];
-                walk(program, arm, external, sink)?;
+                walk(run, arm, sink)?;
             }
             Block::Loop { most, condition, body } => {
                 for _ in 0..*most {
                     if let Some(condition) = condition {
                         sink.flush();
-                        if scalar(program, *condition, DType::Bool, external)?[0] == 0 {
+                        if run.scalar(*condition, DType::Bool)?[0] == 0 {
                             break;
                         }
                     }
-                    walk(program, body, external, sink)?;
+                    walk(run, body, sink)?;
                 }
             }
         }
@@ -105,32 +109,35 @@ pub(crate) fn walk(
     Ok(())
 }
 
-/// The first element of a buffer, after everything submitted.
-fn scalar(program: &GpuProgram, id: BufferId, dtype: DType, external: &[Buffer]) -> Result<[u8; 4]> {
-    let mut bytes = [0; 4];
-    let buffer = program.buffer(id, external)?;
-    program.context.download(buffer, dtype, 0, &mut bytes[..dtype.host_size()])?;
-    Ok(bytes)
-}
+impl Run<'_> {
+    /// Elements of a buffer, after everything submitted.
+    fn read(&self, id: BufferId, dtype: DType, first: usize, host: &mut [u8]) -> Result<()> {
+        let context = &self.program.context;
+        context.synchronize_reports(self.pages)?;
+        context.download(self.program.buffer(id, self.external)?, dtype, first, host)
+    }
 
-fn call(program: &GpuProgram, host: &HostStep, external: &[Buffer]) -> Result<()> {
-    let context = &program.context;
-    let mut inputs = Vec::with_capacity(host.inputs.len());
-    for input in &host.inputs {
-        let mut bytes = vec![0; crate::size::byte_length(input.count, input.dtype.host_size())?];
-        if input.count > 0 {
-            context.download(
-                program.buffer(input.buffer, external)?,
-                input.dtype,
-                input.first,
-                &mut bytes,
-            )?;
+    /// The first element of a buffer.
+    fn scalar(&self, id: BufferId, dtype: DType) -> Result<[u8; 4]> {
+        let mut bytes = [0; 4];
+        self.read(id, dtype, 0, &mut bytes[..dtype.host_size()])?;
+        Ok(bytes)
+    }
+
+    fn call(&self, host: &HostStep) -> Result<()> {
+        let mut inputs = Vec::with_capacity(host.inputs.len());
+        for input in &host.inputs {
+            let mut bytes = vec![0; crate::size::byte_length(input.count, input.dtype.host_size())?];
+            if input.count > 0 {
+                self.read(input.buffer, input.dtype, input.first, &mut bytes)?;
+            }
+            inputs.push(bytes);
         }
-        inputs.push(bytes);
+        let results = host.function.call(&inputs, &host.outputs)?;
+        for (bytes, output) in results.iter().zip(&host.outputs).filter(|(bytes, _)| !bytes.is_empty()) {
+            let buffer = self.program.buffer(output.buffer, self.external)?;
+            self.program.context.upload(buffer, output.dtype, output.first, bytes)?;
+        }
+        Ok(())
     }
-    let results = host.function.call(&inputs, &host.outputs)?;
-    for (bytes, output) in results.iter().zip(&host.outputs).filter(|(bytes, _)| !bytes.is_empty()) {
-        context.upload(program.buffer(output.buffer, external)?, output.dtype, output.first, bytes)?;
-    }
-    Ok(())
 }

@@ -5,7 +5,8 @@ use std::sync::mpsc;
 use half::{bf16, f16};
 
 use super::context::Context;
-use super::reports::Reports;
+use super::memory::Memory;
+use super::reports::Pages;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::memory::{Buffer, Storage};
@@ -63,12 +64,17 @@ fn narrow(dtype: DType, device: &[u8], host: &mut [u8]) {
 const DELIVERY: std::time::Duration = std::time::Duration::from_secs(30);
 
 impl Context {
-    /// The wgpu buffer behind a handle, and its number.
-    pub(crate) fn slot<'b>(&self, buffer: &'b Buffer) -> Result<(&'b wgpu::Buffer, u64)> {
+    /// The memory behind a handle.
+    pub(crate) fn memory<'b>(&self, buffer: &'b Buffer) -> Result<&'b Memory> {
         match buffer.storage() {
-            Storage::Gpu(memory) if memory.is_of(&self.pool) => memory.slot(),
+            Storage::Gpu(memory) if memory.is_of(&self.pool) => Ok(memory),
             _ => Err(Error::Buffer(format!("the buffer is not on `{}`; copy it there first", self.name))),
         }
+    }
+
+    /// The wgpu buffer behind a handle, and its number.
+    pub(crate) fn slot<'b>(&self, buffer: &'b Buffer) -> Result<(&'b wgpu::Buffer, u64)> {
+        self.memory(buffer)?.slot()
     }
 
     /// Writes host elements.
@@ -109,7 +115,7 @@ impl Context {
         self.write(raw, used, from, &whole)
     }
 
-    /// Reads elements, after everything submitted.
+    /// Reads elements, after everything submitted; an error where a check failed that they depend on.
     pub(crate) fn download(
         &self,
         buffer: &Buffer,
@@ -117,7 +123,7 @@ impl Context {
         first: usize,
         host: &mut [u8],
     ) -> Result<()> {
-        self.synchronize_reports()?;
+        self.synchronize_reports(self.memory(buffer)?.pages())?;
         let (raw, _) = self.slot(buffer)?;
         let element = self.element_size(dtype);
         if is_plain(dtype, element) {
@@ -193,21 +199,16 @@ impl Context {
         self.check()
     }
 
-    /// Waits for submitted work and returns what its checks reported.
-    pub(crate) fn synchronize_reports(&self) -> Result<()> {
+    /// Waits for submitted work and returns what checks reported on these pages and this thread's own.
+    pub(crate) fn synchronize_reports(&self, pages: Pages) -> Result<()> {
         self.check()?;
-        if !self.reports.take_pending() {
-            return Ok(());
-        }
-        let mut bytes = vec![0; Reports::read_bytes()];
-        self.read(self.reports.buffer(), 0, &mut bytes)?;
-        let result = self.reports.examine(&bytes);
-        if result.is_err() {
+        let buffer = self.reports.buffer();
+        let clear = |offset, bytes| {
             let mut encoder = self.device.create_command_encoder(&Default::default());
-            encoder.clear_buffer(self.reports.buffer(), 0, None);
+            encoder.clear_buffer(buffer, offset, Some(bytes));
             self.queue.submit([encoder.finish()]);
-        }
-        result
+        };
+        self.reports.examine(pages.and(Pages::own()), |at, bytes| self.read(buffer, at, bytes), clear)
     }
 
     /// Copies bytes that start and end at whole words, between buffers or within one.

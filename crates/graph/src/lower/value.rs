@@ -170,12 +170,18 @@ impl Lowering<'_, '_> {
                 let counter = self.push(Instr::Bitcast(Scalar::U32, number));
                 return Ok(self.push(Instr::Random { key, counter }));
             }
-            Op::CheckIndex { bound, op } => {
+            Op::CheckIndex { bound, wrap, op } => {
                 let value = self.register(node.inputs[0], &place)?;
                 let position = self.index(&flat(&node.shape))?;
-                let of = self.node(node.inputs[0]).dtype;
-                let index = self.check_index((value, of), position, *bound, op, node);
-                return Ok(self.cast(of, DType::I32, index));
+                let check =
+                    CheckSite { op: op.clone().into(), bound: *bound as u64, at: node.at.to_string() };
+                let (ok, index) = match self.node(node.inputs[0]).dtype {
+                    DType::I64 => self.wide_index_within(value, *bound, *wrap),
+                    _ => self.index_within(value, *bound, *wrap),
+                };
+                let site = self.site(check);
+                self.push(Instr::Check { ok, value, position, site });
+                return Ok(index);
             }
             _ => {}
         }
@@ -233,28 +239,48 @@ impl Lowering<'_, '_> {
         if to == DType::Bool || direct { converted } else { self.stored_as(to, converted) }
     }
 
-    fn check_index(
-        &mut self,
-        (value, of): (Reg, DType),
-        position: Reg,
-        bound: usize,
-        op: &str,
-        node: &Node,
-    ) -> Reg {
-        let whole = |n: i32| if of == DType::I64 { Value::I64(n.into()) } else { Value::I32(n) };
-        let (zero, last) = (whole(0), whole(bound.min(i32::MAX as usize) as i32 - 1));
-        let (zero, last) = (self.constant(zero), self.constant(last));
-        let raised = self.push(Instr::Binary(BinaryOp::Max, value, zero));
+    /// Whether an `int32` index is within a bound, and the place it names or some other one.
+    ///
+    /// As unsigned numbers negative ones are larger than any bound; of `i` and `i + bound` the smaller is the place then.
+    fn index_within(&mut self, value: Reg, bound: usize, wrap: bool) -> (Reg, Reg) {
+        let extent = bound.min(i32::MAX as usize) as u32;
+        let mut place = self.push(Instr::Bitcast(Scalar::U32, value));
+        if wrap {
+            let extent = self.constant(Value::U32(extent));
+            let from_end = self.push(Instr::Binary(BinaryOp::Add, place, extent));
+            place = self.push(Instr::Binary(BinaryOp::Min, place, from_end));
+        }
+        let last = self.constant(Value::U32(extent - 1));
+        let nearest = self.push(Instr::Binary(BinaryOp::Min, place, last));
+        let ok = self.push(Instr::Compare(CompareOp::Eq, nearest, place));
+        (ok, self.push(Instr::Bitcast(Scalar::I32, nearest)))
+    }
+
+    /// [`Self::index_within`] of an `int64` index.
+    fn wide_index_within(&mut self, value: Reg, bound: usize, wrap: bool) -> (Reg, Reg) {
+        let extent = bound.min(i32::MAX as usize) as i64;
+        let [zero, last] = [0, extent - 1].map(|n| self.constant(Value::I64(n)));
+        let mut place = value;
+        if wrap {
+            let extent = self.constant(Value::I64(extent));
+            let negative = self.push(Instr::Compare(CompareOp::Lt, value, zero));
+            let from_end = self.push(Instr::Binary(BinaryOp::Add, value, extent));
+            place = self.push(Instr::Select(negative, from_end, value));
+        }
+        let raised = self.push(Instr::Binary(BinaryOp::Max, place, zero));
         let nearest = self.push(Instr::Binary(BinaryOp::Min, raised, last));
-        let ok = self.push(Instr::Compare(CompareOp::Eq, nearest, value));
-        let check = CheckSite { op: op.to_owned(), bound: bound as u64, at: node.at.to_string() };
+        let ok = self.push(Instr::Compare(CompareOp::Eq, nearest, place));
+        (ok, self.cast(DType::I64, DType::I32, nearest))
+    }
+
+    /// The number of a check site of the program.
+    fn site(&mut self, check: CheckSite) -> u32 {
         let sites = &mut self.context.checks;
         let site = sites.iter().position(|s| *s == check).unwrap_or_else(|| {
             sites.push(check);
             sites.len() - 1
-        }) as u32;
-        self.push(Instr::Check { ok, value, position, site });
-        nearest
+        });
+        site as u32
     }
 
     fn gather(&mut self, node: &Node, positions: &[Linear]) -> Result<Reg> {

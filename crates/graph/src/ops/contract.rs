@@ -203,10 +203,22 @@ impl Tensor {
             return Tensor::failed("conv", message, at);
         };
         let shape = [&[x[0]], &output[..], &[filters]].concat();
-        let dtype = promote(self.dtype(), kernel.dtype());
-        let inputs = vec![self.cast_at(dtype, at), kernel.cast_at(dtype, at)];
-        Tensor::op(Op::Conv { kind: ConvKind::Forward, geometry }, inputs, shape, dtype, at)
+        convolution([self, kernel], ConvKind::Forward, geometry, shape, at)
     }
+}
+
+/// The primitive in the common type of two tensors whose shapes fit. Of booleans, whether any product is true.
+pub(super) fn convolution(
+    inputs: [&Tensor; 2],
+    kind: ConvKind,
+    geometry: ConvGeometry,
+    shape: Vec<usize>,
+    at: At,
+) -> Tensor {
+    let dtype = promote(inputs[0].dtype(), inputs[1].dtype());
+    let counted = if dtype == DType::Bool { DType::I32 } else { dtype };
+    let inputs = inputs.map(|t| t.cast_at(counted, at)).to_vec();
+    Tensor::op(Op::Conv { kind, geometry }, inputs, shape, counted, at).cast_at(dtype, at)
 }
 
 fn rhs_matrix(rhs: &Tensor, at: At) -> Tensor {

@@ -1,9 +1,10 @@
 //! Convolutions under Keras' names: over one, two or three spatial axes, in either data format.
 
+use super::contract::convolution;
 use super::spatial::failed_of;
-use super::{DataFormat, Padding, PerAxis, promote};
+use super::{DataFormat, Padding, PerAxis};
 use crate::error::At;
-use crate::op::{ConvGeometry, ConvKind, Op};
+use crate::op::{ConvGeometry, ConvKind};
 use crate::tensor::{Tensor, here};
 
 /// Input and kernel of a convolution, and what is said for each spatial axis.
@@ -249,8 +250,6 @@ fn transposed(
         added[i + 1] = ((-before).max(0) as usize, (-after).max(0) as usize);
     }
     let shape = [&x[..1], &geometry.input, &[w[axes]]].concat();
-    let dtype = promote(s.inputs.dtype(), kernel.dtype());
-    let both = vec![s.inputs.cast_at(dtype, at), kernel.cast_at(dtype, at)];
-    let result = Tensor::op(Op::Conv { kind: ConvKind::InputGradient, geometry }, both, shape, dtype, at);
+    let result = convolution([&s.inputs, kernel], ConvKind::InputGradient, geometry, shape, at);
     Ok(result.pad(&added, 0.0).part_of("conv_transpose", at, &[]))
 }

@@ -18,6 +18,16 @@ impl Tensor {
 
     /// `int32` indices that the run reports where one is outside `0..bound`; `op` names who asked.
     pub(crate) fn checked_index(&self, bound: usize, op: &'static str, at: At) -> Tensor {
+        self.index_within(bound, false, op, at)
+    }
+
+    /// As [`Tensor::checked_index`], where negative indices count from the end.
+    pub(crate) fn wrapped_index(&self, bound: usize, op: &'static str, at: At) -> Tensor {
+        let wrap = matches!(self.dtype(), DType::I32 | DType::I64) && i32::try_from(bound).is_ok();
+        self.index_within(bound, wrap, op, at)
+    }
+
+    fn index_within(&self, bound: usize, wrap: bool, op: &'static str, at: At) -> Tensor {
         if self.error().is_some() {
             return self.clone();
         }
@@ -37,26 +47,8 @@ impl Tensor {
             return Tensor::failed(op, none, at);
         }
         let index = if self.dtype() == DType::I64 { self.clone() } else { self.cast_at(DType::I32, at) };
-        Tensor::op(
-            Op::CheckIndex { bound, op: op.into() },
-            vec![index],
-            self.shape().to_vec(),
-            DType::I32,
-            at,
-        )
-    }
-
-    /// As [`Tensor::checked_index`], where negative indices count from the end.
-    pub(crate) fn wrapped_index(&self, bound: usize, op: &'static str, at: At) -> Tensor {
-        let extent = i32::try_from(bound).ok().filter(|n| *n > 0);
-        match extent {
-            Some(extent) if self.error().is_none() && matches!(self.dtype(), DType::I32 | DType::I64) => {
-                // Others stay as they are, for the error that the run reports.
-                let counted = self.less(0).logical_and(self.greater_equal(-extent));
-                Tensor::select(&counted, self + extent, self).checked_index(bound, op, at)
-            }
-            _ => self.checked_index(bound, op, at),
-        }
+        let check = Op::CheckIndex { bound, wrap, op: op.into() };
+        Tensor::op(check, vec![index], self.shape().to_vec(), DType::I32, at)
     }
 
     /// Integer labels as `int32`, reported by the run (as of operation `op`) where one is outside `0..classes`.

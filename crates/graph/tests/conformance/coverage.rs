@@ -17,12 +17,14 @@ fn names() -> Vec<(String, String)> {
     sections.into_iter().flat_map(flat).collect()
 }
 
-/// Golden cases of every operation.
-fn counts() -> BTreeMap<String, usize> {
-    let mut counts = BTreeMap::new();
+/// Golden cases of every operation: on the CPU, and on the WGSL path.
+fn counts() -> BTreeMap<String, [usize; 2]> {
+    let mut counts = BTreeMap::<String, [usize; 2]>::new();
     for group in groups() {
+        let wgsl = usize::from(group.is_for_wgsl());
         for case in group.golden().cases {
-            *counts.entry(case.op).or_default() += 1;
+            let [cpu, gpu] = counts.entry(case.op).or_default();
+            (*cpu, *gpu) = (*cpu + 1, *gpu + wgsl);
         }
     }
     counts
@@ -48,24 +50,24 @@ fn table() -> String {
     let (counts, gradients, bad) = (counts(), gradients::survey(), bad::survey());
     let mut text = String::from(
         "# Operations\n\nWritten by `KILN_UPDATE=1 cargo test -p kiln-graph --test conformance`. Golden cases run on the CPU \
-         executor, the first of\neach operation on the WGSL path too (all with `KILN_CONFORMANCE=all`). First and second \
-         derivatives of cases are compared\nwith differences; 0 where no case has a float input and a float output. Bad calls are golden ones with one argument changed: each is \
-         refused in the operation's name, or has a\nresult.\n\n| operation | golden cases (CPU) | WGSL | gradients | \
+         executor, and on the\nWGSL path but for those of 64 bits. First and second derivatives of cases are compared with differences; 0 \
+         where no case has a\nfloat input and a float output. Bad calls are golden ones with one argument changed: each is refused in the \
+         operation's name, or\nhas a result.\n\n| operation | golden cases (CPU) | golden cases (WGSL) | gradients | \
          second derivatives | bad calls refused | with a result |\n|---|---|---|---|---|---|---|\n",
     );
-    let mut total = [0; 5];
-    for (op, all) in &counts {
+    let mut total = [0; 6];
+    for (op, [cpu, wgsl]) in &counts {
         let checked = gradients.checked.get(op).copied().unwrap_or_default();
         let ends = bad.ends.get(op).copied().unwrap_or_default();
-        let numbers = [*all, checked.first, checked.second, ends.refused, ends.accepted];
-        let [all, first, second, refused, accepted] = numbers;
-        let _ = writeln!(text, "| `{op}` | {all} | 1 | {first} | {second} | {refused} | {accepted} |");
+        let numbers = [*cpu, *wgsl, checked.first, checked.second, ends.refused, ends.accepted];
+        let [cpu, wgsl, first, second, refused, accepted] = numbers;
+        let _ = writeln!(text, "| `{op}` | {cpu} | {wgsl} | {first} | {second} | {refused} | {accepted} |");
         total.iter_mut().zip(numbers).for_each(|(sum, n)| *sum += n);
     }
-    let [all, first, second, refused, accepted] = total;
+    let [cpu, wgsl, first, second, refused, accepted] = total;
     let _ = writeln!(
         text,
-        "\n{} operations, {all} golden cases, {first} gradients, {second} second derivatives, {refused} bad calls refused and \
+        "\n{} operations, {cpu} golden cases on the CPU and {wgsl} on the WGSL path, {first} gradients, {second} second derivatives, {refused} bad calls refused and \
          {accepted} with a result.\n",
         counts.len()
     );

@@ -56,6 +56,14 @@ pub(crate) const ANY_ZERO: &[(&str, &str)] = &[
 
 const EQUAL: &str = "of zeros of both signs, which are equal, either may come out, as in NumPy";
 
+/// Whether the sign of a zero counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Zeros {
+    Signed,
+    /// WGSL lets a driver take either for the other (floating point evaluation, "signed zeroes").
+    Unsigned,
+}
+
 /// The unpacked file.
 pub(crate) struct Golden {
     group: &'static str,
@@ -129,7 +137,7 @@ impl Golden {
     }
 
     /// What is wrong with the outputs of a case.
-    pub(crate) fn compare(&self, case: &Case, outputs: &[Tensor]) -> Result<(), String> {
+    pub(crate) fn compare(&self, case: &Case, outputs: &[Tensor], zeros: Zeros) -> Result<(), String> {
         if outputs.len() != case.outputs.len() {
             return Err(format!("{} outputs, not {}", outputs.len(), case.outputs.len()));
         }
@@ -157,9 +165,8 @@ impl Golden {
             let turned = |i: &usize| {
                 got[*i] == 0.0 && want[*i] == 0.0 && got[*i].is_sign_negative() != want[*i].is_sign_negative()
             };
-            if let Some(i) =
-                (0..want.len()).find(turned).filter(|_| !ANY_ZERO.iter().any(|(op, _)| *op == case.op))
-            {
+            let signed = zeros == Zeros::Signed && !ANY_ZERO.iter().any(|(op, _)| *op == case.op);
+            if let Some(i) = (0..want.len()).find(turned).filter(|_| signed) {
                 return Err(format!("{name}[{i}]: {:?}, not {:?} (the sign of zero)", got[i], want[i]));
             }
         }

@@ -1,5 +1,6 @@
 //! Runs a recipe every way there is and compares with the interpreter.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use kiln_graph::graph::NodeId;
@@ -121,6 +122,15 @@ pub(crate) enum Ways {
     All,
     /// All at once, as a function with state.
     Fused,
+}
+
+impl fmt::Display for Ways {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Ways::All => "fused, stored, alone, as a function",
+            Ways::Fused => "fused as a function",
+        })
+    }
 }
 
 type Checked = std::result::Result<(), String>;

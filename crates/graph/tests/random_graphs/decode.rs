@@ -217,6 +217,7 @@ fn facts_of(made: &Tensor, nears: &[Near]) -> Facts {
     let moderate = |x: f64| x.abs() < 1e6 && (x == 0.0 || x.abs() > 1e-20);
     let numbers = nears.iter().map(|n| n.value).filter(|x| moderate(*x));
     let range = numbers.fold((0.0f64, 0.0f64), |(low, high), x| (low.min(x), high.max(x)));
-    let special = made.dtype().is_float() && nears.iter().any(|n| !moderate(n.value));
+    // What is not known may be what an executor makes of an overflow.
+    let special = made.dtype().is_float() && nears.iter().any(|n| n.is_unknown() || !moderate(n.value));
     Facts { shape: made.shape().to_vec(), dtype: made.dtype(), range, special }
 }

@@ -51,18 +51,19 @@ fn runner(count: u64, sequence: u64) -> TestRunner {
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed))
 }
 
-/// So many graphs of a sequence, of so many steps at most.
+/// So many graphs of a sequence, of so many steps at most, each compared in these ways.
 #[derive(Clone, Copy)]
 struct Part {
     count: u64,
     sequence: u64,
     most_steps: usize,
+    ways: Ways,
 }
 
 /// Checks some random graphs, or says how the smallest failing one fails.
-fn search(device: &Device, part: Part, ways: Ways, tally: &Tally) -> Result<(), String> {
+fn search(device: &Device, part: Part, tally: &Tally) -> Result<(), String> {
     let checked = runner(part.count, part.sequence).run(&genes(part.most_steps), |genes| {
-        check(&decode::decode(&genes), device, ways, tally).map_err(TestCaseError::fail)
+        check(&decode::decode(&genes), device, part.ways, tally).map_err(TestCaseError::fail)
     });
     checked.map_err(|error| match error {
         TestError::Fail(reason, genes) => format!("{reason}\nKILN_RANDOM_REPLAY={}", to_hex(&genes)),
@@ -70,41 +71,50 @@ fn search(device: &Device, part: Part, ways: Ways, tally: &Tally) -> Result<(), 
     })
 }
 
-/// Two searches beside one another.
-fn search_all(device: &Device, parts: [Part; 2], ways: Ways) {
+/// Searches beside one another.
+fn search_all(device: &Device, parts: &[Part]) {
     let tally = Tally::default();
     if let Ok(genes) = std::env::var("KILN_RANDOM_REPLAY") {
         let recipe = decode::decode(&from_hex(&genes));
-        return check(&recipe, device, ways, &tally).unwrap_or_else(|failure| panic!("{failure}"));
+        return check(&recipe, device, Ways::All, &tally).unwrap_or_else(|failure| panic!("{failure}"));
     }
     let found: Vec<Result<(), String>> = std::thread::scope(|scope| {
         let tally = &tally;
-        let searches = parts.map(|part| scope.spawn(move || search(device, part, ways, tally)));
+        let searches: Vec<_> =
+            parts.iter().map(|part| scope.spawn(move || search(device, *part, tally))).collect();
         let panicked = |_| Err("the search itself panicked".into());
-        searches.map(|s| s.join().unwrap_or_else(panicked)).into()
+        searches.into_iter().map(|s| s.join().unwrap_or_else(panicked)).collect()
     });
     for found in found {
         found.unwrap_or_else(|failure| panic!("{failure}"));
     }
     let (close, words) = tally.shares();
-    let counts = parts.map(|p| format!("{} graphs of up to {} steps", p.count, p.most_steps)).join(" and ");
-    eprintln!("{counts} on {device}: {words}");
+    let words_of = |p: &Part| format!("{} graphs of up to {} steps ({})", p.count, p.most_steps, p.ways);
+    let counts: Vec<String> = parts.iter().map(words_of).collect();
+    eprintln!("{} on {device}: {words}", counts.join(", "));
     assert!(close > 0.85, "too little is compared closely: {words}");
 }
 
 #[test]
 fn random_graphs_agree_with_the_interpreter() {
     let count = number("KILN_RANDOM_GRAPHS", 2000).div_ceil(2);
-    let part = |sequence| Part { count, sequence, most_steps: MOST_STEPS };
-    search_all(&Device::cpu(), [part(0), part(1)], Ways::All);
+    let part = |sequence| Part { count, sequence, most_steps: MOST_STEPS, ways: Ways::All };
+    search_all(&Device::cpu(), &[part(0), part(1)]);
 }
 
-/// Nearly all of the time goes into the driver's compiler, so most graphs are small.
+/// Nearly all of the time goes into the driver's compiler, so most graphs are small, and the smallest go every way.
 #[test]
 fn random_graphs_agree_on_the_gpu() {
     let Some(device) = gpu::gpu() else { return };
     let count = number("KILN_RANDOM_GPU_GRAPHS", 150);
-    let large = Part { count: count.div_ceil(4), sequence: 2, most_steps: MOST_STEPS };
-    let small = Part { count: count - count.div_ceil(4), sequence: 3, most_steps: 12 };
-    search_all(&device, [large, small], Ways::Fused);
+    let part = |share: u64, sequence, most_steps, ways| Part {
+        count: (count * share).div_ceil(20),
+        sequence,
+        most_steps,
+        ways,
+    };
+    let large = part(5, 2, MOST_STEPS, Ways::Fused);
+    let small = part(13, 3, 12, Ways::Fused);
+    let every_way = part(2, 4, 8, Ways::All);
+    search_all(&device, &[large, small, every_way]);
 }

@@ -7,7 +7,7 @@ use super::printer::{Frame, Printer, Variable, wgsl_type};
 use super::tape::Place;
 use super::{Shape, loop_count};
 use crate::dtype::{Scalar, Value};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernel::{Body, Instr, Kernel, Map, Operand, Phase, Reg, Tape};
 use crate::op::{BinaryOp, ReduceOp};
 
@@ -190,9 +190,6 @@ impl Printer<'_> {
         let kernel = self.kernel;
         let sizes = Sizes::of(kernel, batch, m)?;
         let scalar = kernel.buffers[lhs.buffer].dtype.scalar();
-        if scalar == Scalar::Bool || scalar != kernel.buffers[rhs.buffer].dtype.scalar() {
-            return Err(Error::Kernel(format!("{}: operand types of a contraction", kernel.name)));
-        }
         let tile = sizes.tile();
         self.tile_position(sizes, tile)?;
         let mut frame = self.split("batch", "z", &kernel.rows[..batch]);
