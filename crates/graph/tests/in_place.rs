@@ -331,3 +331,36 @@ fn what_reads_the_value_from_before_runs_before() {
         Ok(())
     });
 }
+
+#[test]
+fn parts_of_a_slab_change_places() {
+    on_the_cpu(|| {
+        for orders in [[1, 2, 0], [1, 0, 2], [2, 1, 0]] {
+            let parts: Vec<Variable> = (0..3)
+                .map(|i| Variable::new(&Tensor::full(&[5], i as f64, kiln_graph::DType::F32)))
+                .collect::<Result<_>>()?;
+            Variable::pack(&parts)?;
+            let of_step = parts.clone();
+            let step = Function::new("step", move |_| {
+                let before: Vec<Tensor> = of_step.iter().map(Variable::read).collect();
+                orders.iter().zip(&of_step).try_for_each(|(n, part)| part.assign(&before[*n]))?;
+                Ok(vec![Tensor::concat(&before, 0), Tensor::stack(&before, 1)])
+            });
+            let mut expected = [0, 1, 2];
+            for _ in 0..3 {
+                let outputs = step.call(&[])?;
+                let rows = outputs[0].to_vec::<f32>()?;
+                assert!(
+                    rows.iter().enumerate().all(|(i, x)| *x == expected[i / 5] as f32),
+                    "{orders:?}: {rows:?}"
+                );
+                assert_eq!(outputs[1].to_vec::<f32>()?[..3], expected.map(|n| n as f32), "{orders:?}");
+                expected = orders.map(|n| expected[n]);
+                for (part, expected) in parts.iter().zip(expected) {
+                    assert_eq!(part.read().to_vec::<f32>()?, [expected as f32; 5], "{orders:?}");
+                }
+            }
+        }
+        Ok(())
+    });
+}

@@ -5,8 +5,9 @@ use kiln_device::{Access, Affine, Body, DType, Guard, Instr, Kernel, Map, Reg, T
 use crate::fuse::Room;
 use crate::lower::{Key, Lowered, Work};
 
-/// Most copies of one kernel.
+/// Most copies of one kernel, and loops of one that is joined: each may come to have a guard at both addresses.
 const MOST_COPIES: usize = 32;
+const MOST_LOOPS: usize = 4;
 
 /// Threads without work that are as cheap as another launch.
 const IDLE: usize = 4096;
@@ -16,7 +17,7 @@ pub(super) fn copies(lowered: Vec<Lowered>, room: Room) -> Vec<Lowered> {
     let mut merged: Vec<Lowered> = vec![];
     let mut open: Option<Copies> = None;
     for next in lowered {
-        open = match (open.take(), Copy::of(&next)) {
+        open = match (open.take(), OneCopy::of(&next)) {
             (None, Some(copy)) => Some(Copies::new(next, copy)),
             (Some(mut copies), Some(copy)) => match copies.takes(&next, &copy, room) {
                 true => {
@@ -40,22 +41,25 @@ pub(super) fn copies(lowered: Vec<Lowered>, room: Room) -> Vec<Lowered> {
 }
 
 /// What a kernel that only copies loads and stores.
-#[derive(Clone)]
-struct Copy {
+struct OneCopy {
     rows: Vec<usize>,
     load: Instr,
     store: Instr,
 }
 
-impl Copy {
-    fn of(lowered: &Lowered) -> Option<Copy> {
+impl OneCopy {
+    fn of(lowered: &Lowered) -> Option<OneCopy> {
         let Work::Kernel(kernel) = &lowered.work else { return None };
         let Body::Map(tape) = &kernel.body else { return None };
+        let is_plain = kernel.once.instrs.is_empty()
+            && kernel.rows.len() <= MOST_LOOPS
+            && !kernel.rows.contains(&0)
+            && kernel.buffers.iter().all(|b| b.access != Access::ReadWrite);
         match &tape.instrs[..] {
-            [load @ Instr::Load { .. }, store @ Instr::Store { value: 0, .. }]
-                if kernel.once.instrs.is_empty() && !kernel.rows.contains(&0) =>
+            [load @ Instr::Load { map: from, .. }, store @ Instr::Store { value: 0, map: to, .. }]
+                if is_plain && from.guards.is_empty() && to.guards.is_empty() =>
             {
-                Some(Copy { rows: kernel.rows.clone(), load: load.clone(), store: store.clone() })
+                Some(OneCopy { rows: kernel.rows.clone(), load: load.clone(), store: store.clone() })
             }
             _ => None,
         }
@@ -93,20 +97,20 @@ struct Copies {
     /// The first, with the bindings of all.
     lowered: Lowered,
     /// Each with the numbers of its bindings.
-    all: Vec<(Copy, Vec<usize>)>,
+    all: Vec<(OneCopy, Vec<usize>)>,
     rows: Vec<usize>,
     points: usize,
 }
 
 impl Copies {
-    fn new(lowered: Lowered, copy: Copy) -> Copies {
+    fn new(lowered: Lowered, copy: OneCopy) -> Copies {
         let numbers = (0..lowered.keys.len()).collect();
         Copies { lowered, rows: copy.rows.clone(), points: copy.points(), all: vec![(copy, numbers)] }
     }
 
-    /// Whether a kernel can copy another value as well: it reads nothing that the others write, nor they what it
-    /// writes; it has room; and few threads would have nothing to do.
-    fn takes(&self, next: &Lowered, copy: &Copy, room: Room) -> bool {
+    /// Whether a kernel can copy another value as well: of the same type; it reads nothing that the others write, nor
+    /// they what it writes; it has room; and few threads would have nothing to do.
+    fn takes(&self, next: &Lowered, copy: &OneCopy, room: Room) -> bool {
         if self.all.len() >= MOST_COPIES || self.rows.len() != copy.rows.len() {
             return false;
         }
@@ -116,13 +120,13 @@ impl Copies {
         let work = self.points + copy.points();
         let (mine, theirs) = (bindings(&self.lowered), bindings(next));
         let new = theirs.iter().filter(|b| !mine.contains(b)).count();
-        let apart = theirs
-            .iter()
-            .all(|(key, dtype, access)| mine.iter().all(|(k, d, a)| k != key || d == dtype && a == access));
-        apart && mine.len() + new <= room.bindings && threads <= 2 * work + IDLE * count
+        let alike = |(key, dtype, access): &(Key, DType, Access)| {
+            mine.iter().all(|(k, d, a)| d == dtype && (k != key || a == access))
+        };
+        theirs.iter().all(alike) && mine.len() + new <= room.bindings && threads <= 2 * work + IDLE * count
     }
 
-    fn absorb(&mut self, next: &Lowered, copy: Copy) {
+    fn absorb(&mut self, next: &Lowered, copy: OneCopy) {
         let (Work::Kernel(kernel), Work::Kernel(other)) = (&mut self.lowered.work, &next.work) else {
             return;
         };
