@@ -126,3 +126,16 @@ fn many_small_values_are_joined_by_few_kernels() {
     assert_kernels(&joined, &lengths(300), 1);
     assert_kernels(&joined, &lengths(1_000_000), 3);
 }
+
+/// A driver may round `x · w + b` differently in two kernels, and then no element would be the largest.
+#[test]
+fn what_is_compared_with_its_maximum_is_computed_once() {
+    let (x, w, b) = (input(&[64, 100]), variable(&[100]), variable(&[100]));
+    let slope = Function::new("slope", move |a| {
+        let largest = (&a[0] * w.read() + b.read()).max(-1);
+        gradients(&largest.sum(()).square(), &[a[0].clone(), w.read()])
+    });
+    let report = with_device(&Device::cpu(), || slope.explain(&[x])).expect("compiles");
+    let computing = report.kernels.iter().filter(|k| k.name.contains("mul+add")).count();
+    assert_eq!(computing, 1, "\n{report}");
+}

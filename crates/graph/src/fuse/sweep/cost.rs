@@ -1,9 +1,9 @@
 //! What is cheap enough to be computed twice.
 
-use kiln_device::{BinaryOp, UnaryOp};
+use kiln_device::{BinaryOp, CompareOp, UnaryOp};
 
 use crate::fuse::is_view;
-use crate::graph::Graph;
+use crate::graph::{Graph, NodeId};
 use crate::op::Op;
 
 /// Most operations in a value that is computed again rather than stored.
@@ -14,7 +14,8 @@ pub(super) fn is_stored(op: &Op) -> bool {
     matches!(op, Op::Scatter { .. } | Op::ArgSort { .. } | Op::Scan { .. } | Op::Barrier)
 }
 
-/// For every node, whether all that it is computed from are leaves and a few operations.
+/// For every node, whether all that it is computed from are leaves and a few operations, and nobody would notice if two
+/// computations of it rounded differently.
 pub(super) fn cheap(graph: &Graph) -> Vec<bool> {
     // (operations, bytes of leaves), or none where something in it is not elementwise.
     let mut cones: Vec<Option<(u32, usize)>> = Vec::with_capacity(graph.nodes.len());
@@ -37,7 +38,28 @@ pub(super) fn cheap(graph: &Graph) -> Vec<bool> {
     let judge = |(cone, len): (&Option<(u32, usize)>, usize)| {
         cone.is_some_and(|(ops, bytes)| ops <= CHEAP && bytes as f64 <= 1.25 * (4 * len).max(64) as f64)
     };
-    cones.iter().zip(graph.nodes.iter().map(|n| n.len())).map(judge).collect()
+    let mut cheap: Vec<bool> = cones.iter().zip(graph.nodes.iter().map(|n| n.len())).map(judge).collect();
+    for id in compared(graph) {
+        cheap[id.index()] = false;
+    }
+    cheap
+}
+
+/// Computed floats that are asked whether they equal other ones, as the gradient of a maximum asks. WGSL lets a driver
+/// round the same expression differently in two kernels, so they are computed in one.
+fn compared(graph: &Graph) -> impl Iterator<Item = NodeId> + '_ {
+    let base = |mut id: NodeId| {
+        while is_view(&graph.node(id).op) {
+            id = graph.node(id).inputs[0];
+        }
+        id
+    };
+    let equalities = graph.nodes.iter().filter(|n| matches!(n.op, Op::Compare(CompareOp::Eq)));
+    let sides = equalities.map(move |n| [base(n.inputs[0]), base(n.inputs[1])]);
+    sides
+        .filter(|sides| sides.iter().all(|id| !matches!(graph.node(*id).op, Op::Constant(_))))
+        .flatten()
+        .filter(|id| graph.node(*id).dtype.is_float())
 }
 
 /// Operations per element of an elementwise primitive, roughly.
