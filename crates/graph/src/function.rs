@@ -78,7 +78,8 @@ use shared_methods;
 /// thread that it runs on: what another thread, started by the closure, assigns or computes is no part of it.
 ///
 /// Calls from several threads run side by side where they share no variable that one of them assigns; a device runs one
-/// program at a time.
+/// program at a time. A call waits while another thread traces the same function. So a closure must not wait for a thread
+/// that calls the function which is being traced: neither would ever go on.
 ///
 /// A call inside another function, or inside a branch or a loop, becomes a part of what is traced there. Variables can be
 /// created inside at the first trace alone, by a closure that keeps them; it then runs twice.

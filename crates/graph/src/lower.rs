@@ -9,7 +9,7 @@ use kiln_device::{
 
 use crate::error::{Error, Result};
 use crate::fuse::{
-    Coordinate, Fence, Fused, Group, GroupId, Kind, Linear, Place, Room, Spot, Var, is_view, through,
+    Coordinate, Fence, Fused, Group, GroupId, Kind, Linear, Moved, Place, Room, Spot, Var, is_view, through,
 };
 use crate::graph::{Node, NodeId};
 use crate::op::{Loop, Op};
@@ -274,22 +274,26 @@ impl Lowering<'_, '_> {
 
     fn whole(&mut self, id: NodeId) -> Result<Body> {
         let node = self.node(id).clone();
-        for input in &node.inputs {
-            let (key, offset) = self.memory(*input, &Place::whole(false))?;
-            if offset != 0 {
+        let storage = self.storage(id)?.clone();
+        let (key, shape) = (storage.key, &node.shape);
+        let moved = self.context.fused.prepared.moved.get(&id).copied();
+        for (n, input) in node.inputs.iter().enumerate() {
+            let in_slab = moved.filter(|_| n == 0);
+            let (from, offset) = self.memory(*input, in_slab.is_some())?;
+            let start = if in_slab.is_some() { (key, storage.offset) } else { (from, 0) };
+            if (from, offset) != start {
                 return Err(self.bug(*input, "a whole array does not start at its buffer"));
             }
-            self.bind_anew(key, self.node(*input).dtype);
+            self.bind_anew(from, self.node(*input).dtype);
         }
-        let key = self.storage(id)?.key;
-        let shape = &node.shape;
         match node.op {
             Op::Scatter { op } => {
                 let out = node.dtype;
                 self.bind_anew(key, out);
                 let updates = self.node(node.inputs[1]).len();
-                let targets = shape[0];
-                Ok(Body::Scatter { op, targets, updates, width: shape[1..].iter().product() })
+                let Moved { first, parts } = moved.unwrap_or(Moved { first: 0, parts: 1 });
+                let width = shape[1..].iter().product::<usize>() / parts;
+                Ok(Body::Scatter { op, targets: first + shape[0] * parts, updates, width })
             }
             Op::ArgSort { descending } => {
                 let length = shape.last().copied().unwrap_or(1);
@@ -376,9 +380,10 @@ impl Lowering<'_, '_> {
         Ok(self.push(Instr::Index(affine)))
     }
 
-    /// The memory that holds all of a node, looking through views that keep it whole.
-    fn memory(&self, id: NodeId, place: &Place) -> Result<(Key, usize)> {
-        let (mut id, mut place) = (id, place.clone());
+    /// The memory that holds all of a node, looking through views that keep it whole: anywhere in a buffer, or from its
+    /// start on.
+    fn memory(&self, id: NodeId, anywhere: bool) -> Result<(Key, usize)> {
+        let (mut id, mut place) = (id, Place::whole(self.node(id).len(), anywhere));
         loop {
             // A view that is stored for others is not there yet, maybe.
             if let (true, Spot::Whole { offset, .. }) = (self.is_read(id), &place.spot) {

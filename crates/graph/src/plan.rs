@@ -1,13 +1,13 @@
 //! From a graph to a program: where every value lives, in which order the kernels run, and how much memory that takes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kiln_device::{
     Access, Affine, Binding, Body, CheckSite, Device, Guard, Instr, Kernel, Map, Program, Tape, Value,
 };
 
 use crate::error::Result;
-use crate::fuse::{Contents, Fused, GroupId, Kind, Linear, Place, Room, Spot, fuse, prepare, reaches};
+use crate::fuse::{Contents, Fused, GroupId, Kind, Room, fuse, prepare, reaches};
 use crate::graph::{Graph, NodeId};
 use crate::lower::{Context, Key, Lowered, Storage, Work, lower};
 use crate::op::Op;
@@ -15,9 +15,11 @@ use crate::report::{KernelReport, Report};
 use crate::shape::strides;
 
 mod memory;
+mod merge;
 mod order;
 #[cfg(test)]
 mod tests;
+mod writes;
 
 /// Who an external buffer of a plan is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +54,17 @@ pub(crate) fn plan_part(
     device: &Device,
     offered: Room,
 ) -> Result<Plan> {
-    let mut room = offered;
+    let (mut room, mut apart) = (offered, BTreeSet::new());
     loop {
-        let (fused, attempt) = attempt(graph, offsets, checks.clone(), device, room)?;
+        let fused = fuse(prepare(graph, device, &apart), room)?;
+        let mut edges = fused.readers.clone();
+        let deferred = writes::order(&fused, &mut edges);
+        let known = apart.len();
+        apart.extend(deferred.iter().filter(|n| fused.prepared.is_update_in_place(**n)));
+        if apart.len() > known {
+            continue;
+        }
+        let attempt = attempt(&fused, (edges, &deferred), offsets, checks.clone(), device, room)?;
         let most = attempt.lowered.iter().map(bindings).max().unwrap_or(0);
         let excess = most.saturating_sub(offered.bindings);
         if excess == 0 || room.bindings < FEWEST_BINDINGS + excess {
@@ -86,29 +96,27 @@ fn bindings(lowered: &Lowered) -> usize {
     kernel.buffers.len() + usize::from(checks)
 }
 
-/// Fuses and lowers a graph into kernels that bind about as many buffers as there is room for.
+/// Lowers groups into kernels that bind about as many buffers as there is room for.
 fn attempt(
-    graph: &Graph,
+    fused: &Fused,
+    (mut edges, deferred): (Edges, &[usize]),
     offsets: &[usize],
     checks: Vec<CheckSite>,
     device: &Device,
     room: Room,
-) -> Result<(Fused, Attempt)> {
-    let fused = fuse(prepare(graph), room)?;
-    let mut edges = fused.readers.clone();
-    let deferred = order_writes(&fused, &mut edges);
-    let riders = ride_along(&fused, &mut edges, room);
-    let storage = storages(&fused, &deferred, offsets);
-    let order = order::schedule(&fused, &storage, &edges, &riders, device)?;
-    let mut context =
-        Context { fused: &fused, storage: &storage, checks, scratch: BTreeMap::new(), device, room };
+) -> Result<Attempt> {
+    let riders = ride_along(fused, &mut edges, room);
+    let storage = storages(fused, deferred, offsets);
+    let order = order::schedule(fused, &storage, &edges, &riders, device)?;
+    let mut context = Context { fused, storage: &storage, checks, scratch: BTreeMap::new(), device, room };
     let mut lowered = vec![];
     for group in order {
         let once: Vec<GroupId> = (0..riders.len()).filter(|s| riders[*s] == Some(group)).collect();
         lowered.push(lower(&mut context, group, &once)?);
     }
     let Context { checks, scratch, .. } = context;
-    let mut copies = deferred_copies(&fused, &deferred);
+    let mut lowered = merge::copies(lowered, room);
+    let mut copies = deferred_copies(fused, deferred);
     if let Some(first) = copies.first_mut() {
         ride_on_copy(&mut lowered, first, room);
     }
@@ -118,87 +126,7 @@ fn attempt(
         Work::Kernel(kernel) => !kernel.rows.contains(&0) || !kernel.once.instrs.is_empty(),
         Work::Host(_) | Work::Branch { .. } | Work::Loop { .. } => true,
     });
-    Ok((fused, Attempt { lowered, checks, scratch }))
-}
-
-/// Puts the readers of a state before its writer. Where that cannot be, the value is written to memory of its own and
-/// copied at the end: those assignments, by number.
-fn order_writes(fused: &Fused, edges: &mut Edges) -> Vec<usize> {
-    let assigns = &fused.prepared.graph.assigns;
-    let mut deferred = vec![];
-    for (n, assign) in assigns.iter().enumerate() {
-        let Some(writer) = fused.stored_by[assign.value.index()] else { continue };
-        let range = |a: &crate::graph::Assign| a.offset..a.offset + fused.prepared.graph.node(a.value).len();
-        let mine = range(assign);
-        let overlaps = assigns[..n].iter().any(|other| {
-            let theirs = range(other);
-            other.leaf == assign.leaf && theirs.start < mine.end && mine.start < theirs.end
-        });
-        let reads: Vec<(GroupId, Place)> =
-            fused.leaf_reads.iter().filter(|r| r.0 == assign.leaf).map(|r| (r.1, r.2.clone())).collect();
-        let in_place = !overlaps
-            && reads.iter().all(|(reader, place)| {
-                if *reader == writer {
-                    reads_what_it_writes(fused, writer, assign.value, assign.offset, place)
-                } else {
-                    !reaches(edges, writer, *reader)
-                }
-            });
-        if !in_place {
-            deferred.push(n);
-            continue;
-        }
-        for (reader, _) in reads {
-            if reader != writer && !edges[reader].contains(&writer) {
-                edges[reader].push(writer);
-            }
-        }
-    }
-    deferred
-}
-
-/// True where a group reads a state only at the element that it writes next.
-fn reads_what_it_writes(fused: &Fused, group: GroupId, value: NodeId, offset: usize, place: &Place) -> bool {
-    let entry = &fused.groups[group];
-    let node = fused.prepared.graph.node(value);
-    if let (Kind::Whole(_), Op::Scatter { .. }) = (entry.kind, &node.op) {
-        // Rows are read where they are written, indices and updates elsewhere.
-        let others = node.inputs[1..].iter();
-        return offset == 0 && others.clone().all(|input| !reads_leaf(fused, *input, value));
-    }
-    let Some(positions) = entry.position(value) else { return false };
-    let mut written = Linear::constant(offset as i64);
-    for (position, stride) in positions.iter().zip(strides(&node.shape)) {
-        written = written.plus(position, stride as i64);
-    }
-    let place = place.resolved(&entry.loops);
-    let read = match (&place.spot, place.fences.is_empty()) {
-        (Spot::At(coordinates), true) if coordinates.len() == 1 && coordinates[0].divisor == 1 => {
-            &coordinates[0].position
-        }
-        (Spot::Flat(flat), true) => flat,
-        _ => return false,
-    };
-    let per_row = !entry.loops.inner.iter().any(|v| written.uses(*v));
-    let is_operand = entry.operands.iter().any(|(node, _)| reads_leaf(fused, *node, value));
-    match entry.kind {
-        Kind::Map => *read == written,
-        // A row value is loaded before the first pass and written after a later one.
-        Kind::Row => *read == written && per_row,
-        Kind::Contract(_) => *read == written && !is_operand,
-        Kind::Whole(_) => false,
-    }
-}
-
-/// True where an operand is a view of the state that the assignment of `value` writes.
-fn reads_leaf(fused: &Fused, operand: NodeId, value: NodeId) -> bool {
-    let graph = &fused.prepared.graph;
-    let Some(assign) = graph.assigns.iter().find(|a| a.value == value) else { return false };
-    let mut id = operand;
-    while crate::fuse::is_view(&graph.node(id).op) {
-        id = graph.node(id).inputs[0];
-    }
-    graph.node(id).op == Op::Input(assign.leaf)
+    Ok(Attempt { lowered, checks, scratch })
 }
 
 /// Lets groups of scalars ride along in a kernel that neither needs them nor is needed by them: who hosts whom.
@@ -246,8 +174,10 @@ fn has_host(hosts: &[Option<GroupId>], group: GroupId) -> bool {
 /// True where both groups write ranges of one state, or one writes what the other reads.
 fn shares_written_state(fused: &Fused, a: GroupId, b: GroupId) -> bool {
     let written = |group: GroupId| {
-        let assigns = fused.prepared.graph.assigns.iter();
-        assigns.filter(move |x| fused.stored_by[x.value.index()] == Some(group)).map(|x| x.leaf)
+        let prepared = &fused.prepared;
+        let assigns = prepared.graph.assigns.iter().zip(&prepared.written);
+        let writes = move |id: &NodeId| fused.stored_by[id.index()] == Some(group);
+        assigns.filter(move |(_, written)| written.iter().any(writes)).map(|(assign, _)| assign.leaf)
     };
     let reads = |group: GroupId, leaf: usize| fused.leaf_reads.iter().any(|r| r.0 == leaf && r.1 == group);
     written(a).any(|leaf| reads(b, leaf) || written(b).any(|other| other == leaf))
@@ -268,9 +198,11 @@ fn storages(fused: &Fused, deferred: &[usize], offsets: &[usize]) -> Vec<Option<
     for (n, output) in graph.outputs.iter().enumerate() {
         storage[output.index()] = Some(Storage::dense(Key::Output(n), 0, &graph.node(*output).shape));
     }
-    for (_, assign) in graph.assigns.iter().enumerate().filter(|(n, _)| !deferred.contains(n)) {
-        let shape = &graph.node(assign.value).shape;
-        storage[assign.value.index()] = Some(Storage::dense(Key::Leaf(assign.leaf), assign.offset, shape));
+    for (n, assign) in graph.assigns.iter().enumerate().filter(|(n, _)| !deferred.contains(n)) {
+        for id in &fused.prepared.written[n] {
+            let shape = &graph.node(*id).shape;
+            storage[id.index()] = Some(Storage::dense(Key::Leaf(assign.leaf), assign.offset, shape));
+        }
     }
     for (i, node) in graph.nodes.iter().enumerate().filter(|(i, _)| fused.prepared.live[*i]) {
         let Op::Call(call) = &node.op else { continue };
@@ -287,9 +219,9 @@ fn storages(fused: &Fused, deferred: &[usize], offsets: &[usize]) -> Vec<Option<
     for (i, part) in fused.prepared.part.iter().enumerate() {
         let Some(part) = part else { continue };
         let whole = graph.node(part.of);
-        let Op::Concat { axis } = whole.op else { continue };
-        let all = strides(&whole.shape);
-        let (offset, key) = (part.start * all[axis], Key::Node(part.of));
+        let (Op::Concat { axis }, Some(of)) = (&whole.op, &storage[part.of.index()]) else { continue };
+        let (axis, all) = (*axis, strides(&whole.shape));
+        let (offset, key) = (part.start * all[axis], of.key);
         let contiguous = whole.shape[..axis].iter().all(|d| *d == 1);
         let shape = &graph.nodes[i].shape;
         storage[i] = Some(match contiguous {

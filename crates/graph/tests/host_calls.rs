@@ -3,6 +3,8 @@
 #[path = "support/gpu.rs"]
 mod gpu;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use kiln_graph::interpret::interpret_tensors;
 use kiln_graph::{
     DType, Device, Function, HostArray, Result, Tensor, Variable, gradients, host_call,
@@ -229,4 +231,70 @@ fn one_rule_sees_the_gradients_of_several_values() -> Result<()> {
     let second = gradients(&y[1].sum(()), &[x])?;
     assert_eq!(second[0].to_vec::<f32>()?, [1.0, 1.0]);
     Ok(())
+}
+
+/// A function that passes a state through the host and assigns parts of its slab: those of `assigned`, by number.
+fn assigning(parts: &[Variable], assigned: &'static [usize], fails: &'static AtomicBool) -> Function {
+    let parts = parts.to_vec();
+    Function::new("assigning", move |_| {
+        let inputs: Vec<Tensor> = parts.iter().map(|p| p.read().sum(())).collect();
+        let total = host_call("total", &inputs, &[(vec![], DType::F32)], |x| {
+            if fails.load(Ordering::Relaxed) {
+                return Err("no total".into());
+            }
+            let numbers = x
+                .iter()
+                .map(|x| Ok(x.as_slice::<f32>()?[0]))
+                .collect::<std::result::Result<Vec<_>, String>>()?;
+            Ok(vec![HostArray::new([], vec![numbers.iter().sum::<f32>()])])
+        });
+        // The neighbour's value from before, and from then on the new one.
+        for (i, n) in assigned.iter().enumerate() {
+            let next = &parts[(n + 1) % parts.len()];
+            parts[*n].assign(next.read() * (i + 2) as f32 + &total[0])?;
+        }
+        Ok(vec![parts[0].read().sum(())])
+    })
+}
+
+#[test]
+fn a_program_that_calls_the_host_assigns_all_or_nothing() {
+    static FAILS: AtomicBool = AtomicBool::new(false);
+    const ASSIGNED: [&[usize]; 6] = [&[0, 1, 2], &[2, 0, 1], &[1], &[2, 1], &[0, 0, 2], &[1, 2, 1, 0]];
+    everywhere(|| {
+        for assigned in ASSIGNED {
+            for packed in [false, true] {
+                let mut states = vec![vec![1.0f32, 2.0], vec![3.0, -4.0], vec![5.0, 6.0]];
+                let parts: Vec<Variable> =
+                    states.iter().map(|s| Variable::new(&Tensor::from_slice(s))).collect::<Result<_>>()?;
+                if packed {
+                    Variable::pack(&parts)?;
+                }
+                let f = assigning(&parts, assigned, &FAILS);
+                for turn in 0..4 {
+                    let kept = parts[1].read();
+                    let before = states.clone();
+                    let values = |of: &[Variable]| {
+                        of.iter().map(|p| p.read().to_vec::<f32>()).collect::<Result<Vec<_>>>()
+                    };
+                    FAILS.store(turn == 2, Ordering::Relaxed);
+                    let outcome = f.call(&[]);
+                    if turn == 2 {
+                        assert!(outcome.expect_err("fails").to_string().contains("no total"));
+                        assert_eq!(values(&parts)?, states, "{assigned:?}");
+                        continue;
+                    }
+                    let total: f32 = states.iter().flatten().sum();
+                    for (i, n) in assigned.iter().enumerate() {
+                        let next = states[(n + 1) % 3].clone();
+                        states[*n] = next.iter().map(|x| x * (i + 2) as f32 + total).collect();
+                    }
+                    assert_eq!(outcome?[0].item::<f32>()?, states[0].iter().sum::<f32>(), "{assigned:?}");
+                    assert_eq!(values(&parts)?, states, "{assigned:?}, packed {packed}");
+                    assert_eq!(kept.to_vec::<f32>()?, before[1], "an earlier reading");
+                }
+            }
+        }
+        Ok(())
+    });
 }

@@ -111,6 +111,22 @@ fn two_layer_mlp_with_cross_entropy_and_adam_is_ten_kernels() {
     assert_kernels(&f, &[input(&[64, 784]), labels], 10);
 }
 
+#[test]
+fn many_small_values_are_joined_by_few_kernels() {
+    let x = |count: usize, len: usize| (0..count).map(|_| input(&[len])).collect::<Vec<_>>();
+    let joined = Function::new("joined", |x| Ok(vec![Tensor::concat(x, 0)]));
+    assert_kernels(&joined, &x(100, 16), 4);
+    let stacked = Function::new("stacked", |x| Ok(vec![Tensor::stack(x, 1)]));
+    assert_kernels(&stacked, &x(100, 16), 4);
+    let used = Function::new("used", |x| Ok(vec![Tensor::concat(x, 0) * 2.0]));
+    assert_kernels(&used, &x(100, 16), 5);
+    // Of other lengths: few threads without work are cheaper than a launch, many are not.
+    let lengths =
+        |long: usize| (0..20).map(|i| input(&[if i == 7 { long } else { 30 + i }])).collect::<Vec<_>>();
+    assert_kernels(&joined, &lengths(300), 1);
+    assert_kernels(&joined, &lengths(1_000_000), 3);
+}
+
 /// A driver may round `x · w + b` differently in two kernels, and then no element would be the largest.
 #[test]
 fn what_is_compared_with_its_maximum_is_computed_once() {

@@ -78,6 +78,14 @@ fn stand_in(id: TraceId, one: &Tensor, rows: Option<usize>) -> Tensor {
     }
 }
 
+/// What every batched loop begins with.
+struct Begun {
+    counter: Tensor,
+    carried: Vec<Tensor>,
+    constants: Vec<Tensor>,
+    sources: Sources,
+}
+
 fn of(tensor: Tensor, rows: bool) -> Batched {
     if rows { Batched::Rows(tensor) } else { Batched::Same(tensor) }
 }
@@ -120,6 +128,16 @@ impl Batcher {
         inputs.iter().zip(differs).map(one).collect()
     }
 
+    /// The body's loop as one of all rows: its counter, carried values and constants, and what they stand for.
+    fn begun(&self, id: TraceId, body: &LoopBody, differs: &Differs) -> Begun {
+        let mut sources: Sources = HashMap::new();
+        let counter = like(id, &body.counter);
+        sources.insert(body.counter.node.id, Batched::Same(counter.clone()));
+        let carried = self.parameters(id, &body.carried, &differs.carried, &mut sources);
+        let constants = self.parameters(id, &body.constants, &differs.constants, &mut sources);
+        Begun { counter, carried, constants, sources }
+    }
+
     /// All rows make the same turns.
     fn together(
         &self,
@@ -130,12 +148,8 @@ impl Batcher {
         at: At,
     ) -> Result<Vec<Batched>> {
         let layout = body.layout();
-        let mut sources: Sources = HashMap::new();
-        let counter = like(id, &body.counter);
-        sources.insert(body.counter.node.id, Batched::Same(counter.clone()));
-        let carried = self.parameters(id, &body.carried, &differs.carried, &mut sources);
+        let Begun { counter, carried, constants, mut sources } = self.begun(id, body, differs);
         let rows = self.parameters(id, &body.rows, &differs.rows, &mut sources);
-        let constants = self.parameters(id, &body.constants, &differs.constants, &mut sources);
         let roots = [&body.next[..], &body.stacked, std::slice::from_ref(&body.row)].concat();
         let mut found = self.run(&roots, sources)?;
         let row = found.pop().map_or_else(|| counter.clone(), |v| v.tensor().clone());
@@ -173,11 +187,7 @@ impl Batcher {
         at: At,
     ) -> Result<Vec<Batched>> {
         let layout = body.layout();
-        let mut sources: Sources = HashMap::new();
-        let counter = like(id, &body.counter);
-        sources.insert(body.counter.node.id, Batched::Same(counter.clone()));
-        let carried = self.parameters(id, &body.carried, &differs.carried, &mut sources);
-        let mut constants = self.parameters(id, &body.constants, &differs.constants, &mut sources);
+        let Begun { counter, carried, mut constants, mut sources } = self.begun(id, body, differs);
         let turns = parameter(id, vec![self.rows], DType::I32, at);
         // Without a condition of its own, every row goes on to the end.
         let active = if differs.turns {

@@ -164,6 +164,15 @@ impl Loops {
         flat.offset == 0 && step == count as i64
     }
 
+    /// The smallest and the largest value of a function over its variables.
+    pub(crate) fn bounds(&self, linear: &Linear) -> (i64, i64) {
+        let reach = |(var, c): &(Var, i64)| c * (self.extent(*var) as i64 - 1);
+        let terms = &self.resolve(linear).terms;
+        let smallest = linear.offset + terms.iter().map(|t| reach(t).min(0)).sum::<i64>();
+        let largest = linear.offset + terms.iter().map(|t| reach(t).max(0)).sum::<i64>();
+        (smallest, largest)
+    }
+
     /// `linear` as coordinates of row-major axes, splitting variables where that makes it whole; `None` where it
     /// cannot be.
     pub(crate) fn unravel(
@@ -200,9 +209,7 @@ impl Loops {
                     remainder.add_term(*var, *coefficient);
                 }
             }
-            let reach = |(var, c): &(Var, i64)| c * (self.extent(*var) as i64 - 1);
-            let largest = remainder.offset + remainder.terms.iter().map(|t| reach(t).max(0)).sum::<i64>();
-            let smallest = remainder.offset + remainder.terms.iter().map(|t| reach(t).min(0)).sum::<i64>();
+            let (smallest, largest) = self.bounds(&remainder);
             if smallest >= 0 && largest < divisor {
                 return Some((quotient, remainder));
             }

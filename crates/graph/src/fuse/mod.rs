@@ -8,11 +8,13 @@
 mod linear;
 mod prepare;
 mod sweep;
+mod updates;
 mod view;
 
 pub(crate) use linear::{Linear, Loops, Var};
 pub(crate) use prepare::{Prepared, is_view, prepare};
 pub(crate) use sweep::{Contents, Room, fuse};
+pub(crate) use updates::Moved;
 pub(crate) use view::{Coordinate, Fence, Place, Spot, through};
 
 use crate::graph::NodeId;

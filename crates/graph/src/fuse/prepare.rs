@@ -3,9 +3,13 @@
 //! Afterwards every output, every assigned value and every part of a concatenation is computed by a node that nothing
 //! else claims, so that its kernel can write it where it belongs.
 
-use kiln_device::ReduceOp;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use crate::graph::{Graph, Node, NodeId};
+use kiln_device::{Device, ReduceOp};
+
+use super::updates::{self, Base, Chain, Moved};
+
+use crate::graph::{Assign, Graph, Node, NodeId};
 use crate::op::{Call, Op, Work, without};
 
 /// A node's value is stored as a range of another's: `part` of the concatenation `of`.
@@ -22,47 +26,115 @@ pub(crate) struct Prepared {
     pub(crate) live: Vec<bool>,
     /// For every node that is a part of a concatenation, which.
     pub(crate) part: Vec<Option<Part>>,
+    /// What every assignment writes to its state, in order: the value alone, or rows updated several times.
+    pub(crate) written: Vec<Vec<NodeId>>,
+    /// Scatters whose indices count the rows of a slab.
+    pub(crate) moved: HashMap<NodeId, Moved>,
+}
+
+impl Prepared {
+    /// True where an assignment is only right in place.
+    pub(crate) fn is_update_in_place(&self, assign: usize) -> bool {
+        let written = &self.written[assign];
+        written.len() > 1 || written.iter().any(|id| self.moved.contains_key(id))
+    }
 }
 
 /// A reduction of fewer results than this, of more elements each than [`LONG`], is done in two stages.
 const FEW: usize = 2048;
 const LONG: usize = 8192;
 
-pub(crate) fn prepare(graph: &Graph) -> Prepared {
+/// Prepares a graph for a device. The assignments of `apart` are not done in place, by number.
+pub(crate) fn prepare(graph: &Graph, device: &Device, apart: &BTreeSet<usize>) -> Prepared {
     let live = graph.live();
+    let chains = updates::chains(graph, &live, device, apart);
+    let Copied { graph: mut out, map, written, moved } = copied(graph, &live, &chains);
+    let mut claimed = vec![false; out.nodes.len()];
+    written.iter().flatten().for_each(|id| claimed[id.index()] = true);
+    for output in &graph.outputs {
+        let id = map[output.index()];
+        // The parts of a concatenation are written to the output itself.
+        let is_free = matches!(out.node(id).op, Op::Concat { .. }) && !claimed[id.index()];
+        claimed[id.index()] |= is_free;
+        let own = if is_free { id } else { claim(&mut out, &mut claimed, id, |_| true) };
+        out.outputs.push(own);
+    }
+    let layouts = layouts(&out);
+    let out_ops: Vec<Op> = out.nodes.iter().map(|n| n.op.clone()).collect();
+    for (assign, written) in graph.assigns.iter().zip(&written) {
+        // A whole-array operation may write a state from its start.
+        let is_result = |id: NodeId| matches!(out_ops[id.index()], Op::Result { .. });
+        let anywhere =
+            |id: NodeId| layouts[id.index()] < Layout::Whole || assign.offset == 0 && !is_result(id);
+        let value = match written.last() {
+            Some(value) => *value,
+            None => claim(&mut out, &mut claimed, map[assign.value.index()], anywhere),
+        };
+        out.assigns.push(Assign { value, ..assign.clone() });
+    }
+    let (out, part, places) = place_parts(out, claimed);
+    let of_assign = |(assign, written): (&Assign, &Vec<NodeId>)| match &written[..] {
+        [] => vec![assign.value],
+        all => all.iter().map(|id| places[id.index()]).collect(),
+    };
+    let written = out.assigns.iter().zip(&written).map(of_assign).collect();
+    let moved = moved.into_iter().map(|(id, moved)| (places[id.index()], moved)).collect();
+    Prepared { live: out.live(), graph: out, part, written, moved }
+}
+
+/// A copy of a graph, and the numbers of its nodes in it.
+struct Copied {
+    graph: Graph,
+    map: Vec<NodeId>,
+    /// Of updates in place, by assignment.
+    written: Vec<Vec<NodeId>>,
+    moved: HashMap<NodeId, Moved>,
+}
+
+/// The live nodes of a graph, with a copy of all that is to be written where it begins.
+fn copied(graph: &Graph, live: &[bool], chains: &[Option<Chain>]) -> Copied {
+    let moves = updates::moves(chains);
+    let starts = chains.iter().flatten().filter(|c| matches!(c.base, Some(Base::Copied)));
+    let starts: HashSet<NodeId> = starts.map(|c| c.scatters[0]).collect();
     let mut out = Graph::of_leaves(graph.leaves.clone());
     let mut map = vec![NodeId(0); graph.nodes.len()];
+    let mut moved = HashMap::new();
     for (i, node) in graph.nodes.iter().enumerate().filter(|(i, _)| live[*i]) {
+        let id = NodeId(i as u32);
         let mut inputs: Vec<NodeId> = node.inputs.iter().map(|n| map[n.index()]).collect();
-        if let Op::Call(call) = &node.op {
+        let copies = match &node.op {
             // What a loop carries starts in the memory of its result.
-            for input in inputs.iter_mut().take(call.carried()) {
-                let copy = Node { op: Op::Barrier, inputs: vec![*input], ..out.node(*input).clone() };
-                *input = push(&mut out, copy);
-            }
+            Op::Call(call) => call.carried(),
+            _ => usize::from(starts.contains(&id)),
+        };
+        for input in inputs.iter_mut().take(copies) {
+            *input = copy_of(&mut out, *input);
+        }
+        let rows = moves.get(&id);
+        if let Some(rows) = rows {
+            inputs[1] = updates::rows_of_slab(&mut out, inputs[1], node.shape[0], *rows);
         }
         map[i] = match &node.op {
             Op::Reduce { op, axes } => reduce(&mut out, *op, axes, node, inputs[0]),
             _ => push(&mut out, Node { inputs, ..node.clone() }),
         };
+        moved.extend(rows.map(|rows| (map[i], *rows)));
     }
-    let mut claimed = vec![false; out.nodes.len()];
-    for output in &graph.outputs {
-        let id = claim(&mut out, &mut claimed, map[output.index()], |_| true);
-        out.outputs.push(id);
-    }
-    let layouts = layouts(&out);
-    let out_ops: Vec<Op> = out.nodes.iter().map(|n| n.op.clone()).collect();
-    for assign in &graph.assigns {
-        // A whole-array operation may write a state from its start.
-        let is_result = |id: NodeId| matches!(out_ops[id.index()], Op::Result { .. });
-        let anywhere =
-            |id: NodeId| layouts[id.index()] < Layout::Whole || assign.offset == 0 && !is_result(id);
-        let value = claim(&mut out, &mut claimed, map[assign.value.index()], anywhere);
-        out.assigns.push(crate::graph::Assign { value, ..assign.clone() });
-    }
-    let (out, part) = place_parts(out, claimed);
-    Prepared { live: out.live(), graph: out, part }
+    let of_chain = |chain: &Option<Chain>| {
+        let Some(chain) = chain else { return vec![] };
+        let base = chain.base.map(|base| match base {
+            Base::Computed(id) => map[id.index()],
+            Base::Copied => out.node(map[chain.scatters[0].index()]).inputs[0],
+        });
+        base.into_iter().chain(chain.scatters.iter().map(|s| map[s.index()])).collect()
+    };
+    let written = chains.iter().map(of_chain).collect();
+    Copied { graph: out, map, written, moved }
+}
+
+fn copy_of(graph: &mut Graph, id: NodeId) -> NodeId {
+    let copy = Node { op: Op::Barrier, inputs: vec![id], ..graph.node(id).clone() };
+    push(graph, copy)
 }
 
 fn push(graph: &mut Graph, node: Node) -> NodeId {
@@ -71,7 +143,7 @@ fn push(graph: &mut Graph, node: Node) -> NodeId {
 }
 
 /// True where a kernel computes the node's elements and can write them where they are wanted.
-fn is_computed(op: &Op) -> bool {
+pub(super) fn is_computed(op: &Op) -> bool {
     !is_view(op) && !matches!(op, Op::Input(_) | Op::Concat { .. } | Op::Call(_))
 }
 
@@ -89,7 +161,7 @@ pub(crate) fn is_view(op: &Op) -> bool {
 }
 
 /// True for whole-array operations, which write from the start of a buffer.
-fn is_whole(op: &Op) -> bool {
+pub(super) fn is_whole(op: &Op) -> bool {
     matches!(op, Op::Scatter { .. } | Op::ArgSort { .. } | Op::Scan { .. } | Op::Result { .. })
 }
 
@@ -99,14 +171,13 @@ fn claim(graph: &mut Graph, claimed: &mut Vec<bool>, id: NodeId, suits: impl Fn(
         claimed[id.index()] = true;
         return id;
     }
-    let node = graph.node(id);
-    let copy = Node { op: Op::Barrier, inputs: vec![id], ..node.clone() };
     claimed.push(true);
-    push(graph, copy)
+    copy_of(graph, id)
 }
 
-/// Gives every input of every concatenation a node of its own, in a graph where copies stand before their use.
-fn place_parts(graph: Graph, claimed: Vec<bool>) -> (Graph, Vec<Option<Part>>) {
+/// Gives every input of every concatenation a node of its own, in a graph where copies stand before their use: that, the
+/// parts, and the numbers of the nodes in it.
+fn place_parts(graph: Graph, claimed: Vec<bool>) -> (Graph, Vec<Option<Part>>, Vec<NodeId>) {
     let mut out = Graph::of_leaves(graph.leaves.clone());
     let mut claimed = claimed;
     let mut map: Vec<NodeId> = Vec::with_capacity(graph.nodes.len());
@@ -129,8 +200,7 @@ fn place_parts(graph: Graph, claimed: Vec<bool>) -> (Graph, Vec<Option<Part>>) {
                 let owner = owner(&graph, *original, axis).filter(|o| layouts[o.index()] <= most);
                 let free = owner.map(|o| map[o.index()]).filter(|o| !claimed_out[o.index()]);
                 let owner = free.unwrap_or_else(|| {
-                    let copy = Node { op: Op::Barrier, inputs: vec![*input], ..out.node(*input).clone() };
-                    *input = push(&mut out, copy);
+                    *input = copy_of(&mut out, *input);
                     part.push(None);
                     claimed_out.push(false);
                     *input
@@ -149,14 +219,14 @@ fn place_parts(graph: Graph, claimed: Vec<bool>) -> (Graph, Vec<Option<Part>>) {
         }
     }
     out.outputs = graph.outputs.iter().map(|n| map[n.index()]).collect();
-    let assign = |a: &crate::graph::Assign| crate::graph::Assign { value: map[a.value.index()], ..a.clone() };
+    let assign = |a: &Assign| Assign { value: map[a.value.index()], ..a.clone() };
     out.assigns = graph.assigns.iter().map(assign).collect();
-    (out, part)
+    (out, part, map)
 }
 
 /// What a node's memory must be like for whoever writes and reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Layout {
+pub(super) enum Layout {
     /// Any distance between neighbours of an axis.
     Strided,
     /// No gaps: somebody looks up its rows or reshapes it.
@@ -166,11 +236,17 @@ enum Layout {
 }
 
 fn layouts(graph: &Graph) -> Vec<Layout> {
+    let of = |(node, wanted): (&Node, Layout)| if is_whole(&node.op) { Layout::Whole } else { wanted };
+    graph.nodes.iter().zip(wanted(graph)).map(of).collect()
+}
+
+/// What the memory of every node must be like for whoever reads it.
+pub(super) fn wanted(graph: &Graph) -> Vec<Layout> {
     let mut layouts = vec![Layout::Strided; graph.nodes.len()];
     for (i, node) in graph.nodes.iter().enumerate().rev() {
         let mut of_all = Layout::Strided;
         if is_whole(&node.op) {
-            (layouts[i], of_all) = (Layout::Whole, Layout::Whole);
+            of_all = Layout::Whole;
         } else if is_view(&node.op) {
             of_all = layouts[i].max(if node.op == Op::Reshape { Layout::Dense } else { Layout::Strided });
         }

@@ -5,10 +5,10 @@ use std::collections::hash_map::Entry;
 
 use kiln_device::Value;
 
-use super::linear::{Linear, Loops, Var};
+use super::linear::{Linear, Loops};
 use super::prepare::{Prepared, from_start, is_view};
 use super::view::{Place, Spot, through};
-use super::{Fused, Group, GroupId, Kind, Refusal, reaches};
+use super::{Fused, Group, GroupId, Kind, Refusal};
 use crate::error::{Error, Result};
 use crate::graph::{Node, NodeId};
 use crate::op::Op;
@@ -16,6 +16,8 @@ use crate::shape::strides;
 
 mod contract;
 mod cost;
+mod join;
+mod merge;
 mod reduce;
 mod room;
 mod width;
@@ -70,7 +72,7 @@ pub(crate) fn fuse(prepared: Prepared, room: Room) -> Result<Fused> {
     let count = prepared.graph.nodes.len();
     let mut homed = vec![false; count];
     let mut parts_of: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
-    for id in prepared.graph.outputs.iter().chain(prepared.graph.assigns.iter().map(|a| &a.value)) {
+    for id in prepared.graph.outputs.iter().chain(prepared.written.iter().flatten()) {
         homed[id.index()] = true;
     }
     for (i, part) in prepared.part.iter().enumerate() {
@@ -143,9 +145,7 @@ impl Sweep {
                 let Some(group) = self.calls.get(&id).copied() else { return Ok(()) };
                 let starts = from_start(call);
                 for (n, input) in self.node(id).inputs.clone().into_iter().enumerate() {
-                    let movable = starts.get(n) != Some(&true);
-                    let request = Request { group, place: Place::whole(movable), need: Need::Stored };
-                    self.ask(input, request);
+                    self.ask_all(input, group, starts.get(n) != Some(&true));
                 }
                 Ok(())
             }
@@ -159,8 +159,8 @@ impl Sweep {
         requests.iter().filter(|r| r.need != Need::Order).for_each(|r| self.binds(r.group, id));
         for part in self.parts_of.get(&id).cloned().unwrap_or_default() {
             for request in requests {
-                let ordered = Request { group: request.group, place: Place::whole(true), need: Need::Order };
-                self.ask(part, ordered);
+                let place = Place::whole(self.node(part).len(), true);
+                self.ask(part, Request { group: request.group, place, need: Need::Order });
             }
         }
     }
@@ -240,116 +240,6 @@ impl Sweep {
         self.own(id, &requests)
     }
 
-    /// Joins a group of an asker, or says why not. `must_store`: somebody needs the value in memory.
-    fn join(
-        &mut self,
-        id: NodeId,
-        group: GroupId,
-        requests: &[Request],
-        must_store: bool,
-    ) -> Result<(), String> {
-        let Some(positions) = positions_of(requests, group) else {
-            return Err(
-                "it is read from memory, behind padding, or at several coordinates of one kernel".into()
-            );
-        };
-        if !self.same_width(id, group) {
-            return Err("kernels of 64 bits and of 32 have executors of their own".into());
-        }
-        let node = self.node(id);
-        let flat = flat(&positions, &node.shape);
-        let loops = &self.groups[group].loops;
-        if must_store {
-            if !loops.enumerates(&loops.resolve(&flat), node.len()) {
-                return Err("it is stored, and this kernel computes only some of its elements".into());
-            }
-            let others = askers(requests).into_iter().filter(|g| *g != group);
-            if others.clone().any(|other| reaches(&self.readers, other, group)) {
-                return Err("another kernel needs it before this one can run".into());
-            }
-        }
-        self.has_room(id, group, must_store)?;
-        match &node.op {
-            Op::Reduce { .. } => self.join_reduce(id, group, positions)?,
-            Op::MatMul | Op::Conv { .. } => self.join_contraction(id, group, positions)?,
-            op if cost::is_stored(op) && !matches!(op, Op::Barrier) => return Err(String::new()),
-            _ => {
-                self.take_rows(id, group, &positions);
-                self.agrees(id, group, &positions)?;
-                if must_store {
-                    self.stores_in_order(id, group, &flat)?;
-                }
-                self.groups[group].members.push((id, positions.clone()));
-                self.ask_inputs(id, group, &positions);
-            }
-        }
-        if must_store {
-            self.store(id, group, requests);
-        }
-        Ok(())
-    }
-
-    /// Makes a Map group a Row where a value follows from a reduction over the last of its variables.
-    fn take_rows(&mut self, id: NodeId, group: GroupId, positions: &[Linear]) {
-        let cost::Source::Reduction(extents) = &self.sources[id.index()] else { return };
-        let entry = &self.groups[group];
-        let used = entry.loops.used(positions);
-        let rows = &entry.loops.rows;
-        let fits = entry.kind == Kind::Map
-            && used.len() < rows.len()
-            && rows[..used.len()] == used[..]
-            && reduce::lines_up(&entry.loops.extents(&rows[used.len()..]), extents)
-            && reduce::is_worth_a_row(entry.loops.points(&used), entry.loops.points(&rows[used.len()..]));
-        if fits {
-            let entry = &mut self.groups[group];
-            entry.kind = Kind::Row;
-            entry.loops.inner = entry.loops.rows.split_off(used.len());
-        }
-    }
-
-    /// Whether a kernel that reduces may store a full value as well: only in the order of its loops, and not where the
-    /// value could be written by the product that it follows from.
-    fn stores_in_order(&self, id: NodeId, group: GroupId, flat: &Linear) -> Result<(), String> {
-        let entry = &self.groups[group];
-        let flat = entry.loops.resolve(flat);
-        if entry.kind != Kind::Row || !entry.loops.inner.iter().any(|v| flat.uses(*v)) {
-            return Ok(());
-        }
-        if self.sources[id.index()] == cost::Source::Product {
-            return Err("it is stored by the product that it follows from".into());
-        }
-        let mut terms = flat.terms.clone();
-        terms.sort_by_key(|t| std::cmp::Reverse(t.1));
-        if !terms.into_iter().map(|t| t.0).eq(entry.loops.live()) {
-            return Err("it is stored, and this kernel runs through it across the rows".into());
-        }
-        Ok(())
-    }
-
-    /// Whether a value at these positions is computed about once per element in the group's loops.
-    fn agrees(&self, id: NodeId, group: GroupId, positions: &[Linear]) -> Result<(), String> {
-        let group = &self.groups[group];
-        let used = group.loops.used(positions);
-        let (rows, all) = (group.loops.rows.len(), group.loops.rows.len() + group.loops.inner.len());
-        let uses_rows = group.loops.rows.iter().all(|v| used.contains(v));
-        let full = match group.kind {
-            Kind::Map => used.len() == rows,
-            Kind::Contract(_) => uses_rows && used.len() == rows,
-            Kind::Row => uses_rows && (used.len() == rows || used.len() == all),
-            Kind::Whole(_) => return Err("whole-array operations take no others along".into()),
-        };
-        if !full {
-            return Err(
-                "it has fewer coordinates than the kernel's loops: it would be computed again and again"
-                    .into(),
-            );
-        }
-        if group.loops.points(&used) as f64 > 1.25 * self.node(id).len() as f64 {
-            return Err("windows overlap: it would be computed again for each".into());
-        }
-        Ok(())
-    }
-
     /// Opens a group for a node, stored.
     fn own(&mut self, id: NodeId, requests: &[Request]) -> Result<()> {
         match self.node(id).op.clone() {
@@ -367,9 +257,9 @@ impl Sweep {
             Op::Scatter { .. } | Op::ArgSort { .. } | Op::Scan { .. } => {
                 let group = self.open(Kind::Whole(id));
                 self.store(id, group, requests);
-                for input in self.node(id).inputs.clone() {
-                    let request = Request { group, place: Place::whole(false), need: Need::Stored };
-                    self.ask(input, request);
+                let moved = self.prepared.moved.contains_key(&id);
+                for (n, input) in self.node(id).inputs.clone().into_iter().enumerate() {
+                    self.ask_all(input, group, moved && n == 0);
                 }
             }
             _ => {
@@ -407,6 +297,12 @@ impl Sweep {
         }
     }
 
+    /// Asks for all of a node in memory, which may be anywhere in a buffer or is to be at its start.
+    fn ask_all(&mut self, id: NodeId, group: GroupId, anywhere: bool) {
+        let place = Place::whole(self.node(id).len(), anywhere);
+        self.ask(id, Request { group, place, need: Need::Stored });
+    }
+
     /// Asks for the inputs of an elementwise node computed at some positions of a group.
     fn ask_inputs(&mut self, id: NodeId, group: GroupId, positions: &[Linear]) {
         let node = self.node(id);
@@ -415,7 +311,8 @@ impl Sweep {
             Op::Gather => {
                 let index_rank = self.node(inputs[1]).shape.len();
                 let index = Place::at(positions[..index_rank].iter().cloned());
-                vec![(inputs[0], Place::whole(true), Need::Stored), (inputs[1], index, Need::Value)]
+                let rows = Place::whole(self.node(inputs[0]).len(), true);
+                vec![(inputs[0], rows, Need::Stored), (inputs[1], index, Need::Value)]
             }
             Op::Random => {
                 let word = |n: i64| (inputs[0], Place::at([Linear::constant(n)]), Need::Stored);
@@ -432,121 +329,6 @@ impl Sweep {
         let op = self.node(id).op.name();
         self.refusals.push(Refusal { node: id.0, op, reason });
     }
-
-    /// Makes one group of those that ask for all of a node at the same coordinates of equal loops.
-    fn merge_askers(&mut self, id: NodeId, mut requests: Vec<Request>) -> Vec<Request> {
-        let mut groups = plain_askers(&requests);
-        let mut absorbed: HashMap<GroupId, (GroupId, HashMap<Var, Var>)> = HashMap::new();
-        let mut next = 0;
-        while next < groups.len() {
-            let others = groups.split_off(next + 1);
-            let (a, at_a) = groups[next].clone();
-            for (b, at_b) in others {
-                match self.same_loops(id, (a, &at_a), (b, &at_b)) {
-                    Some(names) => {
-                        self.merge(b, a, &names);
-                        absorbed.insert(b, (a, names));
-                    }
-                    None => groups.push((b, at_b)),
-                }
-            }
-            next += 1;
-        }
-        requests.retain(|r| !absorbed.contains_key(&r.group) || r.place.positions().is_none());
-        for request in &mut requests {
-            if let Some((group, names)) = absorbed.get(&request.group) {
-                request.place = renamed(&request.place, names);
-                request.group = *group;
-            }
-        }
-        requests
-    }
-
-    /// The variables of `b` as those of `a`, where the two groups may become one.
-    fn same_loops(
-        &self,
-        id: NodeId,
-        (a, at_a): (GroupId, &[Linear]),
-        (b, at_b): (GroupId, &[Linear]),
-    ) -> Option<HashMap<Var, Var>> {
-        let (first, second) = (&self.groups[a], &self.groups[b]);
-        let elementwise = |k: Kind| matches!(k, Kind::Map | Kind::Row);
-        if !elementwise(first.kind) || !elementwise(second.kind) || first.kind != second.kind {
-            return None;
-        }
-        if !self.have_room(a, b) || !self.equal_widths(a, b) || self.node(id).is_empty() {
-            return None;
-        }
-        let mut names = HashMap::new();
-        for (x, y) in at_a.iter().zip(at_b) {
-            if x.terms.len() != y.terms.len() || x.offset != y.offset {
-                return None;
-            }
-            let by_size = |l: &Linear| {
-                let mut terms = l.terms.clone();
-                terms.sort_by_key(|t| t.1);
-                terms
-            };
-            for ((u, cu), (v, cv)) in by_size(x).into_iter().zip(by_size(y)) {
-                let alike = cu == cv && first.loops.extent(u) == second.loops.extent(v);
-                if !alike || names.insert(v, u).is_some_and(|known| known != u) {
-                    return None;
-                }
-            }
-        }
-        // Rows that agree may share their inner loop whatever runs in it.
-        let (mine, theirs) = (&first.loops.inner, &second.loops.inner);
-        if !theirs.iter().any(|v| names.contains_key(v))
-            && first.loops.extents(mine) == second.loops.extents(theirs)
-        {
-            names.extend(theirs.iter().copied().zip(mine.iter().copied()));
-        }
-        let maps = |from: &[Var], to: &[Var]| {
-            let named: Vec<Var> = from.iter().filter_map(|v| names.get(v).copied()).collect();
-            named.len() == to.len() && from.len() == to.len() && named.iter().all(|v| to.contains(v))
-        };
-        let same =
-            maps(&second.loops.rows, &first.loops.rows) && maps(&second.loops.inner, &first.loops.inner);
-        let apart = !reaches(&self.readers, a, b) && !reaches(&self.readers, b, a);
-        (same && apart).then_some(names)
-    }
-
-    /// Moves everything of group `from` into group `to`.
-    fn merge(&mut self, from: GroupId, to: GroupId, names: &HashMap<Var, Var>) {
-        let gone = std::mem::replace(&mut self.groups[from], Group::new(Kind::Map));
-        self.groups[from].alive = false;
-        self.groups[to].contents.absorb(&gone.contents);
-        for (id, positions) in gone.members {
-            let positions = positions.iter().map(|l| rename(&gone.loops.resolve(l), names)).collect();
-            self.groups[to].members.push((id, positions));
-        }
-        for (id, place) in gone.reduced {
-            self.groups[to].reduced.push((id, renamed(&place.resolved(&gone.loops), names)));
-        }
-        for id in gone.stores {
-            self.stored_by[id.index()] = Some(to);
-            self.groups[to].stores.push(id);
-        }
-        for list in &mut self.requests {
-            for request in list.iter_mut().filter(|r| r.group == from) {
-                request.group = to;
-                request.place = renamed(&request.place.resolved(&gone.loops), names);
-            }
-        }
-        for (_, group, place) in self.leaf_reads.iter_mut().filter(|r| r.1 == from) {
-            *group = to;
-            *place = renamed(&place.resolved(&gone.loops), names);
-        }
-        let readers = std::mem::take(&mut self.readers[from]);
-        self.readers[to].extend(readers);
-        for list in &mut self.readers {
-            for reader in list.iter_mut().filter(|r| **r == from) {
-                *reader = to;
-            }
-            list.sort_unstable();
-            list.dedup();
-        }
-    }
 }
 
 /// The number of an element in row-major order.
@@ -556,31 +338,6 @@ fn flat(positions: &[Linear], shape: &[usize]) -> Linear {
         flat = flat.plus(position, stride as i64);
     }
     flat
-}
-
-fn rename(linear: &Linear, names: &HashMap<Var, Var>) -> Linear {
-    let mut renamed = Linear::constant(linear.offset);
-    for (var, coefficient) in &linear.terms {
-        renamed = renamed.plus(&Linear::var(names.get(var).copied().unwrap_or(*var)), *coefficient);
-    }
-    renamed
-}
-
-fn renamed(place: &Place, names: &HashMap<Var, Var>) -> Place {
-    let mut place = place.clone();
-    match &mut place.spot {
-        Spot::At(coordinates) => {
-            for coordinate in coordinates {
-                coordinate.position = rename(&coordinate.position, names);
-            }
-        }
-        Spot::Flat(flat) => *flat = rename(flat, names),
-        Spot::Whole { .. } => {}
-    }
-    for fence in &mut place.fences {
-        fence.position = rename(&fence.position, names);
-    }
-    place
 }
 
 /// The groups that ask, each once, in order.

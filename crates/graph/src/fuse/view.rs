@@ -1,5 +1,7 @@
 //! Where a kernel asks for a value, and how views change the question.
 
+use std::ops::Range;
+
 use kiln_device::Value;
 
 use super::linear::{Linear, Loops};
@@ -36,6 +38,8 @@ pub(crate) enum Spot {
         offset: usize,
         /// Whether an offset other than 0 can be used.
         movable: bool,
+        /// Elements of what was asked for.
+        count: usize,
     },
 }
 
@@ -59,8 +63,24 @@ impl Place {
         Place { spot, fences: vec![], fill: None }
     }
 
-    pub(crate) fn whole(movable: bool) -> Place {
-        Place { spot: Spot::Whole { offset: 0, movable }, fences: vec![], fill: None }
+    /// All of a node of `count` elements.
+    pub(crate) fn whole(count: usize, movable: bool) -> Place {
+        Place { spot: Spot::Whole { offset: 0, movable, count }, fences: vec![], fill: None }
+    }
+
+    /// The elements of a vector of `count` that may be asked for here while the loops run: no fewer, maybe more.
+    pub(crate) fn range(&self, loops: &Loops, count: usize) -> Range<usize> {
+        let (position, divisor) = match &self.spot {
+            Spot::Whole { offset, count, .. } => return *offset..offset + count,
+            Spot::Flat(flat) => (flat, 1),
+            Spot::At(coordinates) => match &coordinates[..] {
+                [only] => (&only.position, only.divisor),
+                _ => return 0..count,
+            },
+        };
+        let (smallest, largest) = loops.bounds(position);
+        let element = |at: i64| at.clamp(0, count as i64) as usize;
+        element(smallest.div_euclid(divisor))..element(largest.div_euclid(divisor).saturating_add(1))
     }
 
     /// The positions where this is plain: no fences, no divisors.
@@ -121,7 +141,7 @@ pub(crate) fn through(
             let unravelled = loops.unravel(flat, &node.shape, may_split)?;
             unravelled.into_iter().map(Coordinate::plain).collect()
         }
-        Spot::Whole { offset, movable } => return whole(node, *offset, *movable),
+        Spot::Whole { offset, movable, count } => return whole(node, *offset, *movable, *count),
     };
     let moved = |coordinates: Vec<Coordinate>| Place { spot: Spot::At(coordinates), ..place.clone() };
     match &node.op {
@@ -194,13 +214,13 @@ pub(crate) fn through(
 }
 
 /// All of a reshape is all of its input; all of a slice of a vector is a part of it.
-fn whole(node: &Node, offset: usize, movable: bool) -> Option<Place> {
+fn whole(node: &Node, offset: usize, movable: bool, count: usize) -> Option<Place> {
     let spot = match &node.op {
-        Op::Reshape => Spot::Whole { offset, movable },
+        Op::Reshape => Spot::Whole { offset, movable, count },
         Op::Slice { start, step }
             if start.len() == 1 && step[0] == 1 && (movable || start[0] + offset == 0) =>
         {
-            Spot::Whole { offset: offset + start[0], movable }
+            Spot::Whole { offset: offset + start[0], movable, count }
         }
         _ => return None,
     };

@@ -4,7 +4,7 @@ use kiln_device::{BufferId, HostBinding, HostStep, Role, Step, size};
 
 use super::{Key, Lowered, Lowering, Part, Work};
 use crate::error::Result;
-use crate::fuse::{Group, Kind, Place};
+use crate::fuse::{Group, Kind};
 use crate::graph::{Graph, NodeId};
 use crate::op::{self, Op};
 use crate::plan::{External, plan_part};
@@ -22,7 +22,7 @@ impl Lowering<'_, '_> {
         // What a loop carries is in the memory of its results.
         let mut places: Vec<(Key, usize)> = given[..call.carried()].iter().map(|key| (*key, 0)).collect();
         for input in &inputs[places.len()..] {
-            places.push(self.memory(*input, &Place::whole(true))?);
+            places.push(self.memory(*input, true)?);
         }
         let mut keys = vec![];
         let work = match &call.work {

@@ -288,7 +288,7 @@ impl Lowering<'_, '_> {
         let index_rank = self.node(indices).shape.len();
         let index = self.register(indices, &self.index_place(indices, positions))?;
         let shape = self.node(source).shape.clone();
-        let (key, offset) = self.memory(source, &Place::whole(true))?;
+        let (key, offset) = self.memory(source, true)?;
         let mut rest = Linear::constant(offset as i64);
         for (position, stride) in positions[index_rank..].iter().zip(strides(&shape).into_iter().skip(1)) {
             rest = rest.plus(position, stride as i64);

@@ -199,20 +199,17 @@ fn written(
     table.scatter_rows(&index, &updates, reduction, at).reshape_at(x.shape().to_vec(), at)
 }
 
-/// Rows of a table of extents `[e.., rest..]` that the last axis of `indices [n.., k]` names on its `k` first axes, counted
-/// on from `shift`; all −1, which no scatter writes, where one of them is out of range, beside the error of the run.
+/// Rows of a table of extents `[e.., rest..]` that the last axis of `indices [n.., k]` names on its `k` first axes; all −1,
+/// which no scatter writes, where one of them is out of range, beside the error of the run.
 pub(crate) fn rows_or_none(
     indices: &Tensor,
     extents: &[usize],
-    shift: usize,
     op: &'static str,
     at: At,
 ) -> Result<Tensor, Tensor> {
     let places = coordinates(indices, at);
     let like = &indices.shape()[..indices.rank() - 1];
     let index = linear(&places, extents, like, op, at)?;
-    let shift = i32::try_from(shift)
-        .map_err(|_| Tensor::failed(op, format!("row {shift} of the slab is above int32 indices"), at))?;
     let mut outside = Tensor::full(like, 0.0, DType::Bool);
     for (place, extent) in places.iter().zip(extents) {
         let extent = *extent as i32;
@@ -222,7 +219,7 @@ pub(crate) fn rows_or_none(
         }
     }
     let outside = outside.cast_at(DType::I32, at).max(()).greater(0).broadcast_at(like, at);
-    let rows = Tensor::select(&outside, -1, index + shift);
+    let rows = Tensor::select(&outside, -1, index);
     rows.check().map(|_| rows.clone()).map_err(|_| rows.clone())
 }
 

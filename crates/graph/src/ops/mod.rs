@@ -46,6 +46,7 @@ mod quantile;
 mod random;
 mod rearrange;
 mod reduce;
+mod repeat;
 mod search;
 mod segment;
 pub mod signal;
@@ -64,11 +65,10 @@ pub use activations::*;
 pub use arithmetic::*;
 pub use arrange::vstack;
 pub use arrange::{
-    GridIndexing, Repeats, append, broadcast_to, concatenate, diff, dstack, expand_dims, flip, fliplr, flipud,
+    GridIndexing, append, broadcast_to, concatenate, diff, dstack, expand_dims, flip, fliplr, flipud,
 };
 pub use arrange::{
-    hstack, meshgrid, moveaxis, ravel, repeat, reshape, roll, rot90, squeeze, stack, swapaxes, tile,
-    transpose,
+    hstack, meshgrid, moveaxis, ravel, reshape, roll, rot90, squeeze, stack, swapaxes, transpose,
 };
 pub use associative::associative_scan;
 pub use at::Indexed;
@@ -112,6 +112,7 @@ pub use products::{Contraction, CrossAxes, cross, dot, inner, kron, matmul, oute
 pub use quantile::*;
 pub use random::random_key;
 pub use rearrange::rearrange;
+pub use repeat::{Repeats, repeat, tile};
 pub use search::{
     Side, argpartition, argsort, digitize, isin, nonzero, searchsorted, select, sort, unravel_index,
 };

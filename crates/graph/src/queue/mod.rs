@@ -20,107 +20,21 @@
 //! # Ok::<(), QueueError>(())
 //! ```
 
+mod component;
+mod error;
 mod store;
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use kiln_device::DType;
-
-use crate::error::{At, Error, Result};
+use crate::error::Result;
 use crate::shape::strides;
 use crate::site::Site;
 use crate::tensor::Tensor;
 use crate::values::Values;
+pub use component::Component;
+pub use error::QueueError;
 use store::Store;
-
-/// What went wrong with a queue.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum QueueError {
-    /// The queue is closed and will not hold as many elements again.
-    #[error("[{op}] the queue is closed and holds {held} elements, expected {wanted} (at {at})")]
-    Closed {
-        /// The operation.
-        op: &'static str,
-        /// How many elements were wanted; 0 for putting one in.
-        wanted: usize,
-        /// How many there are.
-        held: usize,
-        /// The user's line.
-        at: At,
-    },
-    /// The queue was closed, and what waited to be put in was cancelled.
-    #[error("[{op}] the queue is closed and takes no elements (at {at})")]
-    Cancelled {
-        /// The operation.
-        op: &'static str,
-        /// The user's line.
-        at: At,
-    },
-    /// The time allowed is over.
-    #[error(
-        "[{op}] waited {waited:?} in vain; allow more with with_timeout, or fill or drain the queue (at {at})"
-    )]
-    TimedOut {
-        /// The operation.
-        op: &'static str,
-        /// The time allowed.
-        waited: Duration,
-        /// The user's line.
-        at: At,
-    },
-    /// A wrong argument, or values that could not be computed.
-    #[error(transparent)]
-    Operation(#[from] Error),
-}
-
-/// What one component of every element is.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Component {
-    dtype: Option<DType>,
-    /// `None` where any shape will do; a `None` extent where that may differ.
-    shape: Option<Vec<Option<usize>>>,
-}
-
-impl Component {
-    /// Tensors of one shape.
-    pub fn new(dtype: DType, shape: &[usize]) -> Component {
-        Component { dtype: Some(dtype), shape: Some(shape.iter().map(|extent| Some(*extent)).collect()) }
-    }
-
-    /// Tensors of any shape, which cannot be dequeued in batches.
-    pub fn any(dtype: DType) -> Component {
-        Component { dtype: Some(dtype), shape: None }
-    }
-
-    /// Tensors whose `None` extents differ and are padded in batches of [`Queue::padding_fifo`].
-    pub fn padded(dtype: DType, shape: &[Option<usize>]) -> Component {
-        Component { dtype: Some(dtype), shape: Some(shape.to_vec()) }
-    }
-
-    /// Strings of one shape, or of one whose `None` extents differ; `None` for any shape.
-    pub fn text(shape: Option<&[Option<usize>]>) -> Component {
-        Component { dtype: None, shape: shape.map(<[Option<usize>]>::to_vec) }
-    }
-
-    /// The type of numbers; `None` for strings.
-    pub fn dtype(&self) -> Option<DType> {
-        self.dtype
-    }
-
-    /// The shape, where it is promised.
-    pub fn shape(&self) -> Option<&[Option<usize>]> {
-        self.shape.as_deref()
-    }
-
-    fn fits<V: Values>(&self, dims: &[usize], values: &V) -> bool {
-        let extents = |shape: &Vec<Option<usize>>| {
-            shape.len() == dims.len() && shape.iter().zip(dims).all(|(s, d)| s.is_none_or(|s| s == *d))
-        };
-        values.number_type() == self.dtype && self.shape.as_ref().is_none_or(extents)
-    }
-}
 
 /// The components of one element, and its priority.
 pub(crate) struct Entry<V> {
@@ -179,7 +93,7 @@ impl<V: Values> Queue<V> {
             format!("expected min_after_dequeue below the capacity {capacity}, received {reserve}")
         })?;
         for component in components {
-            let open = component.shape.as_ref().map(|shape| shape.contains(&None));
+            let open = component.shape().map(|shape| shape.contains(&None));
             site.expect(padding || open != Some(true), || {
                 format!(
                     "expected shapes without None, received {component:?}; use padding_fifo or Component::any"
@@ -448,7 +362,7 @@ impl<V: Values> Queue<V> {
     }
 
     fn expect_batches(&self, site: Site) -> Result<()> {
-        site.expect(self.shared.components.iter().all(|component| component.shape.is_some()), || {
+        site.expect(self.shared.components.iter().all(|component| component.shape().is_some()), || {
             "expected components with shapes, which batches need; give them to the queue, or use dequeue"
                 .to_owned()
         })

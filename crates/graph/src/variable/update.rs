@@ -165,7 +165,7 @@ impl Variable {
             Divide => (updates.reciprocal(), ScatterOp::Fold(ReduceOp::Prod)),
         };
         if trace::is_active() {
-            return self.apply(&Update { places, updates: &updates, fold, op, at }, false);
+            return self.apply(&Update { places, updates: &updates, fold, op, at });
         }
         // Computed first, so that only the update itself is a program over the variable.
         let device = self.device();
@@ -174,11 +174,10 @@ impl Variable {
         };
         let (places, updates) = (computed(places)?, computed(&updates)?);
         let update = Update { places: &places, updates: &updates, fold, op, at };
-        step(|| self.apply(&update, true), at)
+        step(|| self.apply(&update), at)
     }
 
-    /// Assigns the variable, or the whole slab that it lives in, where that can be written in place.
-    fn apply(&self, update: &Update<'_>, alone: bool) -> Result<()> {
+    fn apply(&self, update: &Update<'_>) -> Result<()> {
         let Update { places, updates, fold, op, at } = *update;
         let depth = places.shape().last().copied().filter(|depth| *depth <= self.shape().len());
         let Some(depth) = depth else {
@@ -195,17 +194,11 @@ impl Variable {
             return Ok(());
         }
         let width: usize = rest.iter().product();
-        let (slab, offset) = self.place();
-        let fits = alone && slab.count % width == 0 && offset % width == 0;
-        let (target, shift) = match fits {
-            true => (Variable::within(&slab, 0, vec![slab.count]), offset / width),
-            false => (self.clone(), 0),
-        };
-        let rows = ops::rows_or_none(places, extents, shift, op, at).unwrap_or_else(|failed| failed);
+        let rows = ops::rows_or_none(places, extents, op, at).unwrap_or_else(|failed| failed);
         rows.check()?;
-        let table = target.read_at(at).reshape_at([&[target.len() / width], rest].concat(), at);
+        let table = self.read_at(at).reshape_at([&[self.len() / width], rest].concat(), at);
         let value = table.scatter_rows(&rows, &updates, fold, at);
-        target.set(&value.reshape_at(target.shape().to_vec(), at), op, at)
+        self.set(&value.reshape_at(self.shape().to_vec(), at), op, at)
     }
 }
 

@@ -4,7 +4,7 @@ use crate::cpu::address::{Axes, Walk};
 use crate::cpu::block::Launched;
 use crate::cpu::parallel;
 use crate::cpu::wide::lanes::Lanes;
-use crate::cpu::wide::product::{self, COLUMNS, MAX_ROWS, Number, Side};
+use crate::cpu::wide::product::{self, COLUMNS, MAX_ROWS, Number, Piece, Side};
 use crate::cpu::wide::tape::{Plan, Registers, Section};
 use crate::dtype::Scalar;
 use crate::error::{Error, Result};
@@ -140,10 +140,10 @@ impl ContractKernel {
         let mut sums = vec![T::default(); m.1 * n.1];
         for number in 0..self.k.div_ceil(TERMS) {
             let k = cut(self.k, TERMS, number);
-            let left = (batch, self.m, self.k);
-            self.lhs.pack(base(&self.lhs), left, m, k, height, (&mut a, &mut line));
-            let right = (batch, self.n, self.k);
-            self.rhs.pack(base(&self.rhs), right, n, k, COLUMNS, (&mut b, &mut line));
+            let left = Piece { batch: (batch, self.m, self.k), lines: m, terms: k, width: height };
+            self.lhs.pack(base(&self.lhs), left, (&mut a, &mut line));
+            let right = Piece { batch: (batch, self.n, self.k), lines: n, terms: k, width: COLUMNS };
+            self.rhs.pack(base(&self.rhs), right, (&mut b, &mut line));
             for (q, b) in b.chunks_exact(k.1 * COLUMNS).enumerate() {
                 for (p, a) in a.chunks_exact(k.1 * height).enumerate() {
                     let mut tile = [T::default(); MAX_ROWS * COLUMNS];

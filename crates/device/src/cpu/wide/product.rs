@@ -136,20 +136,29 @@ pub(crate) struct Side {
     pub(crate) along: bool,
 }
 
+/// What of an operand is packed at once; ranges are a first one and how many.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Piece {
+    /// The batch, and the rows (or columns) and terms of the sum that belong to each.
+    pub(crate) batch: (usize, usize, usize),
+    /// Rows (or columns) of the batch.
+    pub(crate) lines: (usize, usize),
+    /// Terms of the sum.
+    pub(crate) terms: (usize, usize),
+    /// Rows (or columns) of a panel.
+    pub(crate) width: usize,
+}
+
 impl Side {
-    /// Packs `count` rows (or columns) from `first`, `k.1` terms of the sum from `k.0`, as panels of `width`: in a panel
-    /// term after term, each with `width` elements, zeros where there are none. `extent` rows and `terms` terms belong to
-    /// a batch.
-    #[allow(clippy::too_many_arguments)]
+    /// Packs a piece as panels: in a panel term after term, each with as many elements as the panel is wide, zeros where
+    /// there are none. `line` is scratch.
     pub(crate) fn pack<T: Number>(
         &self,
         base: *const u8,
-        (batch, extent, terms): (usize, usize, usize),
-        (first, count): (usize, usize),
-        k: (usize, usize),
-        width: usize,
+        piece: Piece,
         (panels, line): (&mut Vec<T>, &mut Vec<T>),
     ) {
+        let Piece { batch: (batch, extent, terms), lines: (first, count), terms: k, width } = piece;
         let need = count.next_multiple_of(width) * k.1;
         panels.clear();
         panels.resize(need, T::default());

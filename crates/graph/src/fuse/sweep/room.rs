@@ -94,8 +94,8 @@ pub(super) fn memories(prepared: &Prepared) -> (Vec<Memory>, Vec<Option<Memory>>
             own[i] = Memory::Node(part.of);
         }
     }
-    for assign in &graph.assigns {
-        own[assign.value.index()] = Memory::Leaf(assign.leaf);
+    for (assign, written) in graph.assigns.iter().zip(&prepared.written) {
+        written.iter().for_each(|id| own[id.index()] = Memory::Leaf(assign.leaf));
     }
     let mut behind: Vec<Option<Memory>> = Vec::with_capacity(own.len());
     for (i, node) in graph.nodes.iter().enumerate() {
