@@ -369,3 +369,23 @@ fn who_reads_what_a_wrong_index_made_is_told() {
         });
     }
 }
+
+#[test]
+fn what_a_dropped_function_got_wrong_is_told_among_many_threads() {
+    for device in devices() {
+        let told = |thread: i32, turn: i32| {
+            let wrong = 4 + thread * 100 + turn;
+            let rows = Function::new("rows", |a| Ok(vec![data().take(&a[0], 0)]));
+            let outcome = rows.call(&[bad(wrong)]);
+            drop(rows);
+            let error = outcome.and_then(|y| floats(&y[0])).expect_err("a wrong index").to_string();
+            assert!(error.starts_with(&format!("[take] index {wrong} at position 2")), "{device}: {error}");
+        };
+        thread::scope(|scope| {
+            for thread in 0..4 {
+                let (device, told) = (&device, &told);
+                scope.spawn(move || with_device(device, || (0..20).for_each(|turn| told(thread, turn))));
+            }
+        });
+    }
+}
