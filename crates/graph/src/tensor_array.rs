@@ -14,7 +14,7 @@ const OP: &str = "tensor_array";
 
 /// An array of tensors of one type.
 ///
-/// It never changes: a write gives another array. It is a structure of tensors ([`Tree`]): the loops of [`crate::tree`]
+/// It never changes: a write gives another array. It is a structure of tensors ([`Tree`](crate::tree::Tree)): the loops of [`crate::tree`]
 /// carry it as a variable, and a write in a loop changes one row in place. Elements that have not been written are zeros.
 /// Gradients flow through everything.
 ///

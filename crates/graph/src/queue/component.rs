@@ -23,7 +23,7 @@ impl Component {
         Component { dtype: Some(dtype), shape: None }
     }
 
-    /// Tensors whose `None` extents differ and are padded in batches of [`Queue::padding_fifo`].
+    /// Tensors whose `None` extents differ and are padded in batches of [`Queue::padding_fifo`](super::Queue::padding_fifo).
     pub fn padded(dtype: DType, shape: &[Option<usize>]) -> Component {
         Component { dtype: Some(dtype), shape: Some(shape.to_vec()) }
     }
