@@ -1,6 +1,6 @@
 //! The wgpu executor: kernels printed as WGSL, run on Vulkan, Metal or DX12.
 //!
-//! Order of reading: [`wgsl`] (kernel → text) → `pipeline` → `program`, `run` (replay) → `memory`, `transfer`, `reports`
+//! Order of reading: [`wgsl`] (kernel → text) → `plans` → `pipeline` → `program`, `run` (replay) → `memory`, `transfer`, `reports`
 //! (buffers, read-back, failed checks) → `adapter`, `context`, `fault` (which device, and what goes wrong on it).
 //! A steady run creates no GPU object, waits for nothing and reads nothing back, unless the program branches, loops
 //! on a condition or calls the host.
@@ -10,6 +10,7 @@ mod context;
 mod fault;
 mod memory;
 mod pipeline;
+mod plans;
 mod profile;
 mod program;
 mod reports;
