@@ -385,7 +385,15 @@ impl Lowering<'_, '_> {
     fn memory(&self, id: NodeId, anywhere: bool) -> Result<(Key, usize)> {
         let (mut id, mut place) = (id, Place::whole(self.node(id).len(), anywhere));
         loop {
-            // A view that is stored for others is not there yet, maybe.
+            let node = self.node(id);
+            // A view is looked through where it can be, as the sweep does, also if it is stored for somebody else.
+            if let (true, Some(input)) = (is_view(&node.op), node.inputs.first()) {
+                let mut loops = self.loops.clone();
+                if let Some(there) = through(node, self.node(*input), &place, &mut loops, false) {
+                    (id, place) = (*input, there);
+                    continue;
+                }
+            }
             if let (true, Spot::Whole { offset, .. }) = (self.is_read(id), &place.spot) {
                 let storage = self.storage(id)?;
                 if !storage.contiguous {
@@ -393,12 +401,7 @@ impl Lowering<'_, '_> {
                 }
                 return Ok((storage.key, storage.offset + offset));
             }
-            let node = self.node(id);
-            let input = *node.inputs.first().ok_or_else(|| self.bug(id, "is in no memory"))?;
-            let mut loops = self.loops.clone();
-            place = through(node, self.node(input), &place, &mut loops, false)
-                .ok_or_else(|| self.bug(id, "is not whole in memory"))?;
-            id = input;
+            return Err(self.bug(id, "is not whole in memory"));
         }
     }
 

@@ -364,3 +364,24 @@ fn parts_of_a_slab_change_places() {
         Ok(())
     });
 }
+
+/// All of a variable is what its own rows are updated with.
+#[test]
+fn rows_are_updated_with_their_own_variable() {
+    on_the_cpu(|| {
+        let start = [2.0f32, 3.0, 5.0];
+        let (ids, before) = (Tensor::from_slice(&[1, 2, 1]), Variable::new(&Tensor::zeros(&[2]))?);
+        let x = Variable::new(&Tensor::from_slice(&start))?;
+        Variable::pack(&[before, x.clone()])?;
+        let of_step = x.clone();
+        let step = Function::new("step", move |a| {
+            let rows = of_step.read();
+            of_step.scatter_add(&a[0], &rows)?;
+            Ok(vec![of_step.read() * 1.0])
+        });
+        let expected = [2.0, 3.0 + 2.0 + 5.0, 5.0 + 3.0];
+        assert_eq!(step.call(&[ids])?[0].to_vec::<f32>()?, expected);
+        assert_eq!(x.read().to_vec::<f32>()?, expected);
+        Ok(())
+    });
+}
