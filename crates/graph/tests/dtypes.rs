@@ -482,3 +482,16 @@ fn a_gpu_says_that_it_has_none() {
         assert!(error.starts_with("[cast] float64 is not available"), "{error}");
     });
 }
+
+/// As JAX, TensorFlow and NumPy's ml_dtypes round: to `float32` first. The number is just below the middle of two of
+/// bfloat16, and the nearest `float32` is that middle.
+#[test]
+fn large_integers_become_bfloat16_by_way_of_float32() {
+    for device in [Some(Device::cpu()), gpu::gpu()].into_iter().flatten() {
+        let rounded = with_device(&device, || {
+            let x = Tensor::from_slice(&[0xFF7F_FFFFu32]).cast(DType::BF16);
+            x.cast(DType::F32).to_vec::<f32>()
+        });
+        assert_eq!(rounded.expect("a number"), [4_294_967_296.0], "{device}");
+    }
+}

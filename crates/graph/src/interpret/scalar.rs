@@ -247,6 +247,8 @@ pub(super) fn cast(from: DType, to: DType, x: f64) -> f64 {
         DType::F32 if from == DType::F64 => x as f32 as f64,
         DType::F32 | DType::F64 => x,
         DType::F16 => kiln_device::nearest_f16(x).to_f64(),
+        // As in NumPy's ml_dtypes and XLA: by way of `float32`.
+        DType::BF16 if from.is_integer() => kiln_device::nearest_bf16(f64::from(x as f32)).to_f64(),
         DType::BF16 => kiln_device::nearest_bf16(x).to_f64(),
         DType::I32 if from.is_float() => x as i32 as f64,
         DType::U32 if from.is_float() => x as u32 as f64,
