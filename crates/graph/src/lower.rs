@@ -279,7 +279,10 @@ impl Lowering<'_, '_> {
         let moved = self.context.fused.prepared.moved.get(&id).copied();
         for (n, input) in node.inputs.iter().enumerate() {
             let in_slab = moved.filter(|_| n == 0);
-            let (from, offset) = self.memory(*input, in_slab.is_some())?;
+            let (from, offset) = match in_slab {
+                Some(_) => self.memory_behind(*input)?,
+                None => self.memory(*input, false)?,
+            };
             let start = if in_slab.is_some() { (key, storage.offset) } else { (from, 0) };
             if (from, offset) != start {
                 return Err(self.bug(*input, "a whole array does not start at its buffer"));
@@ -385,15 +388,7 @@ impl Lowering<'_, '_> {
     fn memory(&self, id: NodeId, anywhere: bool) -> Result<(Key, usize)> {
         let (mut id, mut place) = (id, Place::whole(self.node(id).len(), anywhere));
         loop {
-            let node = self.node(id);
-            // A view is looked through where it can be, as the sweep does, also if it is stored for somebody else.
-            if let (true, Some(input)) = (is_view(&node.op), node.inputs.first()) {
-                let mut loops = self.loops.clone();
-                if let Some(there) = through(node, self.node(*input), &place, &mut loops, false) {
-                    (id, place) = (*input, there);
-                    continue;
-                }
-            }
+            // A view that is stored for others is not there yet, maybe.
             if let (true, Spot::Whole { offset, .. }) = (self.is_read(id), &place.spot) {
                 let storage = self.storage(id)?;
                 if !storage.contiguous {
@@ -401,8 +396,31 @@ impl Lowering<'_, '_> {
                 }
                 return Ok((storage.key, storage.offset + offset));
             }
-            return Err(self.bug(id, "is not whole in memory"));
+            (id, place) = self.through_whole(id, &place)?;
         }
+    }
+
+    /// The memory behind the views of a node, also where a copy of a view is read beside it.
+    fn memory_behind(&self, id: NodeId) -> Result<(Key, usize)> {
+        let (mut id, mut place) = (id, Place::whole(self.node(id).len(), true));
+        while is_view(&self.node(id).op) {
+            (id, place) = self.through_whole(id, &place)?;
+        }
+        let (storage, offset) = (self.storage(id)?, place.range(&self.loops, 0).start);
+        if storage.contiguous {
+            Ok((storage.key, storage.offset + offset))
+        } else {
+            Err(self.bug(id, "is stored with gaps"))
+        }
+    }
+
+    /// The input of a view, and where in it all of the view is.
+    fn through_whole(&self, id: NodeId, place: &Place) -> Result<(NodeId, Place)> {
+        let node = self.node(id);
+        let input = *node.inputs.first().ok_or_else(|| self.bug(id, "is in no memory"))?;
+        let mut loops = self.loops.clone();
+        let there = through(node, self.node(input), place, &mut loops, false);
+        Ok((input, there.ok_or_else(|| self.bug(id, "is not whole in memory"))?))
     }
 
     /// True where this group reads the node from memory.
