@@ -142,10 +142,10 @@ impl Function {
     /// ```
     ///
     /// Open dimensions may be of different sizes where the closure can be traced so; else those are found that have to be
-    /// of one size, as two batches that are added. The file takes the sizes that the closure takes, and names these in the
-    /// error for another one. More than twenty sizes of each open dimension, small and large, are compared with what the
-    /// closure makes of them before the file is written. A closure that takes another way at other sizes alone, above
-    /// 65,536 for instance, takes the way of the compared ones there (`docs/design/open_sizes.md`).
+    /// of one size, as two batches that are added. The file takes the sizes that the closure takes with the others in the
+    /// middle, and names these in the error for another one. More than twenty sizes of each open dimension, small and large,
+    /// are compared with what the closure makes of them before the file is written. A closure that takes another way at other
+    /// sizes alone, above 65,536 for instance, takes the way of the compared ones there (`docs/design/open_sizes.md`).
     ///
     /// # Errors
     /// Where the operations depend on the sizes of open dimensions, as those of a Rust loop over rows do, or there is no

@@ -402,9 +402,9 @@ impl Op {
             }
             Op::Slice { start, step } => {
                 let inside = |i: usize| {
-                    let last = start[i] as i64 + (shape[i] as i64 - 1) * step[i];
-                    let extent = 0..inputs[0].0[i] as i64;
-                    shape[i] == 0 || extent.contains(&(start[i] as i64)) && extent.contains(&last)
+                    let last = start[i] as i128 + (shape[i] as i128 - 1) * i128::from(step[i]);
+                    let extent = 0..inputs[0].0[i] as i128;
+                    shape[i] == 0 || extent.contains(&(start[i] as i128)) && extent.contains(&last)
                 };
                 let rank = shape.len();
                 let ok = start.len() == rank && step.len() == rank && inputs[0].0.len() == rank;
@@ -414,10 +414,10 @@ impl Op {
                 let rank = shape.len();
                 let ok = [low.len(), high.len(), interior.len(), inputs[0].0.len()] == [rank; 4];
                 let extent = |i: usize| {
-                    let d = inputs[0].0[i];
-                    low[i] + high[i] + d + interior[i] * d.saturating_sub(1)
+                    let between = interior[i].checked_mul(inputs[0].0[i].saturating_sub(1))?;
+                    low[i].checked_add(high[i])?.checked_add(inputs[0].0[i])?.checked_add(between)
                 };
-                let fits = ok && (0..rank).all(|i| extent(i) == shape[i]);
+                let fits = ok && (0..rank).all(|i| extent(i) == Some(shape[i]));
                 want(fits && value.scalar() == dtype.scalar() && inputs[0].1 == dtype, "extent of pad")
             }
             Op::Window { axis, size, stride, dilation } => {

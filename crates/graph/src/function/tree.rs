@@ -34,7 +34,7 @@ type Body<I, O> = dyn Fn(I) -> Result<O> + Send + Sync;
 pub struct TreeFunction<I, O> {
     cache: FunctionCache,
     body: Box<Body<I, O>>,
-    /// Arguments of every structure seen, around tensors of no meaning, where the signature has open dimensions.
+    /// Arguments of every structure that was traced, around tensors of no meaning, where the signature has open dimensions.
     seen: Mutex<BTreeMap<String, I>>,
 }
 
@@ -125,9 +125,22 @@ impl<I: Tree + Send, O: Tree + Send + Sync + 'static> TreeFunction<I, O> {
         |tensors| {
             let returned = (self.body)(tree::pack_sequence_as(argument, tensors)?)?;
             let outputs = tree::flatten(&returned);
+            outputs.iter().try_for_each(|t| t.check().map(drop))?;
+            self.remember(argument)?;
             let structure: Arc<Kept> = Arc::new(blank(&returned)?);
             Ok((outputs, Some(structure)))
         }
+    }
+
+    /// Keeps the structure of an argument that the closure takes, to be saved.
+    fn remember(&self, argument: &I) -> Result<()> {
+        if self.cache.is_open() {
+            let mut structure = String::new();
+            argument.describe(&mut structure);
+            let blank = blank(argument)?;
+            self.seen.lock().unwrap_or_else(PoisonError::into_inner).entry(structure).or_insert(blank);
+        }
+        Ok(())
     }
 
     /// The tensors of an argument, and what is asked of the cache for it.
@@ -135,12 +148,6 @@ impl<I: Tree + Send, O: Tree + Send + Sync + 'static> TreeFunction<I, O> {
         let tensors = tree::flatten(argument);
         let mut structure = String::new();
         argument.describe(&mut structure);
-        if self.cache.is_open() {
-            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            if !seen.contains_key(&structure) {
-                seen.insert(structure.clone(), blank(argument)?);
-            }
-        }
         let request = Request::new(structure, &tensors, at)?;
         Ok((tensors, request))
     }

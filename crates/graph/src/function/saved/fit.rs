@@ -45,7 +45,9 @@ pub(super) struct Fit {
     powers: Vec<Vec<u32>>,
     /// Of the terms at the first points.
     inverse: Vec<Vec<i128>>,
-    known: HashMap<Vec<Value>, Option<usize>>,
+    known: HashMap<(Vec<Value>, Option<DType>), Option<usize>>,
+    /// Of the node whose numbers are joined: it says which floats are halves.
+    dtype: Option<DType>,
     pub(super) formulas: Vec<Formula>,
 }
 
@@ -67,7 +69,14 @@ impl Fit {
         };
         let row = |point: &Vec<usize>| powers.iter().map(|p| term(point, p)).collect();
         let inverse = inverse(points.get(..powers.len())?.iter().map(row).collect())?;
-        Some(Fit { points: points.to_vec(), powers, inverse, known: HashMap::new(), formulas: vec![] })
+        Some(Fit {
+            points: points.to_vec(),
+            powers,
+            inverse,
+            known: HashMap::new(),
+            dtype: None,
+            formulas: vec![],
+        })
     }
 
     /// One description for those of all points.
@@ -79,6 +88,14 @@ impl Fit {
         if values.iter().all(|value| value.is_number() || constant(value).is_some()) {
             return self.number(values);
         }
+        let around = self.dtype;
+        self.dtype = dtype_of(first).or(around);
+        let joined = self.parts(first, values);
+        self.dtype = around;
+        joined
+    }
+
+    fn parts(&mut self, first: &Value, values: &[&Value]) -> Result<Value, Unlike> {
         match first {
             Value::Array(items) => {
                 let arrays: Option<Vec<&Vec<Value>>> = values.iter().map(|v| v.as_array()).collect();
@@ -105,19 +122,20 @@ impl Fit {
     /// A formula in the place of numbers.
     fn number(&mut self, values: &[&Value]) -> Result<Value, Unlike> {
         let values: Vec<Value> = values.iter().map(|value| (*value).clone()).collect();
-        let found = match self.known.get(&values) {
+        let key = (values, self.dtype);
+        let found = match self.known.get(&key) {
             Some(known) => *known,
             None => {
-                let found = self.formula(&values).map(|formula| {
+                let found = self.formula(&key.0).map(|formula| {
                     self.formulas.push(formula);
                     self.formulas.len() - 1
                 });
-                self.known.insert(values.clone(), found);
+                self.known.insert(key.clone(), found);
                 found
             }
         };
         let place = |n: usize| Value::Object([(FORMULA.to_owned(), Value::from(n))].into_iter().collect());
-        found.map(place).ok_or(Unlike::Numbers(values))
+        found.map(place).ok_or(Unlike::Numbers(key.0))
     }
 
     fn formula(&self, values: &[Value]) -> Option<Formula> {
@@ -142,8 +160,9 @@ impl Fit {
 
     /// A formula of floats: of whole or inverse numbers, of their roots, or of a product of sizes.
     fn float(&self, constants: &[Constant], values: &[Value]) -> Option<Formula> {
-        let dtypes: &[DType] = match constants.first()?.scalar() {
-            Scalar::F64 => &[DType::F64],
+        let dtypes: &[DType] = match (constants.first()?.scalar(), &self.dtype) {
+            (Scalar::F64, _) => &[DType::F64],
+            (scalar, Some(dtype)) if dtype.scalar() == scalar => std::slice::from_ref(dtype),
             _ => &[DType::F32, DType::F16, DType::BF16],
         };
         let floats: Vec<f64> = constants.iter().map(|c| c.as_f64()).collect();
@@ -214,12 +233,20 @@ impl Fit {
 
     /// Whether a formula gives every number.
     fn gives(&self, formula: &Formula, values: &[Value]) -> bool {
-        self.points.iter().zip(values).all(|(point, value)| match formula.number(point) {
-            Ok(Number::Whole(number)) => value.as_i64() == Some(number),
-            Ok(Number::Constant(number)) => constant(value) == Some(number),
-            Err(_) => false,
-        })
+        let sizes = self.points.first().map_or(0, Vec::len);
+        formula.check(sizes).is_ok()
+            && self.points.iter().zip(values).all(|(point, value)| match formula.number(point) {
+                Ok(Number::Whole(number)) => value.as_i64() == Some(number),
+                Ok(Number::Constant(number)) => constant(value) == Some(number),
+                Err(_) => false,
+            })
     }
+}
+
+/// The element type of a node in a description, at the top or in a call.
+fn dtype_of(value: &Value) -> Option<DType> {
+    let dtype = value.get("dtype").or_else(|| value.as_array().filter(|a| a.len() == 4)?.last())?;
+    serde_json::from_value(dtype.clone()).ok()
 }
 
 /// A constant in a description.

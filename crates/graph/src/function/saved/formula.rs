@@ -60,10 +60,12 @@ pub(super) enum Number {
 impl Formula {
     /// Whether it is one in so many sizes, small enough to be worked out.
     pub(super) fn check(&self, sizes: usize) -> Result<(), String> {
-        let fits = |(_, powers): &(i64, Vec<u32>)| {
-            powers.len() == sizes && powers.iter().all(|power| *power <= HIGHEST_POWER)
+        let fits = |(factor, powers): &(i64, Vec<u32>)| {
+            factor.unsigned_abs() <= LARGEST
+                && powers.len() == sizes
+                && powers.iter().all(|power| *power <= HIGHEST_POWER)
         };
-        if self.over > 0 && self.terms.iter().all(fits) {
+        if self.over > 0 && self.over as u64 <= LARGEST && self.terms.iter().all(fits) {
             Ok(())
         } else {
             Err("a formula is of other sizes".into())

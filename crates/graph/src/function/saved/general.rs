@@ -106,26 +106,34 @@ impl Case {
         self.sizes.iter().map(|d| d.least.next_multiple_of(d.multiple_of)).collect()
     }
 
-    /// Its sizes where the open dimensions have these; or what is wrong with one of those.
-    fn sizes_of(&self, open: &[usize]) -> Result<Vec<usize>, (usize, String)> {
+    /// Its sizes where the open dimensions have these; or what is wrong with one of those, nothing where it is for another
+    /// fixed size.
+    fn sizes_of(&self, open: &[usize]) -> Result<Vec<usize>, Option<(usize, String)>> {
+        let other = |(dim, size): (&Dim, &usize)| matches!(dim, Dim::Fixed(own) if own != size);
+        if self.dims.iter().zip(open).any(other) {
+            return Err(None);
+        }
         let mut sizes: Vec<Option<(usize, usize)>> = vec![None; self.sizes.len()];
         for (n, (dim, size)) in self.dims.iter().zip(open).enumerate() {
-            let Dim::Size(k) = *dim else {
-                if *dim == Dim::Fixed(*size) {
-                    continue;
-                }
-                return Err((n, "is another one".into()));
-            };
+            let Dim::Size(k) = *dim else { continue };
             match sizes[k] {
                 None if self.sizes[k].admits(*size) => sizes[k] = Some((n, *size)),
-                None => return Err((n, format!("expected {}, received {size}", self.sizes[k]))),
+                None => return Err(Some((n, format!("expected {}, received {size}", self.sizes[k])))),
                 Some((_, known)) if known == *size => {}
                 Some((first, known)) => {
-                    return Err((n, format!("expected {known}, as %{first}, received {size}")));
+                    return Err(Some((n, format!("expected {known}, as %{first}, received {size}"))));
                 }
             }
         }
         Ok(sizes.into_iter().map(|size| size.map_or(0, |(_, size)| size)).collect())
+    }
+
+    /// The smallest and second smallest value of the n-th size.
+    pub(super) fn small(&self, n: usize) -> Vec<usize> {
+        let Domain { most, multiple_of, .. } = self.sizes[n];
+        let least = self.smallest()[n];
+        let all = [least, least + multiple_of].into_iter();
+        all.filter(|size| most.is_none_or(|most| *size <= most)).collect()
     }
 
     /// Its program for sizes.
@@ -202,13 +210,15 @@ impl General {
         for case in &self.cases {
             match case.sizes_of(&given) {
                 Ok(sizes) => return Ok((case, sizes)),
-                Err((n, message)) => {
+                // What the most special case for these sizes says.
+                Err(Some((n, message))) if why.is_empty() => {
                     let place = |n: usize| format!("axis {} of argument {}", open[n].1, open[n].0);
                     let message = (0..open.len()).rev().fold(message, |message, n| {
                         message.replace(&format!("%{n},"), &format!("{},", place(n)))
                     });
                     why = format!("size of {}: {message}", place(n));
                 }
+                Err(_) => {}
             }
         }
         Err(why)

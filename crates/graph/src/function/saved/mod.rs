@@ -145,10 +145,15 @@ impl Chosen<'_> {
         }
     }
 
-    fn program(&self) -> Result<Cow<'_, Program>, String> {
-        match self {
-            Chosen::Concrete(program) => Ok(Cow::Borrowed(program)),
-            Chosen::Open(_, case, sizes) => case.program(sizes).map(Cow::Owned),
+    /// Its program, for arguments of these forms.
+    fn program(&self, forms: &[Form]) -> Result<Cow<'_, Program>, String> {
+        let program = match self {
+            Chosen::Concrete(program) => Cow::Borrowed(*program),
+            Chosen::Open(_, case, sizes) => Cow::Owned(case.program(sizes)?),
+        };
+        match program.arguments == forms {
+            true => Ok(program),
+            false => Err("the program for these sizes takes other arguments".into()),
         }
     }
 }
@@ -327,8 +332,8 @@ impl SavedFunction {
 
     /// The program as a part of the trace that goes on.
     fn inline(&self, chosen: &Chosen<'_>, arguments: &[Tensor], at: At) -> Result<Vec<Tensor>> {
-        let wrong = |why: String| file_error(&self.path, why);
-        let program = chosen.program().map_err(wrong)?;
+        let wrong = |why: String| self.wrong(chosen, why, at);
+        let program = chosen.program(&signature::forms_of(arguments)).map_err(wrong)?;
         let graph = self.graph(&program, at).map_err(wrong)?;
         let whole = |slab: &Arc<Slab>| Variable::within(slab, 0, vec![slab.count]);
         let leaf = |leaf: &SavedLeaf| match leaf.bound {
@@ -354,11 +359,8 @@ impl SavedFunction {
         if let Some(known) = ready.find(&signature) {
             return Ok(known);
         }
-        let wrong = |why: String| file_error(&self.path, why);
-        let program = chosen.program().map_err(wrong)?;
-        if program.arguments != signature.forms {
-            return Err(wrong("the program for these sizes takes other arguments".into()));
-        }
+        let wrong = |why: String| self.wrong(chosen, why, at);
+        let program = chosen.program(&signature.forms).map_err(wrong)?;
         let mut graph = self.graph(&program, at).map_err(wrong)?;
         if let Chosen::Open(..) = chosen {
             graph = simplified(&graph);
@@ -373,6 +375,15 @@ impl SavedFunction {
         let concrete = Arc::new(Concrete::new(compiled, bound, program.outputs.clone(), self.device.clone()));
         ready.keep(signature, concrete.clone(), KEPT + self.programs.len());
         Ok(concrete)
+    }
+
+    /// An error where a program of the file does not stand.
+    fn wrong(&self, chosen: &Chosen<'_>, why: String, at: At) -> Error {
+        let Chosen::Open(_, _, sizes) = chosen else { return file_error(&self.path, why) };
+        let message = format!(
+            "there is no program for open dimensions of {sizes:?} ({why}); the function, as it was saved, takes other sizes"
+        );
+        Error::Operation { op: "saved_function", message, at }
     }
 
     /// The graph of a program, or what is wrong with it.
@@ -416,7 +427,10 @@ fn restore(program: &Program, at: At) -> Result<Graph, String> {
     }
     graph.outputs.clone_from(&program.returns);
     graph.assigns.clone_from(&program.assigns);
-    graph.verify().map_err(|e| e.to_string())?;
+    graph.verify().map_err(|e| match e {
+        Error::Internal(why) => why,
+        other => other.to_string(),
+    })?;
     Ok(graph)
 }
 

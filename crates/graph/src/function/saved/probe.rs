@@ -90,6 +90,7 @@ impl Prober<'_> {
         let forms = self.forms(dims, sizes);
         // Sizes that nobody calls it with, such as 0, must not end the program.
         let traced = catch_unwind(AssertUnwindSafe(|| (self.trace)(&forms))).unwrap_or_else(|_| {
+            let sizes = self.open(dims, sizes);
             let message = format!("the function panics when it is traced with open dimensions of {sizes:?}");
             Err(Error::Trace { message, at: self.at })
         })?;
@@ -208,11 +209,24 @@ impl Prober<'_> {
                 self.cases(&points::fixed(dims, n, size), &range.without(n), found)?;
             }
         }
+        // Two small sizes together, whose product is one for instance.
+        for (a, b) in (0..sizes).flat_map(|b| (0..b).map(move |a| (a, b))) {
+            for (x, y) in
+                case.small(a).into_iter().flat_map(|x| case.small(b).into_iter().map(move |y| (x, y)))
+            {
+                let mut small = base.clone();
+                (small[a], small[b]) = (x, y);
+                if let Compared::Differs(_) = self.compared(&(&case, &bound), &small) {
+                    let dims = points::fixed(&points::fixed(dims, b, y), a, x);
+                    self.cases(&dims, &range.without(b).without(a), found)?;
+                }
+            }
+        }
         let smallest = case.smallest();
         match self.compared(&(&case, &bound), &smallest) {
             Compared::Same => {}
             Compared::Fails(error) => return Err(error),
-            Compared::Differs(how) => return Err(self.differs(&smallest, &how)),
+            Compared::Differs(how) => return Err(self.differs(dims, &smallest, &how)),
         }
         found[place].0 = case;
         Ok(())
@@ -223,7 +237,13 @@ impl Prober<'_> {
         let powers = powers(count(dims));
         let count = powers.len() + 3;
         let made = points::telling(range, count, |points| Fit::new(points, powers.clone()));
-        let (points, mut fit) = made.ok_or_else(|| Error::Internal("no points tell terms apart".into()))?;
+        let few = || {
+            let sizes = self.open(dims, &points::distinct(range));
+            self.refused(format!(
+                "the function takes too few sizes, as {sizes:?}, for so many open dimensions"
+            ))
+        };
+        let (points, mut fit) = made.ok_or_else(few)?;
         let traces = points.iter().map(|point| self.plain(dims, point)).collect::<Result<Vec<_>>>()?;
         let bound = traces[0].built.bound.clone();
         for (traced, point) in traces.iter().zip(&points) {
@@ -235,17 +255,27 @@ impl Prober<'_> {
         let domain = |multiple_of: &usize| Domain { least: 0, most: None, multiple_of: *multiple_of };
         let sizes = range.multiples.iter().map(domain).collect();
         let case = Case { dims: dims.to_vec(), sizes, formulas: fit.formulas, program };
-        for sizes in [points[0].clone(), points::equal(range)] {
+        for sizes in [points[0].clone(), points::distinct(range), points::equal(range)] {
             match self.compared(&(&case, &bound), &sizes) {
                 Compared::Same => {}
                 Compared::Fails(error) => return Err(error),
-                Compared::Differs(how) => return Err(self.differs(&sizes, &how)),
+                Compared::Differs(how) => return Err(self.differs(dims, &sizes, &how)),
             }
         }
         Ok((case, bound))
     }
 
-    fn differs(&self, sizes: &[usize], how: &str) -> Error {
+    /// The sizes of all open dimensions.
+    fn open(&self, dims: &[Dim], sizes: &[usize]) -> Vec<usize> {
+        let size = |dim: &Dim| match *dim {
+            Dim::Size(n) => sizes[n],
+            Dim::Fixed(size) => size,
+        };
+        dims.iter().map(size).collect()
+    }
+
+    fn differs(&self, dims: &[Dim], sizes: &[usize], how: &str) -> Error {
+        let sizes = self.open(dims, sizes);
         self.refused(format!("the program depends on the sizes of open dimensions: at {sizes:?} {how}"))
     }
 
@@ -310,7 +340,7 @@ impl Prober<'_> {
                 Compared::Same => taken.push(times),
                 Compared::Fails(_) => least = times + 1,
                 Compared::Differs(how) if taken.len() >= SPECIAL => {
-                    return Err(self.differs(&with(times), &how));
+                    return Err(self.differs(&case.0.dims, &with(times), &how));
                 }
                 Compared::Differs(_) => {
                     taken.push(times);
@@ -325,11 +355,11 @@ impl Prober<'_> {
         let same = |times: usize| match self.compared(case, &with(times)) {
             Compared::Same => Ok(true),
             Compared::Fails(_) => Ok(false),
-            Compared::Differs(how) => Err(self.differs(&with(times), &how)),
+            Compared::Differs(how) => Err(self.differs(&case.0.dims, &with(times), &how)),
         };
         for times in PROVEN.into_iter().filter(|times| (SMALL.max(least)..known).contains(times)) {
             if !same(times)? {
-                let sizes = with(times);
+                let sizes = self.open(&case.0.dims, &with(times));
                 return Err(self.refused(format!(
                     "the function takes smaller and larger open dimensions, but not {sizes:?}"
                 )));
