@@ -1,6 +1,6 @@
 // Reports of failed checks. Words of `reports`: a count; 256 records of site, value and position; then 767 words of
 // which each holds the complement of the smallest position that some site has reported.
-// Only a position below all earlier ones of its site is recorded, so that the smallest one is never lost in a crowd.
+// Only a position below all earlier ones of its site is recorded, so that the smallest one is seldom lost in a crowd.
 fn kiln_report(site: u32, value: i32, position: i32) {
     let rank = ~u32(position);
     let before = atomicMax(&reports[769u + site % 767u], rank);

@@ -119,8 +119,8 @@ pub enum Error {
         /// The factors.
         detail: String,
     },
-    /// An index read from data was out of range. A CPU says so with the run. A GPU says so once: to the thread of the run
-    /// with the next value that it reads, or to whoever reads something that the run has made before.
+    /// An index read from data was out of range. A CPU says so with the run. A GPU tells the thread of the run, with
+    /// the next value that it reads, and the first other one that reads something made by runs of that thread.
     /// The run goes on with some valid index instead, and so do variables that it assigns.
     #[error("[{op}] index {value} at position {position} is out of range, expected 0 ≤ index < {bound}{at}")]
     IndexOutOfRange {

@@ -389,3 +389,31 @@ fn what_a_dropped_function_got_wrong_is_told_among_many_threads() {
         });
     }
 }
+
+#[test]
+fn the_thread_of_the_run_is_told_after_another_one() {
+    let Some(device) = gpu::gpu() else { return };
+    let rows = rows_of(&with_device(&device, || Variable::new(&data()).expect("state")));
+    let ((give, take), (go, told)) = (mpsc::channel(), mpsc::channel());
+    let both = thread::scope(|scope| {
+        let go = go;
+        let (rows, device) = (&rows, &device);
+        let owner = scope.spawn(move || {
+            with_device(device, || {
+                give.send(rows.call(&[bad(7)]).expect("not known yet").remove(0)).expect("the test waits");
+                told.recv().expect("the test goes on");
+                floats(&(data() * 2.0))
+            })
+        });
+        let reader = with_device(device, || floats(&take.recv().expect("a result")));
+        let others = scope.spawn(move || with_device(device, || floats(&data().exp()))).join();
+        assert!(others.expect("no panic").is_ok());
+        go.send(()).expect("the owner waits");
+        [reader, owner.join().expect("no panic")]
+    });
+    for outcome in both {
+        let error = outcome.expect_err("a wrong index").to_string();
+        assert!(error.starts_with("[take] index 7 at position 2"), "{error}");
+    }
+    assert_eq!(floats(&data()).expect("told once").len(), 12);
+}

@@ -1,6 +1,7 @@
 //! Programs made ready: pipelines, parameters, temporaries and bind groups built once, replayed by recording alone.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -77,6 +78,8 @@ pub(crate) struct GpuProgram {
     /// Held while a run is submitted: two runs share the temporaries.
     turn: Mutex<()>,
     site_base: u32,
+    /// The report pages of the threads that ran it.
+    ran_on: AtomicU64,
     /// Numbers of the external buffers that are written.
     written: Vec<usize>,
 }
@@ -148,6 +151,7 @@ impl GpuProgram {
             sets: Mutex::default(),
             turn: Mutex::default(),
             site_base,
+            ran_on: AtomicU64::new(0),
             written,
             program,
         })
@@ -302,7 +306,8 @@ impl GpuProgram {
     /// After a submission: its checks may have reported.
     pub(crate) fn note_checks(&self) {
         if !self.program.checks.is_empty() {
-            self.context.reports.submitted(Pages::own());
+            let page = self.context.reports.submitted();
+            self.ran_on.fetch_or(page.0, Ordering::SeqCst);
         }
     }
 }
@@ -390,6 +395,8 @@ impl Prepared for GpuProgram {
 
 impl Drop for GpuProgram {
     fn drop(&mut self) {
-        self.context.reports.retire(self.site_base, self.program.checks.len());
+        if !self.program.checks.is_empty() {
+            self.context.reports.retire(self.site_base, Pages(self.ran_on.load(Ordering::SeqCst)));
+        }
     }
 }

@@ -6,7 +6,7 @@ use half::{bf16, f16};
 
 use super::context::Context;
 use super::memory::Memory;
-use super::reports::Pages;
+use super::reports::{PAGE_BYTES, Pages};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::memory::{Buffer, Storage};
@@ -155,7 +155,7 @@ impl Context {
         let mut parts = bytes.chunks_mut(PIECE);
         for start in starts {
             let size = PIECE.min(total - start);
-            let next = self.start_read(raw, offset + start, size)?;
+            let next = self.start_read(raw, offset + start, size, None)?;
             if let (Some(done), Some(part)) = (ahead.replace(next), parts_if(&mut parts, start > 0)) {
                 self.finish_read(done, part)?;
             }
@@ -166,10 +166,20 @@ impl Context {
         }
     }
 
-    fn start_read(&self, raw: &wgpu::Buffer, offset: usize, bytes: usize) -> Result<Pending> {
+    /// Copies bytes to where the host reads them, and then clears as many as are given.
+    fn start_read(
+        &self,
+        raw: &wgpu::Buffer,
+        offset: usize,
+        bytes: usize,
+        cleared: Option<u64>,
+    ) -> Result<Pending> {
         let staging = self.staging(bytes)?;
         let mut encoder = self.device.create_command_encoder(&Default::default());
         encoder.copy_buffer_to_buffer(raw, offset as u64, &staging, 0, bytes as u64);
+        if cleared.is_some() {
+            encoder.clear_buffer(raw, offset as u64, cleared);
+        }
         let index = self.queue.submit([encoder.finish()]);
         let (sender, mapped) = mpsc::channel();
         staging.slice(..bytes as u64).map_async(wgpu::MapMode::Read, move |result| {
@@ -202,13 +212,10 @@ impl Context {
     /// Waits for submitted work and returns what checks reported on these pages and this thread's own.
     pub(crate) fn synchronize_reports(&self, pages: Pages) -> Result<()> {
         self.check()?;
-        let buffer = self.reports.buffer();
-        let clear = |offset, bytes| {
-            let mut encoder = self.device.create_command_encoder(&Default::default());
-            encoder.clear_buffer(buffer, offset, Some(bytes));
-            self.queue.submit([encoder.finish()]);
-        };
-        self.reports.examine(pages.and(Pages::own()), |at, bytes| self.read(buffer, at, bytes), clear)
+        self.reports.examine(pages, |at, bytes| {
+            let page = self.start_read(self.reports.buffer(), at, bytes.len(), Some(PAGE_BYTES))?;
+            self.finish_read(page, bytes)
+        })
     }
 
     /// Copies bytes that start and end at whole words, between buffers or within one.
