@@ -3,7 +3,7 @@
 #[path = "support/gpu.rs"]
 mod gpu;
 
-use kiln_graph::{Device, Function, Report, Result, Tensor, Variable, gradients, with_device};
+use kiln_graph::{Device, Function, Report, Result, Tensor, Variable, gradients, ops, with_device};
 
 /// What an update makes of an element.
 #[derive(Clone, Copy, Debug)]
@@ -382,6 +382,24 @@ fn rows_are_updated_with_their_own_variable() {
         let expected = [2.0, 3.0 + 2.0 + 5.0, 5.0 + 3.0];
         assert_eq!(step.call(&[ids])?[0].to_vec::<f32>()?, expected);
         assert_eq!(x.read().to_vec::<f32>()?, expected);
+        Ok(())
+    });
+}
+
+/// A body takes its input from the start of a buffer, which a part of a slab is not.
+#[test]
+fn a_branch_updates_rows_of_a_part_of_a_slab() {
+    on_the_cpu(|| {
+        let x = Variable::new(&Tensor::from_slice(&[2.0f32, 3.0, 5.0]))?;
+        Variable::pack(&[Variable::new(&Tensor::zeros(&[3]))?, x.clone()])?;
+        let step = Function::new("step", move |a| {
+            let rows = x.read();
+            let (at, ten) = (Tensor::from_slice(&[1]), Tensor::from_slice(&[10.0f32]));
+            Ok(ops::cond(&a[0], || vec![rows.scatter_add(&at, &ten)], || vec![&rows * 2.0]))
+        });
+        for (condition, expected) in [(true, [2.0, 13.0, 5.0]), (false, [4.0, 6.0, 10.0])] {
+            assert_eq!(step.call(&[Tensor::scalar(condition)])?[0].to_vec::<f32>()?, expected);
+        }
         Ok(())
     });
 }
