@@ -149,7 +149,8 @@ impl Function {
     ///
     /// # Errors
     /// Where the operations depend on the sizes of open dimensions, as those of a Rust loop over rows do, or there is no
-    /// program yet; a program that calls back into Rust code; the closure's errors; a file that cannot be written.
+    /// program yet; a program that calls back into Rust code; a closure that creates variables and was not called or prepared
+    /// before; the closure's errors; a file that cannot be written.
     #[track_caller]
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let body = cache::plain(&*self.body);

@@ -370,9 +370,15 @@ impl FunctionCache {
         text
     }
 
-    /// Traces. Variables may be created at the first trace of the function; it is traced again then, and what it creates
-    /// again is an error: it would be lost.
-    pub(super) fn traced(&self, signature: &Signature, body: &Traceable<'_>, at: At) -> Result<Traced> {
+    /// Traces. Where variables may be created, it is traced again then, and what it creates again is an error: it would be
+    /// lost.
+    pub(super) fn traced(
+        &self,
+        signature: &Signature,
+        body: &Traceable<'_>,
+        creates: bool,
+        at: At,
+    ) -> Result<Traced> {
         let _running = nested::enter(self, &self.name, signature, at)?;
         let record = |creates: bool| {
             let (traced, recorded) = trace::record_function(&self.name, creates, |id| {
@@ -382,7 +388,7 @@ impl FunctionCache {
             });
             traced.map(|traced| (traced, recorded))
         };
-        let mut traced = record(self.trace_count() == 0)?;
+        let mut traced = record(creates)?;
         if traced.1.created {
             traced = record(false)?;
         }
@@ -393,7 +399,8 @@ impl FunctionCache {
 
     /// Traces and compiles.
     fn trace(&self, request: &Request, body: &Traceable<'_>) -> Result<Concrete> {
-        let Traced { built, outputs, kept } = self.traced(&request.signature, body, request.at)?;
+        let Traced { built, outputs, kept } =
+            self.traced(&request.signature, body, self.trace_count() == 0, request.at)?;
         let Built { graph, bound } = built;
         let device = settled(&bound, request.home.clone(), request.at)?;
         let compiled = Compiled::new(graph, &device)?;

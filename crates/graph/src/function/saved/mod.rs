@@ -61,7 +61,9 @@ pub(super) fn save_any(
         let mut made = vec![];
         for (structure, body) in bodies {
             let trace = |forms: &[Form]| {
-                cache.traced(&Signature { structure: structure.clone(), forms: forms.to_vec() }, *body, at)
+                // Variables are made by a call, for its sizes; not by sizes that are only tried.
+                let signature = Signature { structure: structure.clone(), forms: forms.to_vec() };
+                cache.traced(&signature, *body, false, at)
             };
             let prober = probe::Prober { specs, trace: &trace, at, structure: structure.clone() };
             made.push(prober.generalized()?);

@@ -89,9 +89,13 @@ impl Prober<'_> {
     fn traced(&self, dims: &[Dim], sizes: &[usize]) -> Result<Traced> {
         let forms = self.forms(dims, sizes);
         // Sizes that nobody calls it with, such as 0, must not end the program.
-        let traced = catch_unwind(AssertUnwindSafe(|| (self.trace)(&forms))).unwrap_or_else(|_| {
+        let traced = catch_unwind(AssertUnwindSafe(|| (self.trace)(&forms))).unwrap_or_else(|panic| {
             let sizes = self.open(dims, sizes);
-            let message = format!("the function panics when it is traced with open dimensions of {sizes:?}");
+            let said = panic.downcast_ref::<&str>().copied();
+            let said =
+                said.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+            let message =
+                format!("the function panics when it is traced with open dimensions of {sizes:?}: {said}");
             Err(Error::Trace { message, at: self.at })
         })?;
         data_alone(&traced.built.graph, self.at)?;
@@ -127,15 +131,15 @@ impl Prober<'_> {
             true => "sizes that differ among the open dimensions, nor with equal ones",
             false => "any of the sizes that were tried",
         };
-        match error {
-            Some(Error::Operation { op, message, at }) => {
-                let message =
-                    format!("{message}; so the function cannot be saved: it cannot be traced with {tried}");
-                Err(Error::Operation { op, message, at })
-            }
-            Some(other) => Err(other),
-            None => Err(Error::Internal("no size was tried".into())),
-        }
+        let so = |message: String| {
+            format!("{message}; so the function cannot be saved: it cannot be traced with {tried}")
+        };
+        Err(match error {
+            Some(Error::Operation { op, message, at }) => Error::Operation { op, message: so(message), at },
+            Some(Error::Trace { message, at }) => Error::Trace { message: so(message), at },
+            Some(other) => other,
+            None => Error::Internal("no size was tried".into()),
+        })
     }
 
     /// Whether the closure can be traced with small and large sizes of a range.
