@@ -106,7 +106,7 @@ fn more_sizes_than_are_kept() {
 }
 
 /// A safetensors file with another text under one metadata key, and the checksum that belongs to it.
-fn with_text(bytes: &[u8], text: &str) -> Vec<u8> {
+pub(crate) fn with_text(bytes: &[u8], text: &str) -> Vec<u8> {
     let tensors = safetensors::SafeTensors::deserialize(bytes).unwrap();
     let mut all = tensors.tensors();
     all.sort_by(|a, b| a.0.cmp(&b.0));

@@ -1,5 +1,6 @@
 //! Functions with open dimensions in files: saved once, called with any sizes, as the function itself.
 
+mod edges;
 mod files;
 mod models;
 mod sizes;
