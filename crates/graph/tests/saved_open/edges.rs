@@ -56,6 +56,10 @@ fn two_small_sizes_together() {
         .signature([spec([-1, -1, 3], F)]);
     let sizes = [(1, 1), (2, 1), (1, 2), (0, 1), (1, 0), (0, 0), (3, 2), (40, 1), (1, 40), (17, 9)];
     agrees(&rows, &sizes.map(|(a, b)| vec![some(&[a, b, 3])]));
+    let rows = Function::new("rows", |x| Ok(vec![x[0].reshape(&[-1, 3]).squeeze(())]))
+        .signature([spec([-1, -1, -1, 3], F)]);
+    let sizes = [(1, 1, 1), (2, 1, 1), (1, 2, 1), (1, 1, 40), (0, 1, 1), (3, 2, 4)];
+    agrees(&rows, &sizes.map(|(a, b, c)| vec![some(&[a, b, c, 3])]));
 }
 
 #[test]

@@ -138,6 +138,21 @@ pub(super) fn splits(groups: &[usize], axes: &[usize]) -> Vec<Vec<usize>> {
     all
 }
 
+/// Every two and every three of so many sizes, by number, the last one first.
+pub(super) fn few(sizes: usize) -> Vec<Vec<usize>> {
+    let two = (0..sizes).flat_map(|a| (0..a).map(move |b| vec![a, b]));
+    let three = (0..sizes).flat_map(|a| (0..a).flat_map(move |b| (0..b).map(move |c| vec![a, b, c])));
+    two.chain(three).collect()
+}
+
+/// One of each of these, in every way.
+pub(super) fn combinations(of: &[Vec<usize>]) -> Vec<Vec<usize>> {
+    let more = |all: Vec<Vec<usize>>, next: &Vec<usize>| {
+        all.iter().flat_map(|before| next.iter().map(|size| [&before[..], &[*size]].concat())).collect()
+    };
+    of.iter().fold(vec![vec![]], more)
+}
+
 /// Open dimensions of which one size is fixed; the others keep their order.
 pub(super) fn fixed(dims: &[Dim], n: usize, size: usize) -> Vec<Dim> {
     let dim = |dim: &Dim| match dim {

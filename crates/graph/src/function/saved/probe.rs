@@ -213,16 +213,18 @@ impl Prober<'_> {
                 self.cases(&points::fixed(dims, n, size), &range.without(n), found)?;
             }
         }
-        // Two small sizes together, whose product is one for instance.
-        for (a, b) in (0..sizes).flat_map(|b| (0..b).map(move |a| (a, b))) {
-            for (x, y) in
-                case.small(a).into_iter().flat_map(|x| case.small(b).into_iter().map(move |y| (x, y)))
-            {
+        // Few small sizes together, whose product is one for instance.
+        for members in points::few(sizes) {
+            let values = members.iter().map(|n| case.small(*n)).collect::<Vec<_>>();
+            for values in points::combinations(&values) {
                 let mut small = base.clone();
-                (small[a], small[b]) = (x, y);
+                members.iter().zip(&values).for_each(|(n, size)| small[*n] = *size);
                 if let Compared::Differs(_) = self.compared(&(&case, &bound), &small) {
-                    let dims = points::fixed(&points::fixed(dims, b, y), a, x);
-                    self.cases(&dims, &range.without(b).without(a), found)?;
+                    let one = |(dims, range): (Vec<Dim>, Range), (n, size): (&usize, &usize)| {
+                        (points::fixed(&dims, *n, *size), range.without(*n))
+                    };
+                    let (dims, range) = members.iter().zip(&values).fold((dims.to_vec(), range.clone()), one);
+                    self.cases(&dims, &range, found)?;
                 }
             }
         }
