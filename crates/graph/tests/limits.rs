@@ -3,7 +3,7 @@
 #[path = "support/gpu.rs"]
 mod support;
 
-use kiln_graph::{Device, Function, Result, Tensor, gradients, ops, with_device};
+use kiln_graph::{DType, Device, Function, Result, Tensor, TensorSpec, gradients, ops, with_device};
 use support::gpu;
 
 /// Both executors, where there are two.
@@ -235,4 +235,19 @@ fn the_program_of_a_ctc_loss_does_not_grow_with_its_frames() -> Result<()> {
         assert_eq!(kernels(8)?, kernels(500)?);
         Ok(())
     })
+}
+
+/// Nothing is allocated to find it out.
+#[test]
+fn rows_of_a_table_beyond_32_bits_are_an_error() {
+    let rows = Function::new("rows", |x| Ok(vec![x[0].take(&x[1], 0)]));
+    let spec =
+        |shape: &[usize], dtype| TensorSpec::new(shape.iter().copied().map(Some).collect::<Vec<_>>(), dtype);
+    let plan = |rows_of: usize| rows.explain(&[spec(&[rows_of, 16], DType::F32), spec(&[4], DType::I32)]);
+    with_device(&Device::cpu(), || {
+        plan((1 << 27) - 1).expect("2³¹ − 16 elements");
+        let error = plan(1 << 27).expect_err("2³¹ elements").to_string();
+        assert!(error.starts_with("[take] expected rows of fewer than 2³¹ elements"), "{error}");
+        assert!(error.contains("tests/limits.rs:"), "{error}");
+    });
 }

@@ -3,7 +3,7 @@
 use kiln_device::{BinaryOp, CheckSite, CompareOp, DType, Instr, Reg, Scalar, Value};
 
 use super::{Lowering, phases};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fuse::{Coordinate, Fence, Kind, Linear, Place, Spot, Var, is_view, through};
 use crate::graph::{Node, NodeId};
 use crate::op::Op;
@@ -289,6 +289,15 @@ impl Lowering<'_, '_> {
         let index = self.register(indices, &self.index_place(indices, positions))?;
         let shape = self.node(source).shape.clone();
         let (key, offset) = self.memory(source, true)?;
+        let len = offset + shape.iter().product::<usize>();
+        // Addresses are computed as `int32`.
+        if i32::try_from(len).is_err() {
+            let message = format!(
+                "expected rows of fewer than 2³¹ elements, received {shape:?} from element {offset} of its memory; split \
+                 the table"
+            );
+            return Err(Error::Operation { op: "take", message, at: node.at });
+        }
         let mut rest = Linear::constant(offset as i64);
         for (position, stride) in positions[index_rank..].iter().zip(strides(&shape).into_iter().skip(1)) {
             rest = rest.plus(position, stride as i64);
@@ -298,7 +307,6 @@ impl Lowering<'_, '_> {
         let rest = self.index(&rest)?;
         let address = self.push(Instr::Binary(BinaryOp::Add, row, rest));
         let buffer = self.bind(key, node.dtype);
-        let len = offset + shape.iter().product::<usize>();
         Ok(self.push(Instr::LoadAt { buffer, index: address, len }))
     }
 
