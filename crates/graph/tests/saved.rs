@@ -1,8 +1,12 @@
 //! Signatures with open dimensions, limits of traces, structured values, and functions in files.
 
+#[path = "support/forged.rs"]
+mod forged;
+
 use std::collections::BTreeMap;
 use std::process::Command;
 
+use forged::with_text;
 use kiln_graph::files::ReadBudget;
 use kiln_graph::{
     DType, Device, Function, SavedFunction, Tensor, TensorSpec, TreeFunction, Variable, gradients,
@@ -170,22 +174,6 @@ fn damaged_files_are_errors() {
     assert!(SavedFunction::load_within(&path, &device, &small).is_err());
     let missing = SavedFunction::load(folder.path().join("none")).unwrap_err().to_string();
     assert!(missing.contains("there is no such file"), "{missing}");
-}
-
-/// A safetensors file with another text under one metadata key, and the checksum that belongs to it.
-fn with_text(bytes: &[u8], text: &str) -> Vec<u8> {
-    use safetensors::SafeTensors;
-    let tensors = SafeTensors::deserialize(bytes).unwrap();
-    let mut all = tensors.tensors();
-    all.sort_by(|a, b| a.0.cmp(&b.0));
-    let mut sum = kiln_graph::files::Checksum::default();
-    sum.add(text.as_bytes());
-    for (name, view) in &all {
-        sum.add(name.as_bytes());
-        sum.add(view.data());
-    }
-    let metadata = [("kiln_function".to_owned(), text.to_owned()), ("kiln_checksum".to_owned(), sum.text())];
-    safetensors::serialize(all, Some(metadata.into_iter().collect())).unwrap()
 }
 
 #[test]

@@ -7,7 +7,7 @@ use kiln_graph::{
 };
 use serde_json::{Value, json};
 
-use crate::files::with_text;
+use crate::forged::with_text;
 use crate::{F, agrees, bits, saved, some, spec};
 
 /// The text of an error that is no fault of Kiln's own.

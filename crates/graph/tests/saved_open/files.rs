@@ -5,6 +5,7 @@ use kiln_graph::{
     set_default_device,
 };
 
+use crate::forged::with_text;
 use crate::{F, bits, saved, some, spec, whole};
 
 #[test]
@@ -103,21 +104,6 @@ fn more_sizes_than_are_kept() {
     for n in (1..150).chain(1..150) {
         assert_eq!(bits(&loaded.call(&[some(&[n])]).unwrap()), bits(&[some(&[n]).mean(())]));
     }
-}
-
-/// A safetensors file with another text under one metadata key, and the checksum that belongs to it.
-pub(crate) fn with_text(bytes: &[u8], text: &str) -> Vec<u8> {
-    let tensors = safetensors::SafeTensors::deserialize(bytes).unwrap();
-    let mut all = tensors.tensors();
-    all.sort_by(|a, b| a.0.cmp(&b.0));
-    let mut sum = kiln_graph::files::Checksum::default();
-    sum.add(text.as_bytes());
-    for (name, view) in &all {
-        sum.add(name.as_bytes());
-        sum.add(view.data());
-    }
-    let metadata = [("kiln_function".to_owned(), text.to_owned()), ("kiln_checksum".to_owned(), sum.text())];
-    safetensors::serialize(all, Some(metadata.into_iter().collect())).unwrap()
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 mod edges;
 mod files;
+#[path = "../support/forged.rs"]
+mod forged;
 mod models;
 mod sizes;
 
